@@ -1,0 +1,5 @@
+//! A pool of endpoints: who is alive and who is chosen.
+
+mod config;
+
+pub use config::*;

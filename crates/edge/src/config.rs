@@ -1,0 +1,268 @@
+//! `[edge]` and `[site.HOST]`: where clients arrive, and what is done with their requests.
+
+use notation::{Duration, Name, Named, OneOrMany, Size, TextOr};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The listeners and what holds for all sites.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeConfig {
+    /// Addresses for plain HTTP.
+    pub http: Vec<SocketAddr>,
+    /// Cores that serve, each with a runtime and a listener of its own; all the machine's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub cores: Option<u32>,
+    /// One JSON line a request: `"off"`, `"stdout"`, `"stderr"` or a file's path.
+    pub access_log: AccessLogTarget,
+    /// What a client may send.
+    pub limit: EdgeLimits,
+    /// How long a client may take.
+    pub timeout: EdgeTimeouts,
+    /// Networks are not trusted by default: `X-Forwarded-*` and `Forwarded` of a client are replaced. `true`
+    /// keeps and extends them, for an edge that stands behind another proxy.
+    pub trust_forwarded: bool,
+    /// The name in `Via` (RFC 9110 §7.6.3).
+    pub via: String,
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            cores: None,
+            access_log: AccessLogTarget::Off,
+            limit: EdgeLimits::default(),
+            timeout: EdgeTimeouts::default(),
+            trust_forwarded: false,
+            via: "nines".into(),
+        }
+    }
+}
+
+/// Where access log lines go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum AccessLogTarget {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// A file that is appended to; reopened on reload.
+    File(PathBuf),
+}
+
+impl From<String> for AccessLogTarget {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "off" => Self::Off,
+            "stdout" => Self::Stdout,
+            "stderr" => Self::Stderr,
+            path => Self::File(path.into()),
+        }
+    }
+}
+
+impl From<AccessLogTarget> for String {
+    fn from(target: AccessLogTarget) -> Self {
+        match target {
+            AccessLogTarget::Off => "off".into(),
+            AccessLogTarget::Stdout => "stdout".into(),
+            AccessLogTarget::Stderr => "stderr".into(),
+            AccessLogTarget::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// What a client may send.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeLimits {
+    /// Open client connections over all listeners; what exceeds them waits in the kernel's backlog.
+    #[schemars(range(min = 1))]
+    pub connections: u32,
+    /// A request's line and headers together; more hears 431 (the target alone: 414).
+    pub head: Size,
+    /// Headers of one request.
+    #[schemars(range(min = 1, max = 1000))]
+    pub headers: u32,
+    /// A request's body; more hears 413.
+    pub body: Size,
+}
+
+impl Default for EdgeLimits {
+    fn default() -> Self {
+        Self { connections: 65_536, head: Size::bytes(32 << 10), headers: 100, body: Size::bytes(1 << 30) }
+    }
+}
+
+/// How long a client may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeTimeouts {
+    /// To send a whole request head, from its first byte (a new connection: from its opening).
+    pub head: Duration,
+    /// Between two parts of a body, either way.
+    pub body_idle: Duration,
+    /// Between two requests of one connection.
+    pub idle: Duration,
+    /// A whole request with its answer; off when absent. Tunnels are not bound by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Duration>,
+    /// Without traffic in an upgraded connection (WebSocket).
+    pub tunnel_idle: Duration,
+    /// To finish what is under way when nines stops.
+    pub drain: Duration,
+}
+
+impl Default for EdgeTimeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::secs(10),
+            body_idle: Duration::secs(30),
+            idle: Duration::secs(75),
+            request: None,
+            tunnel_idle: Duration::secs(3600),
+            drain: Duration::secs(30),
+        }
+    }
+}
+
+/// A site: the requests for one host.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SiteConfig {
+    /// What is done with a request, by its path. A path that ends in `/` stands for all below it, any other
+    /// for itself alone; the longest match wins. Several routes for one path are an array, told apart by
+    /// `when`: the first that holds wins, `[{ when = { method = ["POST"] }, pool = "orders" }, { pool = "shop" }]`.
+    pub route: Named<OneOrMany<RouteConfig>>,
+    /// Response headers of the backends that are not passed on, for example `server` and `x-powered-by`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hide_headers: Vec<Name>,
+    /// A request's body, instead of `[edge] limit.body`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_max: Option<Size>,
+}
+
+/// A route: exactly one of `pool`, `redirect` and `respond`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteConfig {
+    /// Further conditions; all must hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// Pass the request to a `[pool.NAME]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Name>,
+    /// Send the client elsewhere: a target, with 308, or `{ to = "…", status = 301 }`. In the target `{host}` stands
+    /// for the request's host without the port, `{path}` for its path, `{query}` for its query with the `?`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<TextOr<RedirectConfig>>,
+    /// Answer with a fixed response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub respond: Option<Respond>,
+    /// Change the path before it goes to the pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
+    /// Headers of the request to the pool.
+    #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
+    pub request_headers: HeaderEdits,
+    /// Headers of the response to the client.
+    #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
+    pub response_headers: HeaderEdits,
+}
+
+/// Conditions on a request. A header, cookie or query value of `"*"` asks only that it is there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct When {
+    /// One of these methods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub method: Vec<Name>,
+    /// Request headers with these values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub header: Named<String>,
+    /// Cookies with these values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cookie: Named<String>,
+    /// Query parameters with these values, compared after percent-decoding.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: Named<String>,
+}
+
+/// A redirect with its status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedirectConfig {
+    /// The target, with `{host}`, `{path}` and `{query}`.
+    pub to: Name,
+    /// 301, 302, 303, 307 or 308.
+    #[serde(default = "permanent_redirect")]
+    #[schemars(range(min = 301, max = 308))]
+    pub status: u16,
+}
+
+fn permanent_redirect() -> u16 {
+    308
+}
+
+/// A fixed response.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Respond {
+    /// The status, 200 to 599.
+    #[serde(default = "ok")]
+    #[schemars(range(min = 200, max = 599))]
+    pub status: u16,
+    /// The body.
+    #[serde(default)]
+    pub body: String,
+    /// Its `Content-Type`.
+    #[serde(default = "plain_text")]
+    pub content_type: Name,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+fn plain_text() -> Name {
+    Name::new("text/plain; charset=utf-8")
+}
+
+/// A change of the path: exactly one of `prefix` and `path`. The query stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Rewrite {
+    /// Put this in place of the route's own path: with `"/api/" = { rewrite = { prefix = "/" } }`, `/api/x` becomes `/x`.
+    Prefix(Name),
+    /// Put this in place of the whole path.
+    Path(Name),
+}
+
+/// Headers to remove, then to set (replacing all of that name).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeaderEdits {
+    /// Headers with their new values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: Named<String>,
+    /// Headers to remove.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<Name>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.remove.is_empty()
+    }
+}

@@ -1,0 +1,5 @@
+//! The reverse proxy: listeners, HTTP/1.1, sites and routes.
+
+mod config;
+
+pub use config::*;

@@ -1,0 +1,1 @@
+//! The mechanism of back pressure: permits, bounded queues, deadlines, retry budgets, drain

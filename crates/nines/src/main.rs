@@ -1,0 +1,2 @@
+//! One binary from a DNS name to a database row.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One event in code becomes metrics, spans and logs

@@ -1,0 +1,1 @@
+//! The file: schema, checks, diff; starts, reloads and drains the tiers
