@@ -1,1 +1,22 @@
-//! The only crate that talks to the kernel beyond std: sockets, handover, process groups
+//! The only crate that talks to the kernel beyond std, and the only one that may say `unsafe`.
+//!
+//! In the order of a start: [`raise_open_files`], [`is_taken`] and [`listening_process`] tell who holds a
+//! port, [`listen_tcp`] opens it once a core, [`handover`] passes the open sockets to the next binary,
+//! [`notify`] tells the service manager. [`process`] keeps children in groups that end with us, and
+//! [`PerCore`] keeps what cores count out of each other's cache lines.
+//!
+//! Invariant: nothing here keeps state but [`PerCore`]; every function is one conversation with the kernel.
+
+pub mod handover;
+mod limits;
+mod notify;
+mod owner;
+mod per_core;
+pub mod process;
+mod tcp;
+
+pub use limits::{cores, raise_open_files};
+pub use notify::notify;
+pub use owner::{Process, listening_process};
+pub use per_core::PerCore;
+pub use tcp::{is_taken, listen_tcp, tcp_quiet};
