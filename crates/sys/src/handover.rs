@@ -114,7 +114,9 @@ fn receive_fds(stream: &UnixStream, wanted: usize, fds: &mut Vec<OwnedFd>) -> io
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ if got == wanted && !answer.flags.contains(ReturnFlags::CTRUNC) => Ok(()),
             // The kernel cuts the list when it meets our limit of open files.
-            _ => Err(io::Error::other(format!("handover: {got} of {wanted} sockets arrived (open file limit?)"))),
+            _ => Err(io::Error::other(format!(
+                "handover: {got} of {wanted} sockets arrived (open file limit?)"
+            ))),
         };
     }
 }

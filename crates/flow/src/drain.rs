@@ -1,0 +1,96 @@
+//! Stopping without dropping: tell everyone, wait until the last one is done.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// The side that decides to stop. Dropping it decides nothing: only [`Drain::start`] does.
+#[derive(Debug, Clone, Default)]
+pub struct Drain(Arc<Shared>);
+
+/// The side that is told, and that holds a guard while it works.
+#[derive(Debug, Clone)]
+pub struct Draining(Arc<Shared>);
+
+/// Work that a drain waits for, until dropped.
+#[derive(Debug)]
+pub struct Working(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    is_started: AtomicBool,
+    started: Notify,
+    working: AtomicUsize,
+    idle: Notify,
+}
+
+impl Drain {
+    /// A drain that has not started, with nothing to wait for.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tells everyone to stop. Doing so again changes nothing.
+    pub fn start(&self) {
+        self.0.is_started.store(true, Ordering::SeqCst);
+        self.0.started.notify_waiters();
+    }
+
+    /// Waits until no guard is left, for at most `deadline`; `true` when none is.
+    pub async fn finished(&self, deadline: Duration) -> bool {
+        let idle = wait_until(&self.0.idle, || self.working() == 0);
+        tokio::time::timeout(deadline, idle).await.is_ok()
+    }
+
+    /// How many guards there are.
+    pub fn working(&self) -> usize {
+        self.0.working.load(Ordering::SeqCst)
+    }
+
+    /// A handle for those who are to be told.
+    pub fn watch(&self) -> Draining {
+        Draining(Arc::clone(&self.0))
+    }
+}
+
+impl Draining {
+    /// Whether the drain has started.
+    #[inline]
+    pub fn is_started(&self) -> bool {
+        self.0.is_started.load(Ordering::SeqCst)
+    }
+
+    /// Resolves once the drain has started; at once when it has already. Cancel safe.
+    pub async fn started(&self) {
+        wait_until(&self.0.started, || self.is_started()).await;
+    }
+
+    /// Makes the drain wait until the guard is dropped.
+    pub fn guard(&self) -> Working {
+        self.0.working.fetch_add(1, Ordering::SeqCst);
+        Working(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if self.0.working.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+/// Waits for a condition whose every change to true is followed by `notify_waiters`.
+async fn wait_until(notify: &Notify, is_met: impl Fn() -> bool) {
+    while !is_met() {
+        let mut notified = pin!(notify.notified());
+        // In line before looking again: a change after this look wakes us.
+        notified.as_mut().enable();
+        if is_met() {
+            return;
+        }
+        notified.await;
+    }
+}
