@@ -1,0 +1,136 @@
+//! What differs between two files, by name.
+
+use crate::config::Topology;
+use notation::Named;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+
+/// What a reload changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Changes {
+    /// Services, by name.
+    pub services: NameChanges,
+    /// Pools, by name.
+    pub pools: NameChanges,
+    /// Sites, by host.
+    pub sites: NameChanges,
+    /// Listeners, by address.
+    pub listeners: NameChanges,
+    /// Whether something of the edge that holds for all sites changed: limits, timeouts, the access log.
+    pub edge: bool,
+    /// Whether something of the node changed.
+    pub node: bool,
+}
+
+/// The names of one kind of thing, by what became of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NameChanges {
+    /// In the new file only.
+    pub added: Vec<String>,
+    /// In the old file only.
+    pub removed: Vec<String>,
+    /// In both, with differences.
+    pub changed: Vec<String>,
+    /// In both, the same.
+    pub unchanged: Vec<String>,
+}
+
+impl Changes {
+    /// The differences from `old` to `new`.
+    pub fn between(old: &Topology, new: &Topology) -> Self {
+        Self {
+            services: NameChanges::between(&old.service, &new.service),
+            pools: NameChanges::between(&old.pool, &new.pool),
+            sites: NameChanges::between(&old.site, &new.site),
+            listeners: NameChanges::between_listeners(&listeners(old), &listeners(new)),
+            edge: !is_edge_alike(old, new),
+            node: old.node != new.node,
+        }
+    }
+
+    /// Whether the files say the same.
+    pub fn is_empty(&self) -> bool {
+        let kinds = [&self.services, &self.pools, &self.sites, &self.listeners];
+        !self.edge && !self.node && kinds.into_iter().all(NameChanges::is_empty)
+    }
+}
+
+impl NameChanges {
+    /// Whether every name is the same in both.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+
+    fn between<T: PartialEq>(old: &Named<T>, new: &Named<T>) -> Self {
+        let mut changes = Self::default();
+        for (name, config) in new {
+            let list = match old.get(name) {
+                None => &mut changes.added,
+                Some(before) if before == config => &mut changes.unchanged,
+                Some(_) => &mut changes.changed,
+            };
+            list.push(name.to_string());
+        }
+        changes.removed = old.keys().filter(|name| !new.contains_key(*name)).map(ToString::to_string).collect();
+        changes
+    }
+
+    fn between_listeners(old: &BTreeSet<SocketAddr>, new: &BTreeSet<SocketAddr>) -> Self {
+        let texts = |addresses: &mut dyn Iterator<Item = &SocketAddr>| addresses.map(ToString::to_string).collect();
+        Self {
+            added: texts(&mut new.difference(old)),
+            removed: texts(&mut old.difference(new)),
+            changed: Vec::new(),
+            unchanged: texts(&mut new.intersection(old)),
+        }
+    }
+}
+
+fn listeners(topology: &Topology) -> BTreeSet<SocketAddr> {
+    topology.edge.iter().flat_map(|edge| edge.http.iter().copied()).collect()
+}
+
+/// The same but for the listeners, which are told apart by address.
+fn is_edge_alike(old: &Topology, new: &Topology) -> bool {
+    let without_listeners = |topology: &Topology| {
+        let mut edge = topology.edge.clone();
+        if let Some(edge) = &mut edge {
+            edge.http.clear();
+        }
+        edge
+    };
+    without_listeners(old) == without_listeners(new)
+}
+
+/// "pools: shop changed, orders added; 3 services unchanged", or "nothing changed".
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [
+            ("service", &self.services),
+            ("pool", &self.pools),
+            ("site", &self.sites),
+            ("listener", &self.listeners),
+        ];
+        let mut parts: Vec<String> = Vec::new();
+        for (kind, names) in kinds {
+            for (what, list) in [("added", &names.added), ("removed", &names.removed), ("changed", &names.changed)] {
+                if !list.is_empty() {
+                    let plural = if list.len() == 1 { "" } else { "s" };
+                    parts.push(format!("{kind}{plural} {what}: {}", list.join(", ")));
+                }
+            }
+        }
+        for (what, is_changed) in [("edge settings changed", self.edge), ("node settings changed", self.node)] {
+            if is_changed {
+                parts.push(what.to_owned());
+            }
+        }
+        if parts.is_empty() {
+            return f.write_str("nothing changed");
+        }
+        f.write_str(&parts.join("; "))
+    }
+}

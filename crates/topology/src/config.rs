@@ -1,0 +1,57 @@
+//! The whole file as types, and `[node]`, the part that belongs to no tier.
+
+use balance::PoolConfig;
+use edge::{EdgeConfig, SiteConfig};
+use notation::{Named, Secret};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use services::ServiceConfig;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// nines.toml: which tiers run on this node, and how. A tier exists only if the file names it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topology {
+    /// This node.
+    pub node: NodeConfig,
+    /// Programs that nines runs, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub service: Named<ServiceConfig>,
+    /// Load-balanced pools of endpoints, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pool: Named<PoolConfig>,
+    /// The reverse proxy's listeners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edge: Option<EdgeConfig>,
+    /// Sites, by host: `"shop.test"`, `"*.shop.test"`, or `default` for every other host.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub site: Named<SiteConfig>,
+}
+
+/// This node: what belongs to no tier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// The folder for what must outlive a restart, relative to the file's own.
+    pub data: PathBuf,
+    /// The address of the admin API, with health, readiness and metrics.
+    #[schemars(with = "String", extend("format" = "socket-address"))]
+    pub admin: SocketAddr,
+    /// The token that the admin API demands; required when `admin` is not a loopback address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_token: Option<Secret>,
+    /// Where this node is, for example `"eu"`: endpoints at the same place are used first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+/// Where the admin API listens unless the file says otherwise.
+pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self { data: "data".into(), admin: ADMIN_DEFAULT, admin_token: None, at: None }
+    }
+}

@@ -1,0 +1,64 @@
+//! What needs more than one value of the file: references, names, addresses, and each tier's own rules.
+
+use super::Found;
+use super::tree::Tree;
+use crate::config::Topology;
+use notation::{Faults, Name, OneOrMany};
+
+mod addresses;
+mod names;
+
+/// Checks a topology whose shape is right. `is_whole` says that no part of the file was left out of it for
+/// a fault of its shape; only then can something be called unused.
+pub(super) fn check(topology: &Topology, tree: &Tree<'_>, is_whole: bool, found: &mut Found) {
+    names::check(tree, &mut found.errors);
+    references(topology, tree, &mut found.errors);
+    addresses::check(topology, tree, &mut found.errors);
+    if is_whole {
+        unused(topology, &mut found.warnings);
+    }
+}
+
+/// Every name that another part of the file refers to must be there, sound or not.
+fn references(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
+    let (pools, services) = (tree.names("pool"), tree.names("service"));
+    for service in topology.pool.values().filter_map(|pool| pool.service.as_ref()) {
+        if !services.contains(&service.as_str()) {
+            faults.unknown(service.span(), "service", service, services.iter().copied());
+        }
+    }
+    for pool in routed_pools(topology) {
+        if !pools.contains(&pool.as_str()) {
+            faults.unknown(pool.span(), "pool", pool, pools.iter().copied());
+        }
+    }
+}
+
+fn routed_pools(topology: &Topology) -> impl Iterator<Item = &Name> {
+    let routes = topology.site.values().flat_map(|site| site.route.values().flat_map(OneOrMany::as_slice));
+    routes.filter_map(|route| route.pool.as_ref())
+}
+
+fn unused(topology: &Topology, warnings: &mut Faults) {
+    for name in topology.pool.keys() {
+        if !routed_pools(topology).any(|used| used == name) {
+            warnings.add_with_help(
+                name.span(),
+                format!("pool {name} is not used"),
+                format!("a route sends requests to it: `\"/\" = {{ pool = \"{name}\" }}`"),
+            );
+        }
+    }
+    match (&topology.edge, topology.site.keys().next()) {
+        (None, Some(site)) => warnings.add_with_help(
+            site.span(),
+            format!("site {site} is never served, the file has no `[edge]`"),
+            "add `[edge]` with `http = [\"127.0.0.1:8080\"]`",
+        ),
+        (Some(_), None) => warnings.add(None, "the edge has no site: every request is answered with 404"),
+        _ => {}
+    }
+    if topology.edge.is_none() && topology.site.is_empty() && topology.pool.is_empty() && topology.service.is_empty() {
+        warnings.add(None, "the file names no tier: only the admin API is served");
+    }
+}

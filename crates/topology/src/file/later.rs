@@ -1,0 +1,49 @@
+//! What the finished nines will read and this one does not yet. A name of the plan gets an answer of its
+//! own instead of "unknown key": whoever writes it is right, only early.
+
+/// A path in the file, `*` standing for any name, and what to do until it is there.
+const LATER: [(&[&str], &str); 31] = [
+    (&["dns"], TIERS),
+    (&["cdn"], TIERS),
+    (&["cache"], TIERS),
+    (&["sql"], TIERS),
+    (&["queue"], TIERS),
+    (&["tcp"], TIERS),
+    (&["udp"], TIERS),
+    (&["documents"], TIERS),
+    (&["columns"], TIERS),
+    (&["graph"], TIERS),
+    (&["gateway"], TIERS),
+    (&["dashboard"], TIERS),
+    (&["simulator"], TIERS),
+    (&["registry"], TIERS),
+    (&["edge", "https"], PLAIN),
+    (&["edge", "tls"], PLAIN),
+    (&["edge", "http2"], PLAIN),
+    (&["edge", "http3"], PLAIN),
+    (&["site", "*", "tls"], PLAIN),
+    (&["site", "*", "compress"], "backends may compress; nines passes their encodings on"),
+    (&["site", "*", "allow"], "until then the host's firewall does this"),
+    (&["site", "*", "deny"], "until then the host's firewall does this"),
+    (&["site", "*", "limit"], "`[edge] limit` holds for all sites, `body_max` for this one"),
+    (&["site", "*", "route", "*", "cache"], "the route works without it; remove the key"),
+    (&["site", "*", "route", "*", "push"], ROUTES),
+    (&["site", "*", "route", "*", "files"], ROUTES),
+    (&["site", "*", "route", "*", "grpc"], ROUTES),
+    (&["service", "*", "rollout"], "a changed service is replaced instance by instance; remove the key"),
+    (&["service", "*", "scale"], "`instances` sets how many run"),
+    (&["service", "*", "limit"], "instances share the node's memory and processors; remove the key"),
+    (&["pool", "*", "tls"], "endpoints are reached over plain HTTP; remove the key"),
+];
+
+const TIERS: &str = "this nines serves `service`, `pool`, `edge` and `site`";
+const PLAIN: &str = "this nines serves HTTP/1.1 without TLS: `[edge] http = [\"127.0.0.1:8080\"]`";
+const ROUTES: &str = "a route may have `pool`, `redirect` or `respond`";
+
+/// What to do about a key that is planned but not built; `None` for a key that is not planned.
+pub(super) fn planned(path: &[&str]) -> Option<&'static str> {
+    let fits = |pattern: &[&str]| {
+        pattern.len() == path.len() && pattern.iter().zip(path).all(|(want, name)| *want == "*" || want == name)
+    };
+    LATER.iter().find(|(pattern, _)| fits(pattern)).map(|(_, help)| *help)
+}

@@ -1,0 +1,24 @@
+//! Whether every secret of a file can be read. The values are dropped at once.
+
+use super::tree::Tree;
+use crate::config::Topology;
+use crate::paths;
+use notation::{Faults, TextOr};
+use std::path::Path;
+
+pub(super) fn check(topology: &Topology, tree: &Tree<'_>, dir: &Path, faults: &mut Faults) {
+    if let Some(secret) = &topology.node.admin_token
+        && let Err(error) = paths::secret_in(dir, secret).reveal()
+    {
+        faults.add(tree.value(&["node", "admin_token"]), error.to_string());
+    }
+    for (service, config) in &topology.service {
+        for (variable, value) in &config.env {
+            if let TextOr::Long(secret) = value
+                && let Err(error) = paths::secret_in(dir, secret).reveal()
+            {
+                faults.add(tree.value(&["service", service, "env", variable]), error.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A running node as people and programs see it: the admin API serves these types as they are.
+
+use balance::PoolStatus;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use services::ServiceStatus;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A node with everything that runs on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// The version of nines that runs.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// How long it has been running, in milliseconds.
+    pub uptime_ms: u64,
+    /// The file it runs.
+    pub file: PathBuf,
+    /// Where the node is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Whether it serves, prepares or drains.
+    pub readiness: Readiness,
+    /// The tiers that the file names: `services`, `balance`, `edge`.
+    pub tiers: Vec<String>,
+    /// What listens where.
+    pub listeners: Vec<ListenerStatus>,
+    /// The sites, by host.
+    pub sites: Vec<SiteStatus>,
+    /// The pools with their endpoints.
+    pub pools: Vec<PoolStatus>,
+    /// The services with their instances.
+    pub services: Vec<ServiceStatus>,
+}
+
+/// An open listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListenerStatus {
+    /// Who listens: `edge` or `admin`.
+    pub tier: String,
+    /// What it speaks: `http`.
+    pub protocol: String,
+    /// Where, with the port that the kernel chose when the file says 0.
+    pub address: SocketAddr,
+}
+
+/// A site and where its paths lead.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SiteStatus {
+    /// The host, or `default`.
+    pub host: String,
+    /// Its routes, in the order of their paths.
+    pub routes: Vec<RouteStatus>,
+}
+
+/// A route of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RouteStatus {
+    /// The path as in the file.
+    pub path: String,
+    /// Whether further conditions must hold.
+    pub conditional: bool,
+    /// What is done: `pool shop`, `redirect to https://shop.test{path}`, `respond 404`.
+    pub action: String,
+}
+
+/// Whether the node can serve, and what it waits for if not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Readiness {
+    /// Every pool has endpoints and knows how they are, and the node is not stopping.
+    pub ready: bool,
+    /// The node has been told to stop, or another process has taken over.
+    pub stopping: bool,
+    /// The pools that are waited for.
+    pub waiting: Vec<PoolWaiting>,
+}
+
+/// A pool that is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolWaiting {
+    /// The pool's name.
+    pub pool: String,
+    /// What is missing: "no endpoints yet", "first health check of shop-1 and shop-2".
+    pub why: String,
+}
