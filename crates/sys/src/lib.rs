@@ -7,6 +7,7 @@
 //!
 //! Invariant: nothing here keeps state but [`PerCore`]; every function is one conversation with the kernel.
 
+mod clock;
 pub mod handover;
 mod limits;
 mod notify;
@@ -15,6 +16,7 @@ mod per_core;
 pub mod process;
 mod tcp;
 
+pub use clock::monotonic;
 pub use limits::{cores, raise_open_files};
 pub use notify::notify;
 pub use owner::{Process, listening_process};
