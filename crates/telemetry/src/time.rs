@@ -1,0 +1,64 @@
+//! Points in time as text.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Prints a point in time by RFC 3339, in UTC, with milliseconds: `2026-03-01T12:30:00.250Z`.
+/// What lies outside the years 1970 to 9999 prints as the nearer end of that range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rfc3339(pub SystemTime);
+
+const MILLIS_MAX: u128 = 253_402_300_799_999;
+
+/// The parts of a day that clocks show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    days: u64,
+    hour: u64,
+    minute: u64,
+    second: u64,
+    milli: u64,
+}
+
+impl Clock {
+    pub(crate) fn utc(time: SystemTime) -> Self {
+        let millis =
+            time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()).min(MILLIS_MAX) as u64;
+        let seconds = millis / 1000;
+        Self {
+            days: seconds / 86_400,
+            hour: seconds / 3600 % 24,
+            minute: seconds / 60 % 60,
+            second: seconds % 60,
+            milli: millis % 1000,
+        }
+    }
+}
+
+/// The time of day: `12:30:00.250`.
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}:{:02}.{:03}", self.hour, self.minute, self.second, self.milli)
+    }
+}
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clock = Clock::utc(self.0);
+        let (year, month, day) = civil(clock.days);
+        write!(f, "{year:04}-{month:02}-{day:02}T{clock}Z")
+    }
+}
+
+/// Days since 1970 as year, month and day (Howard Hinnant, "chrono-compatible low-level date algorithms").
+/// It counts years from March, so that the leap day is the last of its year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let from_0000_03_01 = days + 719_468;
+    let (era, day_of_era) = (from_0000_03_01 / 146_097, from_0000_03_01 % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
