@@ -1,0 +1,115 @@
+"""Medians, ratios, the Markdown tables and the JSON of a run."""
+
+import json
+import os
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- figures: written by bench/run -->", "<!-- end of figures -->"
+
+TITLES = {
+    "keepalive-1k": "GET 1 KB, keep-alive",
+    "keepalive-64k": "GET 64 KB, keep-alive",
+    "new-1k": "GET 1 KB, new connection each",
+    "steady-1k": "GET 1 KB, keep-alive, at a fixed rate",
+    "idle": "10,000 idle connections",
+}
+
+
+def machine():
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "kernel": platform.release(),
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": processor(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def processor():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def summary(rounds):
+    """Median of every figure over the rounds, and its spread as (max − min) ÷ median."""
+    figures = {}
+    for key in rounds[0]:
+        values = [one[key] for one in rounds if isinstance(one.get(key), (int, float))]
+        if values:
+            middle = median(values)
+            figures[key] = middle
+            figures[f"{key}_spread"] = (max(values) - min(values)) / middle if middle else 0.0
+    return figures
+
+
+def table(results):
+    """One Markdown table a figure: a row a case, a column a peer, and nines' ratio to each."""
+    peers = results["peers"]
+    others = [peer for peer in peers if peer != "nines"] if "nines" in peers else []
+    columns = [("cpu_us", "Server CPU per request, µs", "{:.1f}"),
+               ("per_second", "Requests per second", "{:,.0f}"),
+               ("p99_us", "p99 latency, µs", "{:,.0f}"),
+               ("idle_bytes", "Memory per idle connection, bytes, above the empty server", "{:,.0f}"),
+               ("full_kib", "Memory of the whole server with them, KiB", "{:,.0f}")]
+    out = []
+    for key, title, form in columns:
+        rows = [(case, figures) for case, figures in results["figures"].items()
+                if any(key in figures[peer] for peer in figures)
+                and not (key == "per_second" and case == "steady-1k")
+                and not (key == "p99_us" and case != "steady-1k" and not results.get("all_latencies"))]
+        if not rows:
+            continue
+        out += [f"**{title}**", "", "| | " + " | ".join(list(peers) + [f"nines ÷ {peer}" for peer in others]) + " |",
+                "| --- |" + " ---: |" * (len(peers) + len(others))]
+        for case, figures in rows:
+            name = TITLES[case] + (f" ({results['steady_rate']:,}/s)" if case == "steady-1k" else "")
+            cells = [cell(figures.get(peer, {}), key, form) for peer in peers]
+            cells += [ratio(figures, key, peer) for peer in others]
+            out.append(f"| {name} | " + " | ".join(cells) + " |")
+        out.append("")
+    return "\n".join(out)
+
+
+def cell(figures, key, form):
+    if key not in figures:
+        return "–"
+    spread = figures.get(f"{key}_spread")
+    return form.format(figures[key]) + (f" ±{spread * 50:.0f} %" if spread else "")
+
+
+def ratio(figures, key, peer):
+    ours, theirs = figures.get("nines", {}).get(key), figures.get(peer, {}).get(key)
+    return f"**{ours / theirs:.2f}**" if ours and theirs else "–"
+
+
+def preamble(results):
+    host = results["machine"]
+    versions = ", ".join(f"{peer} {version}" for peer, version in results["versions"].items())
+    lines = [f"{host['date'][:10]} · {versions} · Linux {host['kernel']}, {host['cores']} cores ({host['processor']}) · "
+             f"{results['rounds']} rounds of {results['seconds']} s, median ± half the spread · "
+             f"load average before the run {host['load_before']}", ""]
+    if results.get("direct_p99_us"):
+        lines += [f"The same fixed rate straight to a backend, without a proxy, has a p99 of "
+                  f"{results['direct_p99_us']:,.0f} µs: load generator, backends and servers share the cores.", ""]
+    if results["failed"]:
+        lines += ["**Not clean:** " + "; ".join(results["failed"]), ""]
+    return "\n".join(lines) + "\n"
+
+
+def write(results):
+    """The run's JSON, and the block of figures in README.md."""
+    path = HERE / "results" / f"{results['machine']['date'][:10]}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    readme = HERE / "README.md"
+    text = readme.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    readme.write_text(f"{before}{BEGIN}\n{preamble(results)}{table(results)}{END}{after}")
+    return path
