@@ -1,6 +1,6 @@
 //! Children in process groups of their own, which end with us.
 
-use rustix::process::{Pid, kill_process, kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group, test_kill_process_group};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -71,6 +71,12 @@ pub fn signal(pid: u32, signal: Signal) -> io::Result<()> {
 /// Sends a signal to every process of a group. `Err` with `NotFound` when none is left.
 pub fn signal_group(pgid: u32, signal: Signal) -> io::Result<()> {
     kill_process_group(checked(pgid)?, signal.into()).map_err(gone)
+}
+
+/// Whether a group has a process left; one that has ended and was not waited for yet counts.
+pub fn group_exists(pgid: u32) -> bool {
+    // Not being allowed to signal them (EPERM) means that there are some.
+    checked(pgid).is_ok_and(|group| test_kill_process_group(group) != Err(rustix::io::Errno::SRCH))
 }
 
 /// 0 means "my own group" to the kernel, and group 1 would become "everybody": neither is ever a child.
