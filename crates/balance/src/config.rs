@@ -311,4 +311,3 @@ impl Default for KeepaliveConfig {
         Self { connections: 64, idle: Duration::secs(30) }
     }
 }
-
