@@ -74,12 +74,14 @@ impl NameChanges {
             };
             list.push(name.to_string());
         }
-        changes.removed = old.keys().filter(|name| !new.contains_key(*name)).map(ToString::to_string).collect();
+        changes.removed =
+            old.keys().filter(|name| !new.contains_key(*name)).map(ToString::to_string).collect();
         changes
     }
 
     fn between_listeners(old: &BTreeSet<SocketAddr>, new: &BTreeSet<SocketAddr>) -> Self {
-        let texts = |addresses: &mut dyn Iterator<Item = &SocketAddr>| addresses.map(ToString::to_string).collect();
+        let texts =
+            |addresses: &mut dyn Iterator<Item = &SocketAddr>| addresses.map(ToString::to_string).collect();
         Self {
             added: texts(&mut new.difference(old)),
             removed: texts(&mut old.difference(new)),
@@ -116,14 +118,17 @@ impl fmt::Display for Changes {
         ];
         let mut parts: Vec<String> = Vec::new();
         for (kind, names) in kinds {
-            for (what, list) in [("added", &names.added), ("removed", &names.removed), ("changed", &names.changed)] {
+            for (what, list) in
+                [("added", &names.added), ("removed", &names.removed), ("changed", &names.changed)]
+            {
                 if !list.is_empty() {
                     let plural = if list.len() == 1 { "" } else { "s" };
                     parts.push(format!("{kind}{plural} {what}: {}", list.join(", ")));
                 }
             }
         }
-        for (what, is_changed) in [("edge settings changed", self.edge), ("node settings changed", self.node)] {
+        for (what, is_changed) in [("edge settings changed", self.edge), ("node settings changed", self.node)]
+        {
             if is_changed {
                 parts.push(what.to_owned());
             }

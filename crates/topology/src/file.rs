@@ -56,10 +56,8 @@ impl Checked {
 
 /// Reads and checks a file, and that its secrets can be read. Changes nothing.
 pub fn load(path: &Path) -> Result<Checked, Rejected> {
-    let unreadable = |message: String| Rejected {
-        problems: vec![Problem::of_file(path, message)],
-        text: String::new(),
-    };
+    let unreadable =
+        |message: String| Rejected { problems: vec![Problem::of_file(path, message)], text: String::new() };
     let bytes = std::fs::read(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         unreadable(format!("is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))

@@ -1,12 +1,14 @@
 //! The file `nines.toml`, and the only place where the tiers meet.
 //!
 //! A file arrives as text. [`load`] answers with a [`Checked`] topology, or with everything that is wrong
-//! with the file ([`Rejected`]).
+//! with the file ([`Rejected`]). [`Running::start`] makes a topology run, [`Running::reload`] changes it to
+//! what the file says by then, [`Running::stop`] ends it, and a new process can take it over.
 //!
 //! Invariants:
 //! - the types are the one description of the file: the JSON Schema is made from them, keys and values are
 //!   checked against that schema, and serde reads into them;
-//! - a file is used whole or not at all.
+//! - a file is used whole or not at all: what fails its check changes nothing;
+//! - no tier knows another: services feed pools, and the edge is given pools, only here.
 
 mod changes;
 mod config;
@@ -14,11 +16,23 @@ mod effective;
 mod file;
 mod paths;
 mod problem;
+mod running;
 mod schema;
+mod status;
 
 pub use changes::{Changes, NameChanges};
 pub use config::{ADMIN_DEFAULT, NodeConfig, Topology};
 pub use effective::effective;
 pub use file::{Checked, load, parse};
 pub use problem::{Level, Problem, Rejected};
+pub use running::{
+    EndpointError, ExplainError, ReloadError, Running, StartError, StartOptions, TakeoverError, explain_file,
+};
 pub use schema::json_schema;
+pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
+
+// What the admin API and the command line show of the tiers, so that they need to know this crate only.
+pub use balance::{EndpointStatus, PoolExplanation, PoolStatus, State};
+pub use edge::{AccessLogTarget, Explanation, Query, QueryError};
+pub use notation::Secret;
+pub use services::{InstanceState, InstanceStatus, ServiceStatus};

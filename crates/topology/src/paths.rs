@@ -1,5 +1,6 @@
 //! Relative paths of a file start from the file's own folder, wherever nines was started.
 
+use crate::config::Topology;
 use notation::{Secret, TextOr};
 use services::ServiceConfig;
 use std::path::Path;
@@ -21,4 +22,23 @@ pub(crate) fn service_in(dir: &Path, config: &ServiceConfig) -> ServiceConfig {
         }
     }
     config
+}
+
+/// The environment variables that hold secrets: no service inherits them unasked.
+pub(crate) fn secret_variables(topology: &Topology) -> Vec<String> {
+    let services = topology.service.values().flat_map(|service| service.env.values());
+    let of_services = services.filter_map(|value| match value {
+        TextOr::Long(secret) => Some(secret),
+        TextOr::Text(_) => None,
+    });
+    let secrets = of_services.chain(&topology.node.admin_token);
+    let mut variables: Vec<String> = secrets
+        .filter_map(|secret| match secret {
+            Secret::Env(name) => Some(name.clone()),
+            Secret::File(_) => None,
+        })
+        .collect();
+    variables.sort();
+    variables.dedup();
+    variables
 }

@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 pub(crate) const SOCKET_ADDRESS: &str = "socket-address";
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Topology>().to_value();
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Topology>().to_value();
     without_null(&mut schema);
     if let Some(items) = schema.pointer_mut("/$defs/EdgeConfig/properties/http/items") {
         items["format"] = SOCKET_ADDRESS.into();

@@ -27,6 +27,8 @@ pub struct Status {
     pub tiers: Vec<String>,
     /// What listens where.
     pub listeners: Vec<ListenerStatus>,
+    /// Client connections that are open at the edge.
+    pub connections: usize,
     /// The sites, by host.
     pub sites: Vec<SiteStatus>,
     /// The pools with their endpoints.

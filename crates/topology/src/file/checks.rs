@@ -14,6 +14,7 @@ pub(super) fn check(topology: &Topology, tree: &Tree<'_>, is_whole: bool, found:
     names::check(tree, &mut found.errors);
     references(topology, tree, &mut found.errors);
     addresses::check(topology, tree, &mut found.errors);
+    tiers(topology, tree, &mut found.errors);
     if is_whole {
         unused(topology, &mut found.warnings);
     }
@@ -39,6 +40,22 @@ fn routed_pools(topology: &Topology) -> impl Iterator<Item = &Name> {
     routes.filter_map(|route| route.pool.as_ref())
 }
 
+/// Each tier's own rules. What a tier says of a part as a whole is shown at the part's name.
+fn tiers(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
+    for (name, pool) in &topology.pool {
+        balance::check(pool, name, faults);
+    }
+    for (name, service) in &topology.service {
+        services::check(service, name, faults);
+    }
+    let mut of_edge = Faults::default();
+    edge::check(&topology.edge.clone().unwrap_or_default(), &topology.site, &mut of_edge);
+    for mut fault in of_edge.into_vec() {
+        fault.span = fault.span.or_else(|| tree.key("edge"));
+        super::add(faults, fault);
+    }
+}
+
 fn unused(topology: &Topology, warnings: &mut Faults) {
     for name in topology.pool.keys() {
         if !routed_pools(topology).any(|used| used == name) {
@@ -55,10 +72,14 @@ fn unused(topology: &Topology, warnings: &mut Faults) {
             format!("site {site} is never served, the file has no `[edge]`"),
             "add `[edge]` with `http = [\"127.0.0.1:8080\"]`",
         ),
-        (Some(_), None) => warnings.add(None, "the edge has no site: every request is answered with 404"),
+        (Some(_), None) => warnings.add(None, "the edge has no site: every request is refused"),
         _ => {}
     }
-    if topology.edge.is_none() && topology.site.is_empty() && topology.pool.is_empty() && topology.service.is_empty() {
+    if topology.edge.is_none()
+        && topology.site.is_empty()
+        && topology.pool.is_empty()
+        && topology.service.is_empty()
+    {
         warnings.add(None, "the file names no tier: only the admin API is served");
     }
 }

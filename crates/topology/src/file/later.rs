@@ -43,7 +43,8 @@ const ROUTES: &str = "a route may have `pool`, `redirect` or `respond`";
 /// What to do about a key that is planned but not built; `None` for a key that is not planned.
 pub(super) fn planned(path: &[&str]) -> Option<&'static str> {
     let fits = |pattern: &[&str]| {
-        pattern.len() == path.len() && pattern.iter().zip(path).all(|(want, name)| *want == "*" || want == name)
+        pattern.len() == path.len()
+            && pattern.iter().zip(path).all(|(want, name)| *want == "*" || want == name)
     };
     LATER.iter().find(|(pattern, _)| fits(pattern)).map(|(_, help)| *help)
 }

@@ -108,9 +108,10 @@ impl<'s> Walk<'s> {
     }
 
     fn add_leaves(&self, schema: &'s Value, leaves: &mut Vec<&'s Value>) {
-        let referred = schema.get("$ref").and_then(Value::as_str).and_then(|reference| {
-            reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer))
-        });
+        let referred = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|reference| reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)));
         let branches =
             schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array).map(Vec::as_slice);
         match (referred, branches) {
@@ -130,10 +131,18 @@ impl<'s> Walk<'s> {
         let length = items.len() as u64;
         if bound("minItems").is_some_and(|min| length < min) {
             let least = bound("minItems").unwrap_or(1);
-            self.fault(span.clone(), format!("{}expected at least {least} of them, found {length}", self.subject()), None);
+            self.fault(
+                span.clone(),
+                format!("{}expected at least {least} of them, found {length}", self.subject()),
+                None,
+            );
         }
         if let Some(max) = bound("maxItems").filter(|max| length > *max) {
-            self.fault(span.clone(), format!("{}expected at most {max} of them, found {length}", self.subject()), None);
+            self.fault(
+                span.clone(),
+                format!("{}expected at most {max} of them, found {length}", self.subject()),
+                None,
+            );
         }
         let Some(item_schema) = schema.get("items") else { return };
         for (nth, item) in items.enumerate() {
@@ -151,7 +160,9 @@ impl<'s> Walk<'s> {
             self.path.push_key(key.get_ref());
             match (known, rest) {
                 (Some(schema), _) => self.check(schema, value, key.span()),
-                (None, Some(Value::Object(_))) => self.check(&schema["additionalProperties"], value, key.span()),
+                (None, Some(Value::Object(_))) => {
+                    self.check(&schema["additionalProperties"], value, key.span())
+                }
                 (None, Some(Value::Bool(false))) => {
                     let known = properties.into_iter().flat_map(|all| all.keys()).map(String::as_str);
                     self.unknown_key(key, &known.collect::<Vec<_>>());
@@ -176,11 +187,15 @@ impl<'s> Walk<'s> {
         table: &toml::de::DeTable<'_>,
         name_span: Range<usize>,
     ) {
-        let properties = |variant: &'s Value| variant.get("properties").and_then(Value::as_object).into_iter().flatten();
-        let tags: Vec<&str> = variants.iter().flat_map(|variant| properties(variant)).map(|(tag, _)| tag.as_str()).collect();
+        let properties =
+            |variant: &'s Value| variant.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let tags: Vec<&str> =
+            variants.iter().flat_map(|variant| properties(variant)).map(|(tag, _)| tag.as_str()).collect();
         let mut chosen = 0;
         for (key, value) in table.iter() {
-            let found = variants.iter().find_map(|variant| properties(variant).find(|(tag, _)| *tag == key.get_ref()));
+            let found = variants
+                .iter()
+                .find_map(|variant| properties(variant).find(|(tag, _)| *tag == key.get_ref()));
             self.path.push_key(key.get_ref());
             match found {
                 Some((_, schema)) => {

@@ -17,6 +17,11 @@ impl<'i> Tree<'i> {
         Some(self.node(path)?.span())
     }
 
+    /// Where a table of the top level is named.
+    pub(super) fn key(&self, name: &str) -> Option<Range<usize>> {
+        table(&self.0)?.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span())
+    }
+
     /// Where an item of an array stands.
     pub(super) fn item(&self, path: &[&str], nth: usize) -> Option<Range<usize>> {
         match self.node(path)?.get_ref() {

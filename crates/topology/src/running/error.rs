@@ -103,9 +103,6 @@ pub enum ReloadError {
     /// A port is taken, or the edge cannot use its configuration.
     #[error(transparent)]
     Edge(#[from] edge::Error),
-    /// An address of the edge cannot be listened on.
-    #[error(transparent)]
-    Listen(Box<StartError>),
     /// The node is stopping, or another process has taken over.
     #[error("nines is stopping")]
     Stopping,

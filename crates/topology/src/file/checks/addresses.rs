@@ -41,7 +41,6 @@ fn listeners<'t>(
 ) -> impl Iterator<Item = (SocketAddr, &'static str, Option<Range<usize>>)> + 't {
     let admin = (topology.node.admin, "the admin API", tree.value(&["node", "admin"]));
     let edge = topology.edge.iter().flat_map(|edge| edge.http.iter().enumerate());
-    std::iter::once(admin).chain(
-        edge.map(|(nth, address)| (*address, "the edge", tree.item(&["edge", "http"], nth))),
-    )
+    std::iter::once(admin)
+        .chain(edge.map(|(nth, address)| (*address, "the edge", tree.item(&["edge", "http"], nth))))
 }

@@ -100,11 +100,21 @@ pub(super) fn written_as(leaves: &[&Value], value: &DeValue<'_>) -> Option<Strin
     let format = leaves.iter().find_map(|leaf| leaf.get("format").and_then(Value::as_str));
     let kinds = |name: &str| leaves.iter().any(|leaf| leaf.get("type").is_some_and(|kind| kind == name));
     match (value, format) {
-        (DeValue::Integer(number), Some("nines-duration")) => Some(format!("in seconds it is written \"{number}s\"")),
-        (DeValue::Integer(number), Some("nines-size")) => Some(format!("in bytes it is written \"{number}B\"")),
-        (DeValue::Integer(number), Some("nines-rate")) => Some(format!("per second it is written \"{number}/s\"")),
-        (DeValue::Integer(number), Some("nines-percent")) => Some(format!("in percent it is written \"{number}%\"")),
-        (DeValue::Integer(number), _) if kinds("string") => Some(format!("as a string it is written \"{number}\"")),
+        (DeValue::Integer(number), Some("nines-duration")) => {
+            Some(format!("in seconds it is written \"{number}s\""))
+        }
+        (DeValue::Integer(number), Some("nines-size")) => {
+            Some(format!("in bytes it is written \"{number}B\""))
+        }
+        (DeValue::Integer(number), Some("nines-rate")) => {
+            Some(format!("per second it is written \"{number}/s\""))
+        }
+        (DeValue::Integer(number), Some("nines-percent")) => {
+            Some(format!("in percent it is written \"{number}%\""))
+        }
+        (DeValue::Integer(number), _) if kinds("string") => {
+            Some(format!("as a string it is written \"{number}\""))
+        }
         (DeValue::String(text), _) if kinds("integer") && text.parse::<i64>().is_ok() => {
             Some(format!("as an integer it is written {text}, without quotes"))
         }

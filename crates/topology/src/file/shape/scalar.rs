@@ -29,7 +29,9 @@ pub(super) fn check_text(leaves: &[&Value], text: &str) -> Result<(), Wrong> {
     }
     let help = match nearest(text, words.iter().copied()) {
         Some(near) => format!("did you mean \"{near}\"?"),
-        None => format!("one of {}", words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ")),
+        None => {
+            format!("one of {}", words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "))
+        }
     };
     Err((format!("unknown value {}", shown(text)), Some(help)))
 }
@@ -45,9 +47,10 @@ fn check_format(leaf: &Value, text: &str) -> Result<(), Wrong> {
         return check_address(text);
     }
     match notation::check_format(format, text) {
-        Some(Err(malformed)) => {
-            Err((format!("{} is not {}", shown(text), malformed.wanted), Some(format!("for example {}", malformed.example))))
-        }
+        Some(Err(malformed)) => Err((
+            format!("{} is not {}", shown(text), malformed.wanted),
+            Some(format!("for example {}", malformed.example)),
+        )),
         _ => Ok(()),
     }
 }
@@ -58,10 +61,14 @@ fn check_address(text: &str) -> Result<(), Wrong> {
     }
     let help = match text.rsplit_once(':') {
         Some(("", port)) if port.parse::<u16>().is_ok() => {
-            format!("\"127.0.0.1:{port}\" for this machine alone, \"[::]:{port}\" and \"0.0.0.0:{port}\" for all")
+            format!(
+                "\"127.0.0.1:{port}\" for this machine alone, \"[::]:{port}\" and \"0.0.0.0:{port}\" for all"
+            )
         }
         Some(("localhost", port)) => format!("\"127.0.0.1:{port}\" or \"[::1]:{port}\""),
-        _ if text.parse::<std::net::IpAddr>().is_ok() => "the port is missing, for example \"127.0.0.1:8080\"".into(),
+        _ if text.parse::<std::net::IpAddr>().is_ok() => {
+            "the port is missing, for example \"127.0.0.1:8080\"".into()
+        }
         _ => "for example \"127.0.0.1:8080\" or \"[::1]:8080\"".into(),
     };
     Err((format!("{} is not an IP address with a port", shown(text)), Some(help)))
@@ -74,7 +81,9 @@ pub(super) fn check_integer(leaf: &Value, integer: &DeInteger<'_>) -> Result<(),
         return out_of("expected a smaller number".into());
     };
     let (mut min, mut max) = bounds_of(leaf.get("format").and_then(Value::as_str));
-    let bound = |key: &str| leaf.get(key).and_then(|bound| bound.as_i64().map(i128::from).or(bound.as_f64().map(|b| b as i128)));
+    let bound = |key: &str| {
+        leaf.get(key).and_then(|bound| bound.as_i64().map(i128::from).or(bound.as_f64().map(|b| b as i128)))
+    };
     min = bound("minimum").map_or(min, |bound| bound.max(min));
     max = bound("maximum").map_or(max, |bound| bound.min(max));
     if number < min || number > max {

@@ -1,0 +1,177 @@
+//! A topology that runs: started in one order, changed as a whole, stopped in the reverse order.
+//!
+//! start:  data folder and its lock ─► admin listener ─► services ─► pools ─► edge ─► the takeover socket
+//! reload: read, check, prepare all that may fail ─► commit, which cannot
+//! stop:   edge (accepting, then what is under way) ─► services ─► pools
+//!
+//! Invariants: after a failed start nothing is left running, after a failed reload nothing has changed, and
+//! whatever a file leaves as it was keeps its connections, its figures and its processes.
+//! A new process takes over without a gap: see [`handover`].
+
+use crate::changes::Changes;
+use crate::config::Topology;
+use crate::file::Checked;
+use crate::status::{Readiness, Status};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use telemetry::Registry;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+mod edge_part;
+mod endpoints;
+mod error;
+mod handover;
+mod home;
+mod listen;
+mod pools;
+mod reload;
+mod report;
+mod start;
+mod stop;
+
+pub use edge_part::{ExplainError, explain_file};
+pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
+
+use edge_part::EdgePart;
+use home::Home;
+use pools::PoolPart;
+
+/// How a node starts.
+#[derive(Debug, Clone)]
+pub struct StartOptions {
+    /// Take over from the nines that runs on the same data folder, without a gap. When none runs, this is
+    /// an ordinary start.
+    pub takeover: bool,
+    /// The nines binary, which services find as `$NINES`.
+    pub nines: PathBuf,
+}
+
+/// A running node. Made by [`Running::start`], ended by [`Running::stop`].
+pub struct Running {
+    path: PathBuf,
+    dir: PathBuf,
+    started: Instant,
+    registry: Registry,
+    home: Home,
+    /// What cookies of sticky pools are made with.
+    secret: [u8; 16],
+    admin: TcpListener,
+    admin_token: Option<String>,
+    services: services::Services,
+    live: Mutex<Live>,
+    /// Held while a file is read and applied: one reload at a time, and the last one wins.
+    reloading: Mutex<()>,
+    phase: watch::Sender<Phase>,
+    /// Waits for a new process to take over.
+    successor: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the last file that was applied is made of.
+struct Live {
+    topology: Arc<Topology>,
+    pools: BTreeMap<String, PoolPart>,
+    edge: EdgePart,
+    /// Parts that a reload took out, on their way to an end.
+    leaving: JoinSet<()>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// A new process serves.
+    HandedOver,
+    Stopping,
+}
+
+impl Running {
+    /// Starts everything that the file names; on an error nothing is left running. Must be called within a
+    /// tokio runtime, which then runs health checks and supervision.
+    pub async fn start(checked: Checked, options: StartOptions) -> Result<Arc<Self>, StartError> {
+        start::start(checked, options).await
+    }
+
+    /// Reads the file again and applies what changed. On an error nothing has changed.
+    pub fn reload(&self) -> Result<Changes, ReloadError> {
+        reload::reload(self)
+    }
+
+    /// Stops: no new connection, at most `deadline` for what is under way, then the services.
+    /// `true` when everything that was under way has ended by itself.
+    pub async fn stop(&self, deadline: Duration) -> bool {
+        stop::stop(self, deadline).await
+    }
+
+    /// Resolves once a new process serves in place of this one, which is then to be stopped.
+    pub async fn handed_over(&self) {
+        let mut phase = self.phase.subscribe();
+        // The sender lives as long as `self`.
+        let _ = phase.wait_for(|phase| *phase == Phase::HandedOver).await;
+    }
+
+    /// Takes no new work to an endpoint: `"shop/shop-1"`, `"shop-1"` or an address. Returns its full name.
+    pub fn drain(&self, endpoint: &str) -> Result<String, EndpointError> {
+        endpoints::set_draining(self, endpoint, true)
+    }
+
+    /// Ends a [`Running::drain`]. Returns the endpoint's full name.
+    pub fn undrain(&self, endpoint: &str) -> Result<String, EndpointError> {
+        endpoints::set_draining(self, endpoint, false)
+    }
+
+    /// Everything that runs, with live figures.
+    pub fn status(&self) -> Status {
+        report::status(self)
+    }
+
+    /// Whether the node can serve, and what it waits for if not.
+    pub fn readiness(&self) -> Readiness {
+        report::readiness(self)
+    }
+
+    /// Why a request would be answered the way it would be, and by whom. Changes no state.
+    pub fn explain(&self, query: &edge::Query) -> Result<edge::Explanation, ExplainError> {
+        self.live().edge.explain(query)
+    }
+
+    /// The metrics.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The topology that runs.
+    pub fn topology(&self) -> Arc<Topology> {
+        Arc::clone(&self.live().topology)
+    }
+
+    /// The listener for the admin API, non-blocking: bound before anything else was started, or inherited.
+    pub fn admin_listener(&self) -> io::Result<TcpListener> {
+        self.admin.try_clone()
+    }
+
+    /// The token that the admin API demands.
+    pub fn admin_token(&self) -> Option<String> {
+        self.admin_token.clone()
+    }
+
+    /// How long what is under way may take when the node stops: `edge.timeout.drain`.
+    pub fn drain_deadline(&self) -> Duration {
+        let topology = self.topology();
+        let default = edge::EdgeTimeouts::default().drain;
+        topology.edge.as_ref().map_or(default, |edge| edge.timeout.drain).get()
+    }
+
+    /// Nothing panics while it holds this lock but for a broken invariant of a tier; what is in there is
+    /// whole either way, and a node that still serves is worth more than one that does not.
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+}

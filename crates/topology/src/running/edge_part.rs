@@ -1,0 +1,172 @@
+//! The edge as a part of a node: the only file that knows how it is started, changed and asked.
+
+use super::listen::Inherited;
+use super::pools::{self, PoolPart};
+use super::{ReloadError, StartError};
+use crate::config::Topology;
+use crate::file::Checked;
+use balance::Pool;
+use edge::{AccessLogTarget, Edge, EdgeParts, Explanation, Query, QueryError};
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::Registry;
+use thiserror::Error;
+
+/// The edge, if the file names one.
+#[derive(Default)]
+pub(super) struct EdgePart(Option<Edge>);
+
+/// A change of the edge that is known to work.
+pub(super) enum PreparedEdge {
+    /// There was none and there is none.
+    Absent,
+    /// It is not in the file any more.
+    Removed,
+    /// It is new, and serves already.
+    Added(Edge),
+    /// It stays.
+    Changed(edge::Prepared),
+}
+
+/// Why a request cannot be explained.
+#[derive(Debug, Error)]
+pub enum ExplainError {
+    /// The file names no edge, so that no request arrives.
+    #[error("the file has no `[edge]`")]
+    NoEdge,
+    /// It is no request of HTTP.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+}
+
+impl EdgePart {
+    /// Starts the edge; it serves at once.
+    pub(super) fn start(
+        topology: &Topology,
+        dir: &Path,
+        pools: HashMap<String, Arc<Pool>>,
+        registry: &Registry,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
+        let Some(parts) = parts(topology, dir, pools) else { return Ok(Self(None)) };
+        let listeners = inherited.edge(&parts.config.http);
+        Ok(Self(Some(Edge::start(parts, registry.clone(), listeners)?)))
+    }
+
+    /// Everything of a reload that may fail.
+    pub(super) fn prepare(
+        &self,
+        topology: &Topology,
+        dir: &Path,
+        pools: HashMap<String, Arc<Pool>>,
+        registry: &Registry,
+    ) -> Result<PreparedEdge, ReloadError> {
+        match (&self.0, parts(topology, dir, pools)) {
+            (None, None) => Ok(PreparedEdge::Absent),
+            (Some(_), None) => Ok(PreparedEdge::Removed),
+            (None, Some(parts)) => Ok(PreparedEdge::Added(Edge::start(parts, registry.clone(), Vec::new())?)),
+            (Some(edge), Some(mut parts)) => {
+                keep_ports(&mut parts.config.http, &self.addresses());
+                Ok(PreparedEdge::Changed(edge.prepare(parts)?))
+            }
+        }
+    }
+
+    /// Applies a change. An edge that goes comes back, to be drained.
+    pub(super) fn commit(&mut self, prepared: PreparedEdge) -> Self {
+        match prepared {
+            PreparedEdge::Absent => Self(None),
+            PreparedEdge::Removed => std::mem::take(self),
+            PreparedEdge::Added(edge) => {
+                self.0 = Some(edge);
+                Self(None)
+            }
+            PreparedEdge::Changed(prepared) => {
+                if let Some(edge) = &self.0 {
+                    edge.commit(prepared);
+                }
+                Self(None)
+            }
+        }
+    }
+
+    /// Copies of the listening sockets, to be handed over.
+    pub(super) fn listeners(&self) -> io::Result<Vec<TcpListener>> {
+        self.0.as_ref().map_or_else(|| Ok(Vec::new()), Edge::listeners)
+    }
+
+    /// Where the edge listens, each address once.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        let listeners = self.listeners().unwrap_or_default();
+        let mut addresses: Vec<SocketAddr> =
+            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
+    }
+
+    /// Takes no new connection.
+    pub(super) fn stop_accepting(&self) {
+        if let Some(edge) = &self.0 {
+            edge.stop_accepting();
+        }
+    }
+
+    /// Waits for what is under way, at most `deadline`. `true` when all of it ended by itself.
+    pub(super) async fn drain(self, deadline: Duration) -> bool {
+        match self.0 {
+            Some(edge) => edge.drain(deadline).await,
+            None => true,
+        }
+    }
+
+    /// Open client connections.
+    pub(super) fn connections(&self) -> usize {
+        self.0.as_ref().map_or(0, |edge| edge.status().connections)
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn explain(&self, query: &Query) -> Result<Explanation, ExplainError> {
+        Ok(self.0.as_ref().ok_or(ExplainError::NoEdge)?.explain(query)?)
+    }
+}
+
+fn parts(topology: &Topology, dir: &Path, pools: HashMap<String, Arc<Pool>>) -> Option<EdgeParts> {
+    let mut config = topology.edge.clone()?;
+    if let AccessLogTarget::File(path) = &mut config.access_log {
+        *path = dir.join(&*path);
+    }
+    Some(EdgeParts { config, sites: topology.site.clone(), pools })
+}
+
+/// Port 0 asks the kernel for a port once: a reload keeps the one it gave.
+fn keep_ports(wanted: &mut [SocketAddr], open: &[SocketAddr]) {
+    let mut given: Vec<SocketAddr> =
+        open.iter().filter(|address| !wanted.contains(address)).copied().collect();
+    for address in wanted.iter_mut().filter(|address| address.port() == 0) {
+        if let Some(nth) = given.iter().position(|open| open.ip() == address.ip()) {
+            *address = given.swap_remove(nth);
+        }
+    }
+}
+
+/// What [`super::Running::explain`] would say of a file that does not run: endpoints of pools are those
+/// that the file itself names.
+pub fn explain_file(checked: &Checked, query: &Query) -> Result<Explanation, ExplainError> {
+    let maker =
+        pools::PoolMaker { at: checked.topology.node.at.clone(), secret: [0; 16], registry: Registry::new() };
+    let pools: BTreeMap<String, PoolPart> = pools::configs(&checked.topology)
+        .iter()
+        .map(|(name, config)| (name.clone(), maker.make(name, config)))
+        .collect();
+    let parts =
+        parts(&checked.topology, checked.dir(), pools::by_name(&pools)).ok_or(ExplainError::NoEdge)?;
+    Ok(edge::explain(&parts, query)?)
+}

@@ -1,0 +1,111 @@
+//! What a running node says about itself.
+
+use super::{Live, Phase, Running};
+use crate::config::Topology;
+use crate::status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
+use balance::{PoolStatus, State};
+use edge::RouteConfig;
+use notation::TextOr;
+
+pub(super) fn status(running: &Running) -> Status {
+    let live = running.live();
+    let pools: Vec<PoolStatus> = live.pools.values().map(|part| part.pool.status()).collect();
+    let millis = running.started.elapsed().as_millis();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_ms: u64::try_from(millis).unwrap_or(u64::MAX),
+        file: running.path.clone(),
+        at: live.topology.node.at.clone(),
+        readiness: readiness_of(running.phase(), &pools),
+        tiers: tiers(&live.topology),
+        listeners: listeners(running, &live),
+        connections: live.edge.connections(),
+        sites: live
+            .topology
+            .site
+            .iter()
+            .map(|(host, site)| SiteStatus {
+                host: host.to_string(),
+                routes: site
+                    .route
+                    .iter()
+                    .flat_map(|(path, routes)| {
+                        routes.as_slice().iter().map(|route| route_status(path, route))
+                    })
+                    .collect(),
+            })
+            .collect(),
+        pools,
+        services: running.services.status(),
+    }
+}
+
+pub(super) fn readiness(running: &Running) -> Readiness {
+    let pools: Vec<PoolStatus> = running.live().pools.values().map(|part| part.pool.status()).collect();
+    readiness_of(running.phase(), &pools)
+}
+
+fn readiness_of(phase: Phase, pools: &[PoolStatus]) -> Readiness {
+    let waiting = waiting(pools);
+    let stopping = phase != Phase::Serving;
+    Readiness { ready: !stopping && waiting.is_empty(), stopping, waiting }
+}
+
+/// The pools that are not ready, and why not.
+pub(super) fn waiting(pools: &[PoolStatus]) -> Vec<PoolWaiting> {
+    let not_ready = pools.iter().filter(|pool| !pool.ready);
+    not_ready.map(|pool| PoolWaiting { pool: pool.name.clone(), why: why_not_ready(pool) }).collect()
+}
+
+fn why_not_ready(pool: &PoolStatus) -> String {
+    let names = |state: State| {
+        let names: Vec<&str> =
+            pool.endpoints.iter().filter(|one| one.state == state).map(|one| one.name.as_str()).collect();
+        names.join(", ")
+    };
+    let causes = [
+        (State::Unresolved, "name not resolved"),
+        (State::NotReady, "instance not ready"),
+        (State::Unknown, "first health check not made"),
+    ];
+    let found: Vec<String> = causes
+        .into_iter()
+        .map(|(state, what)| (what, names(state)))
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what}: {names}"))
+        .collect();
+    if found.is_empty() { "no endpoints yet".into() } else { found.join("; ") }
+}
+
+fn tiers(topology: &Topology) -> Vec<String> {
+    let named = [
+        ("services", !topology.service.is_empty()),
+        ("balance", !topology.pool.is_empty()),
+        ("edge", topology.edge.is_some()),
+    ];
+    named.iter().filter(|(_, is_named)| *is_named).map(|(tier, _)| (*tier).to_owned()).collect()
+}
+
+fn listeners(running: &Running, live: &Live) -> Vec<ListenerStatus> {
+    let listener =
+        |tier: &str, address| ListenerStatus { tier: tier.into(), protocol: "http".into(), address };
+    let edge = live.edge.addresses().into_iter().map(|address| listener("edge", address));
+    edge.chain(running.admin.local_addr().ok().map(|address| listener("admin", address))).collect()
+}
+
+fn route_status(path: &str, route: &RouteConfig) -> RouteStatus {
+    let action = if let Some(pool) = &route.pool {
+        format!("pool {pool}")
+    } else if let Some(redirect) = &route.redirect {
+        let to = match redirect {
+            TextOr::Text(to) => to,
+            TextOr::Long(redirect) => &redirect.to,
+        };
+        format!("redirect to {to}")
+    } else {
+        let status = route.respond.as_ref().map_or(404, |respond| respond.status);
+        format!("respond {status}")
+    };
+    RouteStatus { path: path.to_owned(), conditional: route.when.is_some(), action }
+}

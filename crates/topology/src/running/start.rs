@@ -1,0 +1,201 @@
+//! Starting, from nothing or from a running nines.
+
+use super::edge_part::EdgePart;
+use super::handover::{self, Previous};
+use super::home::Home;
+use super::listen::{self, Inherited};
+use super::pools::{self, PoolMaker, PoolPart};
+use super::{Live, Phase, Running, StartError, StartOptions, TakeoverError, reload, report};
+use crate::config::Topology;
+use crate::file::Checked;
+use crate::paths;
+use balance::PoolStatus;
+use services::{Services, ServicesContext};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use telemetry::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long the pools of a new process may take before it gives up taking over.
+const READY_WAIT: Duration = Duration::from_secs(30);
+
+/// How often it looks.
+const READY_EVERY: Duration = Duration::from_millis(50);
+
+pub(super) async fn start(checked: Checked, options: StartOptions) -> Result<Arc<Running>, StartError> {
+    if let Err(error) = sys::raise_open_files() {
+        tracing::warn!(target: "topology", %error, "the limit of open files stays as it is");
+    }
+    let dir = absolute(checked.dir());
+    let home = Home::open(dir.join(&checked.topology.node.data))?;
+    let previous = if options.takeover { Previous::find(&home.socket()).await? } else { None };
+    match previous {
+        None => start_alone(checked, options, dir, home).await,
+        Some(previous) => take_over(checked, options, dir, home, previous).await,
+    }
+}
+
+async fn start_alone(
+    checked: Checked,
+    options: StartOptions,
+    dir: PathBuf,
+    home: Home,
+) -> Result<Arc<Running>, StartError> {
+    home.lock()?;
+    let mut inherited = Inherited::default();
+    let admin = inherited.admin(checked.topology.node.admin)?;
+    // A taken port is found before any program is started.
+    let wanted = checked.topology.edge.iter().flat_map(|edge| &edge.http);
+    wanted.copied().try_for_each(listen::check_free)?;
+    let backends = Backends::start(&checked, &options, &dir, &home)?;
+    let edge = backends.start_edge(&checked.topology, &dir, &mut inherited);
+    finish(checked, dir, home, admin, backends, edge).await
+}
+
+async fn take_over(
+    checked: Checked,
+    options: StartOptions,
+    dir: PathBuf,
+    home: Home,
+    mut previous: Previous,
+) -> Result<Arc<Running>, StartError> {
+    tracing::info!(target: "topology", from_pid = previous.pid, "taking over");
+    let backends = Backends::start(&checked, &options, &dir, &home)?;
+    let begun = async {
+        backends.until_ready(&previous, READY_WAIT).await?;
+        let mut inherited = previous.listeners().await?;
+        let admin = inherited.admin(checked.topology.node.admin)?;
+        let edge = backends.start_edge(&checked.topology, &dir, &mut inherited)?;
+        // From here on both serve, until the old one hears that this one does.
+        match previous.serving(&home).await {
+            Ok(()) => Ok((admin, edge)),
+            Err(error) => {
+                edge.stop_accepting();
+                edge.drain(Duration::ZERO).await;
+                Err(error)
+            }
+        }
+    };
+    match begun.await {
+        Ok((admin, edge)) => finish(checked, dir, home, admin, backends, Ok(edge)).await,
+        Err(error) => {
+            backends.stop().await;
+            Err(error)
+        }
+    }
+}
+
+/// What runs behind the edge.
+struct Backends {
+    services: Services,
+    pools: BTreeMap<String, PoolPart>,
+    registry: Registry,
+    secret: [u8; 16],
+    token: Option<String>,
+}
+
+impl Backends {
+    fn start(checked: &Checked, options: &StartOptions, dir: &Path, home: &Home) -> Result<Self, StartError> {
+        let topology = &checked.topology;
+        let token = topology.node.admin_token.as_ref().map(|token| paths::secret_in(dir, token).reveal());
+        let token = token.transpose().map_err(StartError::Token)?;
+        let secret = home.sticky_secret()?;
+        let registry = Registry::new();
+        let context = ServicesContext {
+            dir: dir.to_owned(),
+            nines: options.nines.clone(),
+            hidden_env: paths::secret_variables(topology),
+            registry: registry.clone(),
+        };
+        let services = Services::start(context, reload::services_in(topology, dir))?;
+        let maker = PoolMaker { at: topology.node.at.clone(), secret, registry: registry.clone() };
+        let mut pools = BTreeMap::new();
+        for (name, config) in pools::configs(topology) {
+            let mut part = maker.make(&name, &config);
+            part.run(&services);
+            pools.insert(name, part);
+        }
+        Ok(Self { services, pools, registry, secret, token })
+    }
+
+    fn start_edge(
+        &self,
+        topology: &Topology,
+        dir: &Path,
+        inherited: &mut Inherited,
+    ) -> Result<EdgePart, StartError> {
+        EdgePart::start(topology, dir, pools::by_name(&self.pools), &self.registry, inherited)
+    }
+
+    /// Waits until every pool can do here what it can do in the previous process.
+    async fn until_ready(&self, previous: &Previous, wait: Duration) -> Result<(), TakeoverError> {
+        let end = tokio::time::Instant::now() + wait;
+        loop {
+            let pools: Vec<PoolStatus> = self.pools.values().map(|part| part.pool.status()).collect();
+            let missing = previous.better_at(&pools);
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= end {
+                return Err(TakeoverError::NotReady {
+                    waited_s: wait.as_secs(),
+                    waiting: missing.join("; "),
+                });
+            }
+            tokio::time::sleep(READY_EVERY).await;
+        }
+    }
+
+    async fn stop(self) {
+        self.services.stop().await;
+        for (_, pool) in self.pools {
+            pool.stop().await;
+        }
+    }
+}
+
+async fn finish(
+    checked: Checked,
+    dir: PathBuf,
+    home: Home,
+    admin: std::net::TcpListener,
+    backends: Backends,
+    edge: Result<EdgePart, StartError>,
+) -> Result<Arc<Running>, StartError> {
+    let edge = match edge {
+        Ok(edge) => edge,
+        Err(error) => {
+            backends.stop().await;
+            return Err(error);
+        }
+    };
+    let topology = Arc::new(checked.topology);
+    let live = Live { topology, pools: backends.pools, edge, leaving: JoinSet::new() };
+    let running = Arc::new(Running {
+        path: checked.path,
+        dir,
+        started: Instant::now(),
+        registry: backends.registry,
+        home,
+        secret: backends.secret,
+        admin,
+        admin_token: backends.token,
+        services: backends.services,
+        live: Mutex::new(live),
+        reloading: Mutex::default(),
+        phase: watch::Sender::new(Phase::Serving),
+        successor: Mutex::default(),
+    });
+    handover::await_successor(&running);
+    let status = report::status(&running);
+    tracing::info!(target: "topology", file = %running.path.display(), tiers = status.tiers.join(" "), "started");
+    Ok(running)
+}
+
+/// The folder with its whole path, so that nothing depends on the working directory later.
+fn absolute(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
+}

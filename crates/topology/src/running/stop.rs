@@ -1,0 +1,33 @@
+//! Stopping: nothing new, then what is under way, then everything else.
+
+use super::{Phase, Running};
+use std::sync::PoisonError;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
+    let before = running.phase.send_replace(Phase::Stopping);
+    tracing::info!(target: "topology", deadline_ms = deadline.as_millis() as u64, "stopping");
+    // A process that took over has made this socket its own.
+    if let Some(successor) = running.successor.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        successor.abort();
+    }
+    if before == Phase::Serving {
+        let _ = std::fs::remove_file(running.home.socket());
+    }
+    let (edge, pools, mut leaving) = {
+        let mut live = running.live();
+        live.edge.stop_accepting();
+        let edge = std::mem::take(&mut live.edge);
+        (edge, std::mem::take(&mut live.pools), std::mem::replace(&mut live.leaving, JoinSet::new()))
+    };
+    let is_drained = edge.drain(deadline).await;
+    running.services.stop().await;
+    for (_, pool) in pools {
+        pool.stop().await;
+    }
+    while leaving.join_next().await.is_some() {}
+    running.home.unlock();
+    tracing::info!(target: "topology", drained = is_drained, "stopped");
+    is_drained
+}
