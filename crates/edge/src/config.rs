@@ -230,6 +230,12 @@ pub struct Respond {
     pub content_type: Name,
 }
 
+impl Default for Respond {
+    fn default() -> Self {
+        Self { status: ok(), body: String::new(), content_type: plain_text() }
+    }
+}
+
 fn ok() -> u16 {
     200
 }

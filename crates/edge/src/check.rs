@@ -1,0 +1,209 @@
+//! What the types of the file cannot say: checks that look at more than one value.
+
+use crate::config::{EdgeConfig, HeaderEdits, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig};
+use crate::protocol::normalized_path;
+use notation::{Faults, Name, Named, TextOr};
+
+/// Checks `[edge]` and all sites. Whether the pools that routes name exist is not checked here: who knows all
+/// names does that.
+pub fn check(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) {
+    check_edge(edge, faults);
+    for site in sites.values() {
+        for header in &site.hide_headers {
+            check_header_name(header, faults);
+        }
+        for (path, routes) in &site.route {
+            check_path(path, faults);
+            let routes = routes.as_slice();
+            if routes.is_empty() {
+                faults.add(path.span(), format!("route {path} is an empty array"));
+            }
+            for (index, route) in routes.iter().enumerate() {
+                check_route(path, route, faults);
+                if route.when.is_none() && index + 1 < routes.len() {
+                    let message = format!(
+                        "route {path}: nothing after its entry {} is reached, which has no `when`",
+                        index + 1
+                    );
+                    faults.add(path.span(), message);
+                }
+            }
+        }
+    }
+}
+
+fn check_edge(edge: &EdgeConfig, faults: &mut Faults) {
+    for (index, address) in edge.http.iter().enumerate() {
+        if edge.http[..index].contains(address) && address.port() != 0 {
+            faults.add(None, format!("[edge] http names {address} twice"));
+        }
+    }
+    let head = edge.limit.head.get();
+    if !(1 << 10..=1 << 20).contains(&head) {
+        faults.add(None, format!("[edge] limit.head is {}: from 1KiB to 1MiB", edge.limit.head));
+    }
+    if !is_token(&edge.via) {
+        faults.add(
+            None,
+            format!(
+                "[edge] via {:?} is not a pseudonym (RFC 9110 §7.6.3): letters, digits and -._",
+                edge.via
+            ),
+        );
+    }
+}
+
+fn check_path(path: &Name, faults: &mut Faults) {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'*');
+    if !path.starts_with('/') {
+        faults.add_with_help(
+            path.span(),
+            format!("route {path:?} is not a path", path = path.as_str()),
+            "a path starts with `/`",
+        );
+    } else if !path.bytes().all(is_plain) {
+        let help = "write a path as it stands in a URL, percent-encoded; one that ends in `/` stands for all below it";
+        faults.add_with_help(
+            path.span(),
+            format!("route {path:?} holds a character that no path has", path = path.as_str()),
+            help,
+        );
+    } else if normalized_path(path.as_bytes()) != path.as_bytes() {
+        faults.add(path.span(), format!("route {path} has dot segments, and no request is left with any"));
+    }
+}
+
+fn check_route(path: &Name, route: &RouteConfig, faults: &mut Faults) {
+    let actions = [route.pool.is_some(), route.redirect.is_some(), route.respond.is_some()];
+    let help = "exactly one of `pool`, `redirect` and `respond`";
+    match actions.iter().filter(|action| **action).count() {
+        1 => {}
+        0 => faults.add_with_help(path.span(), format!("route {path} does nothing"), help),
+        _ => faults.add_with_help(path.span(), format!("route {path} does more than one thing"), help),
+    }
+    if route.pool.is_none() {
+        if route.rewrite.is_some() {
+            faults.add(path.span(), format!("route {path}: `rewrite` is for routes to a pool"));
+        }
+        if !route.request_headers.is_empty() {
+            faults.add(path.span(), format!("route {path}: `request_headers` is for routes to a pool"));
+        }
+    }
+    if let Some(redirect) = &route.redirect {
+        check_redirect(path, redirect, faults);
+    }
+    if let Some(respond) = &route.respond {
+        check_respond(path, respond, faults);
+    }
+    if let Some(Rewrite::Prefix(to) | Rewrite::Path(to)) = &route.rewrite
+        && !(to.starts_with('/')
+            && to.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#')))
+    {
+        faults.add(to.span().or(path.span()), format!("rewrite to {to:?} is not a path", to = to.as_str()));
+    }
+    check_edits(path, &route.request_headers, faults);
+    check_edits(path, &route.response_headers, faults);
+    if let Some(when) = &route.when {
+        for method in &when.method {
+            if !is_token(method) {
+                faults.add(method.span(), format!("{:?} is not a method", method.as_str()));
+            } else if method.chars().any(|letter| letter.is_ascii_lowercase()) {
+                let help = format!("did you mean `{}`?", method.to_ascii_uppercase());
+                faults.add_with_help(
+                    method.span(),
+                    format!("method `{method}` is not written in capitals"),
+                    help,
+                );
+            }
+        }
+        for header in when.header.keys() {
+            check_header_name(header, faults);
+        }
+    }
+}
+
+fn check_redirect(path: &Name, redirect: &TextOr<RedirectConfig>, faults: &mut Faults) {
+    let (to, status) = match redirect {
+        TextOr::Text(to) => (to, 308),
+        TextOr::Long(RedirectConfig { to, status }) => (to, *status),
+    };
+    let span = to.span().or(path.span());
+    let is_target = ["/", "http://", "https://", "{path}"].iter().any(|start| to.starts_with(start));
+    if !is_target || !to.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let help = "a target is a path or a URL: \"/new\", \"https://{host}{path}{query}\"";
+        faults.add_with_help(span.clone(), format!("redirect to {:?} is not a target", to.as_str()), help);
+    }
+    if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+        faults.add(span, format!("redirect status {status} is none of 301, 302, 303, 307, 308"));
+    }
+}
+
+fn check_respond(path: &Name, respond: &Respond, faults: &mut Faults) {
+    if !(200..=599).contains(&respond.status) {
+        faults
+            .add(path.span(), format!("route {path}: status {} is not between 200 and 599", respond.status));
+    }
+    if matches!(respond.status, 204 | 205 | 304) && !respond.body.is_empty() {
+        faults.add(path.span(), format!("route {path}: a {} has no body (RFC 9110 §6.4.1)", respond.status));
+    }
+    if !is_value(&respond.content_type) {
+        faults.add(
+            respond.content_type.span().or(path.span()),
+            format!("route {path}: malformed content_type"),
+        );
+    }
+}
+
+/// Headers that frame a message or belong to the hop: nines writes them, and a file cannot.
+const UNTOUCHABLE: [&str; 8] = [
+    "connection",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn check_edits(path: &Name, edits: &HeaderEdits, faults: &mut Faults) {
+    for name in edits.set.keys().chain(&edits.remove) {
+        check_header_name(name, faults);
+        if UNTOUCHABLE.iter().any(|untouchable| name.eq_ignore_ascii_case(untouchable)) {
+            faults
+                .add(name.span(), format!("header `{name}` frames the message: it cannot be set or removed"));
+        }
+    }
+    for name in &edits.remove {
+        if name.eq_ignore_ascii_case("host") {
+            faults.add(name.span(), "header `host` can be set but not removed (RFC 9112 §3.2)");
+        }
+    }
+    for (name, value) in &edits.set {
+        if !is_value(value) {
+            faults.add(
+                name.span(),
+                format!(
+                    "route {path}: the value of header `{name}` has a control character or blanks around it"
+                ),
+            );
+        }
+    }
+}
+
+fn check_header_name(name: &Name, faults: &mut Faults) {
+    if !is_token(name) {
+        faults.add(name.span(), format!("{:?} is not a header name", name.as_str()));
+    }
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// RFC 9110 §5.5.
+fn is_value(text: &str) -> bool {
+    text.trim() == text && text.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+}

@@ -1,0 +1,226 @@
+//! One core of the data plane: a thread with a runtime, a listener and connections of its own.
+//!
+//! Invariant: what a request touches lives on its core. Only the pools' figures are shared between cores.
+
+use crate::buffer::Buffer;
+use crate::config::EdgeConfig;
+use crate::events::EdgeEvents;
+use crate::forwarding::RequestIds;
+use crate::protocol::{RequestHead, RequestLimits, ResponseHead};
+use crate::sites::Sites;
+use crate::upstream::Upstreams;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use telemetry::AccessLog;
+use tokio::sync::Notify;
+
+/// A buffer for what clients send: a usual head, or a piece of a body.
+pub(crate) const DOWN_BYTES: usize = 16 << 10;
+/// A buffer for what endpoints send.
+pub(crate) const UP_BYTES: usize = 64 << 10;
+/// Sets of buffers that a core keeps for the next requests; more are freed.
+const SPARE_WORKS_MAX: usize = 256;
+
+/// Everything that requests are decided by, swapped whole on reload.
+pub(crate) struct Snapshot {
+    pub(crate) config: EdgeConfig,
+    pub(crate) sites: Sites,
+    pub(crate) limits: RequestLimits,
+    pub(crate) access_log: Option<AccessLog>,
+}
+
+/// What a request needs while it is served, reused by the next one. An idle connection has none.
+pub(crate) struct Work {
+    /// From the client.
+    pub(crate) down: Buffer,
+    /// From the endpoint.
+    pub(crate) up: Buffer,
+    /// Towards the endpoint, then towards the client.
+    pub(crate) out: Vec<u8>,
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    pub(crate) ids: RequestIds,
+    /// The host in lower case, without its port.
+    pub(crate) host: Vec<u8>,
+    /// The normalised path.
+    pub(crate) path: Vec<u8>,
+}
+
+impl Work {
+    fn new() -> Self {
+        Self {
+            down: Buffer::new(DOWN_BYTES),
+            up: Buffer::new(UP_BYTES),
+            out: Vec::with_capacity(2048),
+            request: RequestHead::default(),
+            response: ResponseHead::default(),
+            ids: RequestIds::default(),
+            host: Vec::new(),
+            path: Vec::new(),
+        }
+    }
+}
+
+/// A core's own state; tasks of the core share it by reference counting that is not atomic.
+pub(crate) struct Core {
+    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) events: Arc<EdgeEvents>,
+    pub(crate) rng: RefCell<SmallRng>,
+    spare: RefCell<Vec<Box<Work>>>,
+    date: RefCell<(u64, Vec<u8>)>,
+    /// Since when this core drains.
+    draining: Cell<Option<Instant>>,
+    /// Tasks of open connections, to be woken when draining begins.
+    connections: RefCell<HashMap<u64, Option<Waker>>>,
+    next_connection: Cell<u64>,
+    /// Told when a connection ends.
+    pub(crate) connection_ended: Notify,
+    /// Open connections over all cores, for status.
+    open_everywhere: Arc<AtomicUsize>,
+}
+
+/// How long a kept connection that stays silent is left open once draining has begun: a request that is on
+/// its way meets an open connection, and its answer says `Connection: close`.
+pub(crate) const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+impl Core {
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        events: Arc<EdgeEvents>,
+        open_everywhere: Arc<AtomicUsize>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            snapshot: RefCell::new(Rc::new(snapshot)),
+            upstreams: Upstreams::default(),
+            events,
+            rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
+            spare: RefCell::default(),
+            date: RefCell::default(),
+            draining: Cell::new(None),
+            connections: RefCell::default(),
+            next_connection: Cell::new(0),
+            connection_ended: Notify::new(),
+            open_everywhere,
+        })
+    }
+
+    /// What decides now; a request that holds it sees one snapshot to its end.
+    pub(crate) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+        self.snapshot.borrow().clone()
+    }
+
+    pub(crate) fn swap(&self, snapshot: Arc<Snapshot>) {
+        *self.snapshot.borrow_mut() = Rc::new(snapshot);
+    }
+
+    /// Buffers for a request.
+    pub(crate) fn take_work(&self) -> Box<Work> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Work::new()))
+    }
+
+    /// Buffers that are no longer needed.
+    pub(crate) fn give_back(&self, mut work: Box<Work>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE_WORKS_MAX {
+            work.down.reset(DOWN_BYTES);
+            work.up.reset(UP_BYTES);
+            work.out.clear();
+            spare.push(work);
+        }
+    }
+
+    /// Frees half of the spare buffers; called now and then, so that a burst is forgotten.
+    pub(crate) fn shrink(&self) {
+        let mut spare = self.spare.borrow_mut();
+        let kept = spare.len().div_ceil(2);
+        spare.truncate(kept);
+    }
+
+    /// Appends today's `Date` line, made once a second.
+    pub(crate) fn write_date_line(&self, out: &mut Vec<u8>) {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            date.0 = second;
+            date.1.clear();
+            date.1.extend_from_slice(b"Date: ");
+            date.1.extend_from_slice(httpdate::fmt_http_date(now).as_bytes());
+            date.1.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(&date.1);
+    }
+
+    /// Begins to drain: connections are told, and end after the request that they serve.
+    pub(crate) fn drain(&self, now: Instant) {
+        if self.draining.get().is_none() {
+            self.draining.set(Some(now));
+        }
+        self.wake_connections();
+    }
+
+    /// Lets idle connections look at the state again.
+    pub(crate) fn wake_connections(&self) {
+        for waker in self.connections.borrow().values().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get().is_some()
+    }
+
+    /// Whether connections that wait for a request since `idle_since` end now.
+    pub(crate) fn ends_idle(&self, idle_since: Instant, now: Instant) -> bool {
+        self.draining
+            .get()
+            .is_some_and(|since| now.saturating_duration_since(since.max(idle_since)) >= DRAIN_IDLE)
+    }
+
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    /// Counts a connection until the guard is dropped.
+    pub(crate) fn register(self: &Rc<Self>) -> Registered {
+        let id = self.next_connection.get();
+        self.next_connection.set(id + 1);
+        self.connections.borrow_mut().insert(id, None);
+        self.open_everywhere.fetch_add(1, Ordering::Relaxed);
+        self.events.accepted.inc();
+        self.events.open.add(1);
+        Registered { core: self.clone(), id }
+    }
+}
+
+/// An open connection, as its core knows it.
+pub(crate) struct Registered {
+    core: Rc<Core>,
+    id: u64,
+}
+
+impl Registered {
+    /// The task to wake when draining begins.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        if let Some(slot) = self.core.connections.borrow_mut().get_mut(&self.id) {
+            *slot = Some(waker.clone());
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.core.connections.borrow_mut().remove(&self.id);
+        self.core.open_everywhere.fetch_sub(1, Ordering::Relaxed);
+        self.core.events.open.add(-1);
+        self.core.connection_ended.notify_one();
+    }
+}

@@ -1,0 +1,117 @@
+//! What can go wrong, on which side, and the one place that says which status that is.
+
+use crate::protocol::{BadBody, BadHead};
+use std::net::SocketAddr;
+use thiserror::Error;
+
+/// Why an edge could not start or change.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A listener could not be opened.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address, as in the file.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Somebody listens there already.
+    #[error("{address} is already taken{}", holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
+    Taken {
+        /// The address, as in the file.
+        address: SocketAddr,
+        /// "nginx (pid 42)", where that can be known.
+        holder: Option<String>,
+    },
+    /// The access log cannot be opened.
+    #[error("cannot open the access log {path}: {source}")]
+    AccessLog {
+        /// The path, as in the file.
+        path: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A core's thread or runtime could not be made.
+    #[error("cannot start a core: {0}")]
+    Core(std::io::Error),
+    /// A route names a pool that was not handed over.
+    #[error("unknown pool {0}")]
+    UnknownPool(String),
+    /// `cores` cannot change while nines runs.
+    #[error("[edge] cores cannot change while running: restart with --takeover")]
+    CoresChanged,
+}
+
+/// Why a request was not served as wished. Each knows its side by its status: 4xx is the client's, 502 and
+/// 504 the backend's, 503 is ours.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum Refusal {
+    /// The head breaks the protocol.
+    #[error("{0}")]
+    Head(#[from] BadHead),
+    /// The body breaks the protocol.
+    #[error("{0}")]
+    Body(#[from] BadBody),
+    /// CONNECT or TRACE.
+    #[error("method not allowed")]
+    Method,
+    /// The body exceeds its limit.
+    #[error("request body too large")]
+    BodyTooLarge,
+    /// The head or the body did not come in time.
+    #[error("request timed out")]
+    ClientTimeout,
+    /// No site has this host.
+    #[error("no site for this host")]
+    NoSite,
+    /// The site has no route for this request.
+    #[error("no route for this request")]
+    NoRoute,
+    /// The pool's line is full, or the wait in it was too long.
+    #[error("{0}")]
+    Busy(String),
+    /// The pool has nobody to ask.
+    #[error("{0}")]
+    NoEndpoint(String),
+    /// The endpoint could not be reached or ended the connection.
+    #[error("endpoint failed: {0}")]
+    Endpoint(&'static str),
+    /// The endpoint answered with a status that was to be tried elsewhere, and nowhere else was left.
+    #[error("endpoint answered {0}")]
+    EndpointStatus(u16),
+    /// The endpoint's response breaks the protocol.
+    #[error("endpoint answered with a malformed response: {0}")]
+    EndpointHead(BadHead),
+    /// The endpoint or the whole request took too long.
+    #[error("endpoint timed out")]
+    EndpointTimeout,
+}
+
+impl Refusal {
+    /// The status that the client sees.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            // RFC 6585 §5, RFC 9110 §15.5.15, §15.6.6, §15.5.18.
+            Self::Head(BadHead::TooLarge | BadHead::TooManyFields) => 431,
+            Self::Head(BadHead::TargetTooLong) => 414,
+            Self::Head(BadHead::Version) => 505,
+            Self::Head(BadHead::Expectation) => 417,
+            Self::Head(_) | Self::Body(_) => 400,
+            Self::Method => 405,
+            Self::BodyTooLarge => 413,
+            Self::ClientTimeout => 408,
+            // RFC 9110 §15.5.20: this host is not one that we answer for.
+            Self::NoSite => 421,
+            Self::NoRoute => 404,
+            Self::Busy(_) | Self::NoEndpoint(_) => 503,
+            Self::Endpoint(_) | Self::EndpointHead(_) => 502,
+            Self::EndpointTimeout => 504,
+            Self::EndpointStatus(status) => *status,
+        }
+    }
+
+    /// Seconds for `Retry-After`, where trying again later makes sense.
+    pub(crate) fn retry_after_secs(&self) -> Option<u32> {
+        matches!(self, Self::Busy(_) | Self::NoEndpoint(_)).then_some(1)
+    }
+}

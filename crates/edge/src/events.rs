@@ -1,0 +1,142 @@
+//! What the edge counts, and one line of its access log.
+
+use crate::forwarding::RequestIds;
+use std::time::{Duration, SystemTime};
+use telemetry::{Counter, Gauge, Histogram, Registry};
+
+/// Counted for the edge as a whole.
+pub(crate) struct EdgeEvents {
+    pub(crate) accepted: Counter,
+    pub(crate) open: Gauge,
+    pub(crate) upstream_opened: Counter,
+    pub(crate) upstream_reused: Counter,
+    pub(crate) tunnels: Counter,
+    pub(crate) client_gone: Counter,
+    /// Requests that no site is known for: refused heads and unknown hosts.
+    pub(crate) unrouted: SiteEvents,
+}
+
+impl EdgeEvents {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let upstream = |how| {
+            let help = "Connections to endpoints, opened and reused.";
+            registry.counter("nines_edge_upstream_connections_total", help, &[("how", how)])
+        };
+        Self {
+            accepted: registry.counter("nines_edge_connections_total", "Client connections accepted.", &[]),
+            open: registry.gauge("nines_edge_connections", "Client connections open.", &[]),
+            upstream_opened: upstream("opened"),
+            upstream_reused: upstream("reused"),
+            tunnels: registry.counter("nines_edge_tunnels_total", "Upgraded connections.", &[]),
+            client_gone: registry.counter(
+                "nines_edge_client_gone_total",
+                "Requests whose client left before the answer.",
+                &[],
+            ),
+            unrouted: SiteEvents::new(registry, ""),
+        }
+    }
+}
+
+/// Counted for each site.
+pub(crate) struct SiteEvents {
+    /// By the first digit of the status, from 1 to 5.
+    requests: [Counter; 5],
+    seconds: Histogram,
+    pub(crate) sent: Counter,
+    pub(crate) retries: Counter,
+}
+
+impl SiteEvents {
+    pub(crate) fn new(registry: &Registry, site: &str) -> Self {
+        let requests = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|code| {
+            let help = "Requests by their status.";
+            registry.counter("nines_edge_requests_total", help, &[("site", site), ("code", code)])
+        });
+        let seconds = registry.histogram(
+            "nines_edge_request_seconds",
+            "From a request's head to the end of its answer.",
+            &[("site", site)],
+            telemetry::LATENCY_BOUNDS,
+        );
+        let labels = [("site", site)];
+        Self {
+            requests,
+            seconds,
+            sent: registry.counter(
+                "nines_edge_sent_bytes_total",
+                "Bytes of bodies sent to clients.",
+                &labels,
+            ),
+            retries: registry.counter("nines_edge_retries_total", "Tries after a request's first.", &labels),
+        }
+    }
+
+    /// Counts one request.
+    pub(crate) fn answered(&self, status: u16, took: Duration) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        self.requests[class].inc();
+        self.seconds.observe(took);
+    }
+}
+
+/// One request, as the access log tells it.
+pub(crate) struct AccessRecord<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) method: &'a [u8],
+    pub(crate) host: &'a [u8],
+    pub(crate) path: &'a [u8],
+    pub(crate) query: &'a [u8],
+    pub(crate) status: u16,
+    pub(crate) sent_bytes: u64,
+    pub(crate) took: Duration,
+    pub(crate) site: &'a str,
+    pub(crate) route: &'a str,
+    pub(crate) endpoint: &'a str,
+    pub(crate) tries: u32,
+    pub(crate) referer: &'a [u8],
+    pub(crate) user_agent: &'a [u8],
+    pub(crate) cause: &'a str,
+    pub(crate) ids: &'a RequestIds,
+    pub(crate) at: SystemTime,
+}
+
+impl AccessRecord<'_> {
+    /// Appends the record as one line of JSON.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        let mut text = |key: &str, value: &[u8]| {
+            if !value.is_empty() {
+                out.extend_from_slice(b"\"");
+                out.extend_from_slice(key.as_bytes());
+                out.extend_from_slice(b"\":");
+                telemetry::json::write_str(out, value);
+                out.push(b',');
+            }
+        };
+        text("ts", telemetry::Rfc3339(self.at).to_string().as_bytes());
+        text("client", self.client.as_bytes());
+        text("method", self.method);
+        text("host", self.host);
+        text("path", self.path);
+        text("query", self.query);
+        text("site", self.site.as_bytes());
+        text("route", self.route.as_bytes());
+        text("endpoint", self.endpoint.as_bytes());
+        text("referer", self.referer);
+        text("user_agent", self.user_agent);
+        text("cause", self.cause.as_bytes());
+        text("request_id", &self.ids.request_id);
+        text("trace_id", format!("{:032x}", self.ids.trace.trace_id).as_bytes());
+        text("span_id", format!("{:016x}", self.ids.trace.span_id).as_bytes());
+        let mut number = |key: &str, value: u64, last: bool| {
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+            out.extend_from_slice(if last { b"}\n" } else { b"," });
+        };
+        number("\"status\":", u64::from(self.status), false);
+        number("\"sent_bytes\":", self.sent_bytes, false);
+        number("\"tries\":", u64::from(self.tries), false);
+        number("\"took_us\":", self.took.as_micros() as u64, true);
+    }
+}

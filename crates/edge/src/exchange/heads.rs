@@ -1,0 +1,212 @@
+//! The heads that are passed on: what came in, less what was meant for this hop, plus what a proxy adds.
+
+use crate::core::{Core, Snapshot};
+use crate::forwarding::{ClientLines, RequestIds};
+use crate::protocol::{
+    FieldKind, RequestHead, ResponseHead, Version, copy_kept_lines, is_nominated, write_status_line,
+};
+use crate::sites::{Route, Site};
+use std::net::SocketAddr;
+
+/// What a request's head is written from.
+pub(super) struct RequestParts<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) route: &'a Route,
+    pub(super) client: &'a ClientLines,
+    pub(super) request: &'a RequestHead,
+    /// The head as it was received.
+    pub(super) head: &'a [u8],
+    /// The normalised path.
+    pub(super) path: &'a [u8],
+    pub(super) ids: &'a RequestIds,
+    pub(super) endpoint: SocketAddr,
+}
+
+/// Writes the head for the endpoint to `out`.
+pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
+    let RequestParts { snapshot, route, request, head, .. } = parts;
+    out.clear();
+    out.extend_from_slice(request.method_name.of_head(head));
+    out.push(b' ');
+    route.write_path(parts.path, out);
+    out.extend_from_slice(request.query.of_head(head));
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+
+    let trusted = snapshot.config.trust_forwarded;
+    let edits = &route.request_edits;
+    let nominates = request.connection.nominates;
+    copy_kept_lines(head, &request.fields, request.len - 2, out, |field| {
+        let name = field.name.of_head(head);
+        let passes = match field.kind {
+            FieldKind::Connection
+            | FieldKind::HopByHop
+            | FieldKind::Te
+            | FieldKind::TransferEncoding
+            | FieldKind::Upgrade
+            | FieldKind::RequestId
+            | FieldKind::TraceParent => false,
+            // Kept lists are written again below, extended; what is only ours to say is replaced.
+            FieldKind::ForwardedFor => trusted && keeps_forwarded_line(name),
+            // RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored.
+            FieldKind::Expect => request.version == Version::Http11,
+            // What frames the body and says whom it is for cannot be nominated away.
+            FieldKind::Host | FieldKind::ContentLength => true,
+            _ => !nominates || !is_nominated(head, &request.fields, name),
+        };
+        passes && !edits.drops(name)
+    });
+
+    if request.value(head, FieldKind::Host).is_none() && !edits.drops(b"host") {
+        write_host(request, head, parts.endpoint, out);
+    }
+    if request.body.is_chunked() {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    match request.upgrade {
+        Some(protocol) => {
+            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: ");
+            out.extend_from_slice(protocol.0.of_head(head));
+            out.extend_from_slice(b"\r\n");
+        }
+        None if request.takes_trailers => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
+        None => {}
+    }
+    let host = request.host.map_or(&b""[..], |host| host.of_head(head));
+    let values = |name: &'static [u8]| {
+        request.fields.iter().filter(move |field| {
+            trusted
+                && field.kind == FieldKind::ForwardedFor
+                && field.name.of_head(head).eq_ignore_ascii_case(name)
+        })
+    };
+    parts.client.write_lines(
+        out,
+        host,
+        snapshot.config.via.as_bytes(),
+        values(b"x-forwarded-for").map(|field| field.value.of_head(head)),
+        values(b"forwarded").map(|field| field.value.of_head(head)),
+    );
+    parts.ids.write_lines(out);
+    out.extend_from_slice(&edits.lines);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Of a trusted proxy's lines: those that we neither extend nor replace.
+fn keeps_forwarded_line(name: &[u8]) -> bool {
+    const OURS: [&[u8]; 5] =
+        [b"x-forwarded-for", b"forwarded", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip"];
+    !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+}
+
+/// An HTTP/1.0 client may leave out `Host`; the absolute form carries it in the target.
+fn write_host(request: &RequestHead, head: &[u8], endpoint: SocketAddr, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Host: ");
+    match request.host {
+        Some(host) => out.extend_from_slice(host.of_head(head)),
+        None => out.extend_from_slice(endpoint.to_string().as_bytes()),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// How a response's body goes to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// As it is: its length is known, or the connection's end tells it.
+    Identity,
+    /// In chunks.
+    Chunked,
+}
+
+/// What a response's head is written from.
+pub(super) struct ResponseParts<'a> {
+    pub(super) core: &'a Core,
+    pub(super) site: &'a Site,
+    pub(super) route: &'a Route,
+    pub(super) response: &'a ResponseHead,
+    /// The head as it was received.
+    pub(super) head: &'a [u8],
+    pub(super) client_version: Version,
+    pub(super) coding: Coding,
+    pub(super) keeps_connection: bool,
+    pub(super) ids: &'a RequestIds,
+    /// The pool's cookie and its value, when it is to be issued.
+    pub(super) sticky: Option<(&'a str, &'a str)>,
+}
+
+/// Writes the final head for the client to `out`.
+pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
+    let ResponseParts { response, head, site, route, .. } = parts;
+    out.clear();
+    write_status_line(out, response.status, response.reason.of_head(head));
+    let edits = &route.response_edits;
+    let switches = response.status == 101;
+    let nominates = response.connection.nominates;
+    // RFC 9110 §8.6: no Content-Length in 1xx and 204; with chunks there is none.
+    let has_length = response.status >= 200 && response.status != 204 && parts.coding == Coding::Identity;
+    copy_kept_lines(head, &response.fields, response.len - 2, out, |field| {
+        let name = field.name.of_head(head);
+        let passes = match field.kind {
+            FieldKind::Connection
+            | FieldKind::HopByHop
+            | FieldKind::TransferEncoding
+            | FieldKind::RequestId => false,
+            FieldKind::Upgrade => switches,
+            FieldKind::ContentLength => has_length,
+            _ => !nominates || !is_nominated(head, &response.fields, name),
+        };
+        passes && !edits.drops(name) && !site.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+    });
+    // RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
+    if !response.has_date {
+        parts.core.write_date_line(out);
+    }
+    if parts.coding == Coding::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if switches {
+        out.extend_from_slice(b"Connection: upgrade\r\n");
+    } else if !parts.keeps_connection {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if parts.client_version == Version::Http10 {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    if let Some((name, value)) = parts.sticky {
+        out.extend_from_slice(b"Set-Cookie: ");
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'=');
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"; Path=/; HttpOnly; SameSite=Lax\r\n");
+    }
+    parts.ids.write_request_id(out);
+    out.extend_from_slice(&edits.lines);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes an interim head (1xx but 101) for the client to `out`: only what is meant for it.
+pub(super) fn write_interim(response: &ResponseHead, head: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    write_status_line(out, response.status, response.reason.of_head(head));
+    copy_kept_lines(head, &response.fields, response.len - 2, out, |field| {
+        let is_of_this_hop = matches!(
+            field.kind,
+            FieldKind::Connection
+                | FieldKind::HopByHop
+                | FieldKind::TransferEncoding
+                | FieldKind::ContentLength
+                | FieldKind::Upgrade
+        );
+        !is_of_this_hop && !is_nominated(head, &response.fields, field.name.of_head(head))
+    });
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Copies the trailer fields that may be passed on (RFC 9110 §6.5.1): none that frames, routes, or was meant
+/// for this hop. `lines` are whole lines, each with its CRLF.
+pub(super) fn copy_trailers(lines: &[u8], out: &mut Vec<u8>) {
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let name = &line[..memchr::memchr(b':', line).unwrap_or(0)];
+        if !name.is_empty() && matches!(FieldKind::of(name), FieldKind::Other | FieldKind::Date) {
+            out.extend_from_slice(line);
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! One request through a pool: admitted, sent to an endpoint, tried again on another where that is safe.
+//!
+//! The order of things: [`run`] waits for a place, then tries endpoints; [`attempt`] makes one try, which is
+//! [`send`] (the request) and [`receive`] (the response), side by side where the body is long.
+//! Invariant: nothing is tried again once a byte of a final response may have reached the client, or once a
+//! byte of the request's body can no longer be read again from the buffer.
+
+mod heads;
+mod receive;
+mod send;
+
+use crate::buffer::Mark;
+use crate::connection::{After, Client, Report};
+use crate::core::{Core, Snapshot, Work};
+use crate::error::Refusal;
+use crate::protocol::FieldKind;
+use crate::retry::{self, Tried};
+use crate::sites::{Route, Site};
+use crate::tunnel::Tunnel;
+use crate::upstream::{self, Upstream};
+use balance::{EndpointId, KeySource, Outcome, Picked, Pool, PoolConfig, RetryOn, Wish, hash_key};
+use heads::RequestParts;
+pub(crate) use receive::Progress;
+use receive::{ReceiveEnd, Received, Receiving, RequestFacts, Timeouts};
+use send::{SendEnd, Sending, Sent};
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+/// A request that has been routed to a pool.
+pub(crate) struct Exchange<'a> {
+    pub(crate) core: &'a Rc<Core>,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) site: &'a Site,
+    pub(crate) route: &'a Route,
+    pub(crate) client: &'a mut Client,
+    pub(crate) work: &'a mut Work,
+    pub(crate) report: &'a mut Report,
+    /// Where the body's first bytes stand in the buffer.
+    pub(crate) mark: Mark,
+}
+
+/// How the exchange ended for the client.
+pub(crate) enum Ended {
+    /// The client was answered.
+    Answered(After),
+    /// Nothing was sent: the caller answers with this.
+    Refused(Refusal),
+}
+
+/// How one try ended.
+enum Try {
+    Answered(After),
+    /// Nothing of a final response has been sent to the client.
+    Failed {
+        refusal: Refusal,
+        on: Option<RetryOn>,
+        sent: Reach,
+    },
+}
+
+/// How far a failed request got, which decides whether it may go elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nothing was sent.
+    Nowhere,
+    /// It was sent, and all of it is still here.
+    Replayable,
+    /// It was sent, and its body has passed.
+    Passed,
+}
+
+/// Serves the request from the pool.
+pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
+    let permit = match pool.gate().try_enter() {
+        Some(permit) => permit,
+        None => match pool.gate().enter().await {
+            Ok(permit) => permit,
+            Err(refused) => return Ended::Refused(Refusal::Busy(format!("pool {}: {refused}", pool.name()))),
+        },
+    };
+    let mut permit = Some(permit);
+    let config = pool.config();
+    let hash = exchange.hash(&pool.key_source());
+    let sticky_cookie = pool.sticky_cookie();
+    let mut tried: Vec<EndpointId> = Vec::new();
+    let tries_max = config.retry.attempts as usize;
+    loop {
+        let picked = {
+            let Work { request, down, .. } = &mut *exchange.work;
+            let sticky = sticky_cookie.as_ref().and_then(|name| request.cookie(down.held(), name.as_bytes()));
+            let wish = Wish { hash, sticky, avoid: &tried };
+            pool.pick(&wish, Instant::now(), &mut exchange.core.rng.borrow_mut())
+        };
+        let picked = match picked {
+            Ok(picked) => picked,
+            Err(error) => return Ended::Refused(Refusal::NoEndpoint(error.to_string())),
+        };
+        let endpoint = picked.endpoint().id();
+        exchange.report.tries += 1;
+        if exchange.snapshot.access_log.is_some() {
+            exchange.report.endpoint = Some(picked.endpoint().clone());
+        }
+        let cookie = sticky_cookie.as_deref();
+        let can_retry = tried.len() + 1 < tries_max;
+        match exchange.attempt(&config, picked, cookie, can_retry, &mut permit).await {
+            Try::Answered(after) => return Ended::Answered(after),
+            Try::Failed { refusal, on, sent } => {
+                let failed = Tried { on, sent, method: exchange.work.request.method };
+                let is_retried = can_retry
+                    && retry::is_allowed(&config.retry, &failed)
+                    && pool.retry_budget().try_withdraw(Instant::now());
+                if !is_retried {
+                    return Ended::Refused(refusal);
+                }
+                exchange.site.events.retries.inc();
+                tried.push(endpoint);
+            }
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// What the pool chooses by, if it hashes.
+    fn hash(&self, source: &KeySource) -> Option<u64> {
+        let Work { request, down, path, .. } = &*self.work;
+        match source {
+            KeySource::None => None,
+            KeySource::Header(name) => request.value_of(down.held(), name.as_bytes()).map(hash_key),
+            KeySource::Cookie(name) => request.cookie(down.held(), name.as_bytes()).map(hash_key),
+            KeySource::ClientAddress => Some(hash_address(self.client.address)),
+            KeySource::Path => Some(hash_key(path)),
+        }
+    }
+
+    /// One try on one endpoint. A kept connection that turns out to have ended is replaced by a new one once,
+    /// which says nothing against the endpoint.
+    async fn attempt(
+        &mut self,
+        config: &PoolConfig,
+        picked: Picked,
+        cookie_name: Option<&str>,
+        can_retry: bool,
+        permit: &mut Option<flow::Permit>,
+    ) -> Try {
+        let began = Instant::now();
+        let is_idempotent = self.work.request.method.is_idempotent();
+        let mut kept = self.core.upstreams.take(picked.endpoint(), !is_idempotent);
+        loop {
+            let mut upstream = match kept.take() {
+                Some(upstream) => {
+                    self.core.events.upstream_reused.inc();
+                    upstream
+                }
+                None => {
+                    let endpoint = picked.endpoint();
+                    match upstream::connect(endpoint, config.timeout.connect.get(), &self.core.events).await {
+                        Ok(upstream) => upstream,
+                        Err(_) => {
+                            let now = Instant::now();
+                            picked.finish(Outcome::ConnectFailed, now - began, now);
+                            let refusal = Refusal::Endpoint("no connection");
+                            return Try::Failed { refusal, on: Some(RetryOn::Connect), sent: Reach::Nowhere };
+                        }
+                    }
+                }
+            };
+            let is_reused = upstream.is_reused;
+            self.report.progress = Progress::default();
+            let sticky = cookie_name.zip(picked.set_cookie());
+            let talked = self.talk(config, &picked, &mut upstream, sticky, can_retry).await;
+            let ended_early = matches!(talked.received, Err(ReceiveEnd::Reset { after_bytes: false }));
+            if is_reused && ended_early && is_idempotent && talked.reach == Reach::Replayable {
+                continue;
+            }
+            return self.conclude(config, picked, upstream, talked, began, permit).await;
+        }
+    }
+
+    /// Sends the request and receives the response on one connection.
+    async fn talk(
+        &mut self,
+        config: &PoolConfig,
+        picked: &Picked,
+        upstream: &mut Upstream,
+        sticky: Option<(&str, &str)>,
+        can_retry: bool,
+    ) -> Talked {
+        let client_idle = self.snapshot.config.timeout.body_idle.get();
+        let Work { down, up, out, request, response, ids, path, .. } = &mut *self.work;
+        let parts = RequestParts {
+            snapshot: self.snapshot,
+            route: self.route,
+            client: &self.client.lines,
+            request,
+            head: down.held(),
+            path,
+            ids,
+            endpoint: picked.endpoint().address(),
+        };
+        heads::write_request(&parts, out);
+        let mut response_out = std::mem::take(&mut self.client.response_out);
+        response_out.clear();
+        let (client_read, client_write) = self.client.stream.split();
+        let (endpoint_read, endpoint_write) = upstream.stream.split();
+        let sent = Cell::new(Sent::Going);
+        let unwanted = |status| can_retry && retry::is_unwanted(&config.retry, status, request.method);
+        let mut receiving = Receiving {
+            core: self.core,
+            site: self.site,
+            route: self.route,
+            endpoint: endpoint_read,
+            client: client_write,
+            up,
+            out: response_out,
+            response,
+            ids,
+            request: RequestFacts {
+                method: request.method,
+                version: request.version,
+                persists: request.persists(),
+                wants_upgrade: request.upgrade.is_some(),
+                expects_continue: request.expects_continue,
+                sticky,
+            },
+            sent: &sent,
+            timer: &mut self.client.receive_timer,
+            timeouts: Timeouts {
+                first_byte: config.timeout.first_byte.get(),
+                endpoint_idle: config.timeout.idle.get(),
+                client_idle,
+            },
+            unwanted: &unwanted,
+            progress: &self.report.progress,
+        };
+        // A body that has come whole with its head stays in the buffer, and can be sent again from there.
+        down.rewind(self.mark);
+        let is_whole = request.body.bytes_left().is_some_and(|length| length <= down.filled().len() as u64);
+        let reach = if is_whole { Reach::Replayable } else { Reach::Passed };
+        let sending = Sending {
+            client: client_read,
+            endpoint: endpoint_write,
+            down,
+            head: out,
+            body: request.body.clone(),
+            body_bytes_max: self.site.body_bytes_max,
+            timer: &mut self.client.timer,
+            client_idle,
+            endpoint_idle: config.timeout.idle.get(),
+        };
+        let (received, refused) = side_by_side(sending, &mut receiving, &sent).await;
+        self.client.response_out = receiving.out;
+        Talked { received, refused, reach, is_whole: matches!(sent.get(), Sent::Whole(_)) }
+    }
+
+    /// Draws the conclusions from a try: for the endpoint, for its connection, for the client.
+    #[allow(clippy::too_many_arguments)]
+    async fn conclude(
+        &mut self,
+        config: &PoolConfig,
+        picked: Picked,
+        upstream: Upstream,
+        talked: Talked,
+        began: Instant,
+        permit: &mut Option<flow::Permit>,
+    ) -> Try {
+        let now = Instant::now();
+        let progress = &self.report.progress;
+        let latency = progress.head_at.get().unwrap_or(now) - began;
+        let status = progress.status.get();
+        let has_begun = progress.has_begun.get();
+        self.report.sent_bytes = progress.sent_bytes.get();
+        if status != 0 {
+            self.report.status = status;
+        }
+        if let Some(refusal) = talked.refused {
+            // The client's own fault; the endpoint is not blamed, but its connection is in the middle of things.
+            drop(picked);
+            self.report.cause = Some(refusal.to_string().into());
+            return if has_begun {
+                Try::Answered(After::Close)
+            } else {
+                Try::Failed { refusal, on: None, sent: talked.reach }
+            };
+        }
+        let failed = |refusal, on| Try::Failed { refusal, on: Some(on), sent: talked.reach };
+        match talked.received {
+            Ok(Received::Whole { is_reusable, keeps_connection }) => {
+                if is_reusable {
+                    self.core.upstreams.keep(picked.endpoint(), upstream.stream, &config.keepalive, now);
+                }
+                picked.finish(Outcome::Answered { status }, latency, now);
+                Try::Answered(if keeps_connection {
+                    After::Keep
+                } else if talked.is_whole {
+                    After::Close
+                } else {
+                    After::Linger
+                })
+            }
+            Ok(Received::Switched) => {
+                // A tunnel is no request in flight: the edge's own limit on connections bounds it.
+                drop(permit.take());
+                self.core.events.tunnels.inc();
+                self.tunnel(upstream).await;
+                picked.finish(Outcome::Answered { status }, latency, Instant::now());
+                Try::Answered(After::Close)
+            }
+            Ok(Received::Unwanted) => {
+                picked.finish(Outcome::Answered { status }, latency, now);
+                let on = retry::unwanted_as(status);
+                Try::Failed { refusal: Refusal::EndpointStatus(status), on, sent: talked.reach }
+            }
+            Err(ReceiveEnd::ClientGone) => {
+                drop(picked);
+                self.core.events.client_gone.inc();
+                self.report.status = if status == 0 { CLIENT_GONE } else { status };
+                self.report.cause = Some("client left".into());
+                Try::Answered(After::Close)
+            }
+            Err(ReceiveEnd::Broken(cause)) => {
+                picked.finish(Outcome::Broken, latency, now);
+                self.report.cause = Some(cause.into());
+                Try::Answered(After::Close)
+            }
+            Err(ReceiveEnd::Reset { .. }) => {
+                picked.finish(Outcome::Reset, latency, now);
+                failed(Refusal::Endpoint("connection ended before the response"), RetryOn::Reset)
+            }
+            Err(ReceiveEnd::FirstByteTimeout) => {
+                picked.finish(Outcome::FirstByteTimeout, latency, now);
+                failed(Refusal::EndpointTimeout, RetryOn::FirstByte)
+            }
+            Err(ReceiveEnd::Malformed(bad)) => {
+                picked.finish(Outcome::Reset, latency, now);
+                Try::Failed { refusal: Refusal::EndpointHead(bad), on: None, sent: talked.reach }
+            }
+        }
+    }
+
+    async fn tunnel(&mut self, mut upstream: Upstream) {
+        let tunnel = Tunnel {
+            client: &mut self.client.stream,
+            endpoint: &mut upstream.stream,
+            from_client: self.work.down.filled(),
+            from_endpoint: self.work.up.filled(),
+            idle: self.snapshot.config.timeout.tunnel_idle.get(),
+        };
+        self.report.sent_bytes = Box::pin(tunnel.run()).await;
+    }
+}
+
+/// nginx's status for a client that left before its answer; it is logged and counted, never sent.
+pub(crate) const CLIENT_GONE: u16 = 499;
+
+/// How one conversation with an endpoint ended.
+struct Talked {
+    received: Result<Received, ReceiveEnd>,
+    /// The client broke a rule while its body was on its way.
+    refused: Option<Refusal>,
+    reach: Reach,
+    /// All of the request was read from the client.
+    is_whole: bool,
+}
+
+/// Runs both directions; the response decides when it is over. Without a body, or with one that has come
+/// whole with its head, the request is through at once, and only the response is waited for.
+async fn side_by_side<R, W>(
+    sending: Sending<'_, R, W>,
+    receiving: &mut Receiving<'_, '_>,
+    sent: &Cell<Sent>,
+) -> (Result<Received, ReceiveEnd>, Option<Refusal>)
+where
+    R: tokio::io::AsyncRead + Unpin,
+    W: tokio::io::AsyncWrite + Unpin,
+{
+    let mut sending = pin!(sending.run());
+    let mut receiving = pin!(receiving.run());
+    let mut is_sending = true;
+    std::future::poll_fn(|cx| {
+        if is_sending && let Poll::Ready(ended) = sending.as_mut().poll(cx) {
+            is_sending = false;
+            match ended {
+                Ok(()) => sent.set(Sent::Whole(Instant::now())),
+                // What stopped reading may have answered: the response tells.
+                Err(SendEnd::Endpoint) => sent.set(Sent::Partly(Instant::now())),
+                Err(SendEnd::ClientGone) => return Poll::Ready((Err(ReceiveEnd::ClientGone), None)),
+                Err(SendEnd::Refused(refusal)) => {
+                    return Poll::Ready((Err(ReceiveEnd::ClientGone), Some(refusal)));
+                }
+            }
+        }
+        receiving.as_mut().poll(cx).map(|received| (received, None))
+    })
+    .await
+}
+
+/// Clients of one IPv6 /64 are one client: that is what one subscriber has.
+pub(crate) fn hash_address(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => hash_key(&address.octets()),
+        IpAddr::V6(address) => hash_key(&address.octets()[..8]),
+    }
+}
+
+/// The value of the request's `Accept`, for error pages.
+pub(crate) fn accept<'w>(work: &'w Work) -> Option<&'w [u8]> {
+    work.request.value(work.down.held(), FieldKind::Accept)
+}

@@ -1,0 +1,204 @@
+//! `nines explain URL`: what would be done with a request, and why.
+
+use crate::core::Snapshot;
+use crate::error::Error;
+use crate::protocol::{Method, RequestHead, RequestLimits, host_without_port, normalized_path};
+use crate::running::{EdgeParts, compile_offline};
+use crate::sites::{Action, FoundBy, Route};
+use balance::{KeySource, PoolExplanation, Wish, hash_key};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::time::Instant;
+use thiserror::Error;
+
+/// A request to explain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    /// `http://shop.test/img/1.svg?x=1`; the port is not looked at.
+    pub url: String,
+    /// GET when empty.
+    #[serde(default)]
+    pub method: String,
+    /// Headers of the request.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// The client's address, for pools that hash it.
+    #[serde(default)]
+    pub client: Option<IpAddr>,
+}
+
+/// Why a query cannot be explained.
+#[derive(Debug, Error)]
+pub enum QueryError {
+    /// It is no URL that this edge could be asked for.
+    #[error("{url:?} cannot be asked for: {cause}")]
+    Request {
+        /// The URL, as given.
+        url: String,
+        /// What the edge would say to it.
+        cause: String,
+    },
+    /// The file's parts do not fit together.
+    #[error(transparent)]
+    Parts(#[from] Error),
+}
+
+/// What would be done with a request, and why.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Addresses that would accept it.
+    pub listeners: Vec<String>,
+    /// The host that was looked up.
+    pub host: String,
+    /// The site that answers; `None`: 421.
+    pub site: Option<String>,
+    /// How the site was found: "exact", "wildcard", "default".
+    pub site_found_by: Option<String>,
+    /// The path that was looked up, after normalisation.
+    pub path: String,
+    /// The routes that were looked at, the most specific first; the last one won, if any did.
+    pub routes: Vec<RouteSeen>,
+    /// What is done: "pool shop", "redirect to … with 308", "respond 200", "refuse with 404 Not Found".
+    pub action: String,
+    /// The request line that the endpoint would see.
+    pub sent_as: Option<String>,
+    /// The pool's choice.
+    pub pool: Option<PoolExplanation>,
+}
+
+/// A route that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSeen {
+    /// The route's path, as in the file.
+    pub path: String,
+    /// Why it was not taken; `None` for the one that won.
+    pub passed_over: Option<String>,
+}
+
+/// Explains a request by the file alone, with no edge running.
+///
+/// # Errors
+/// When the query is no URL of ours, or the parts name pools that are not there.
+pub fn explain(parts: &EdgeParts, query: &Query) -> Result<Explanation, QueryError> {
+    explain_snapshot(&compile_offline(parts)?, query)
+}
+
+pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Explanation, QueryError> {
+    let bytes = head_of(query);
+    let refused = |cause: String| QueryError::Request { url: query.url.clone(), cause };
+    let mut head = RequestHead::default();
+    let limits = RequestLimits { head_bytes_max: 1 << 20, fields_max: 1000 };
+    match head.parse(&bytes, 0, limits) {
+        Ok(true) => {}
+        Ok(false) => return Err(refused("it is incomplete".into())),
+        Err(bad) => return Err(refused(bad.to_string())),
+    }
+    let authority = head.host.map_or(&b""[..], |host| host.of_head(&bytes));
+    let host = host_without_port(authority).to_ascii_lowercase();
+    let mut path = normalized_path(head.path.of_head(&bytes)).into_owned();
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    let mut explanation = Explanation {
+        listeners: snapshot.config.http.iter().map(ToString::to_string).collect(),
+        host: text(&host),
+        site: None,
+        site_found_by: None,
+        path: text(&path),
+        routes: Vec::new(),
+        action: String::new(),
+        sent_as: None,
+        pool: None,
+    };
+    if matches!(head.method, Method::Connect | Method::Trace) {
+        explanation.action = "refuse with 405 Method Not Allowed".into();
+        return Ok(explanation);
+    }
+    let Some((site, found_by)) = snapshot.sites.find(&host) else {
+        explanation.action = "refuse with 421 Misdirected Request".into();
+        return Ok(explanation);
+    };
+    explanation.site = Some(site.name.clone());
+    explanation.site_found_by = Some(
+        match found_by {
+            FoundBy::Exact => "exact",
+            FoundBy::Wildcard => "wildcard",
+            FoundBy::Default => "default",
+        }
+        .into(),
+    );
+    let request_query = head.query.of_head(&bytes);
+    for route in site.candidates(&path) {
+        let passed_over = route.when.first_that_fails(request_query, head.method, &head, &bytes);
+        let won = passed_over.is_none();
+        explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
+        if won {
+            explain_route(route, &head, &bytes, &path, query, &mut explanation);
+            return Ok(explanation);
+        }
+    }
+    explanation.action = "refuse with 404 Not Found".into();
+    Ok(explanation)
+}
+
+fn explain_route(
+    route: &Route,
+    head: &RequestHead,
+    bytes: &[u8],
+    path: &[u8],
+    query: &Query,
+    explanation: &mut Explanation,
+) {
+    match &route.action {
+        Action::Redirect { to, status } => {
+            let mut target = Vec::new();
+            let host = explanation.host.as_bytes();
+            crate::answer::redirect_target(to, host, path, head.query.of_head(bytes), &mut target);
+            explanation.action = format!("redirect to {} with {status}", text(&target));
+        }
+        Action::Respond(respond) => explanation.action = format!("respond {}", respond.status),
+        Action::Pool(pool) => {
+            explanation.action = format!("pool {}", pool.name());
+            let mut line = head.method_name.of_head(bytes).to_vec();
+            line.push(b' ');
+            route.write_path(path, &mut line);
+            line.extend_from_slice(head.query.of_head(bytes));
+            explanation.sent_as = Some(text(&line));
+            let hash = match pool.key_source() {
+                KeySource::None => None,
+                KeySource::Header(name) => head.value_of(bytes, name.as_bytes()).map(hash_key),
+                KeySource::Cookie(name) => head.cookie(bytes, name.as_bytes()).map(hash_key),
+                KeySource::ClientAddress => query.client.map(crate::exchange::hash_address),
+                KeySource::Path => Some(hash_key(path)),
+            };
+            let cookie = pool.sticky_cookie();
+            let sticky = cookie.as_ref().and_then(|name| head.cookie(bytes, name.as_bytes()));
+            let wish = Wish { hash, sticky, avoid: &[] };
+            explanation.pool = Some(pool.explain(&wish, Instant::now()));
+        }
+    }
+}
+
+/// The head that a client would send for the query. What the URL holds is judged by the parser, as a client's
+/// would be: nothing is escaped here.
+fn head_of(query: &Query) -> Vec<u8> {
+    let url = query.url.strip_prefix("http://").or_else(|| query.url.strip_prefix("https://"));
+    let url = url.unwrap_or(&query.url);
+    let (authority, target) = url.split_at(url.find(['/', '?']).unwrap_or(url.len()));
+    let target = target.split('#').next().unwrap_or_default();
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    let method = if query.method.is_empty() { "GET" } else { &query.method };
+    let mut head = format!("{method} {slash}{target} HTTP/1.1\r\n");
+    if !query.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        head.push_str(&format!("Host: {authority}\r\n"));
+    }
+    for (name, value) in &query.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    head.into_bytes()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,153 @@
+//! A core's accept loops, and what the rest of nines may ask of a core.
+
+use crate::connection;
+use crate::core::{Core, DRAIN_IDLE, Snapshot};
+use crate::events::EdgeEvents;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, LocalSet};
+
+/// What a core is told.
+pub(crate) enum Command {
+    /// Accept on this socket too.
+    Listen(std::net::TcpListener),
+    /// Stop accepting on these addresses; their connections go on.
+    Unlisten(Vec<SocketAddr>),
+    /// Stop accepting, finish what is under way until the deadline, tell whether that was all, and end.
+    Drain { deadline: Duration, done: oneshot::Sender<bool> },
+}
+
+/// Commands that wait for a core; there are few, and a core takes them at once.
+pub(crate) const COMMANDS_MAX: usize = 64;
+
+/// What a core starts with.
+pub(crate) struct CoreParts {
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) events: Arc<EdgeEvents>,
+    pub(crate) open_everywhere: Arc<AtomicUsize>,
+    pub(crate) cores: usize,
+}
+
+/// Runs a core on this thread until it has drained, or until nobody can command it any more.
+pub(crate) fn run(parts: CoreParts) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, obey(parts));
+    // Connections that are left over end with the runtime.
+    Ok(())
+}
+
+/// Idle connections to endpoints are looked over this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+async fn obey(mut parts: CoreParts) {
+    let first = parts.snapshots.borrow_and_update().clone();
+    let core = Core::new(first, parts.events, parts.open_everywhere);
+    let mut listeners: Vec<(SocketAddr, AbortHandle)> = Vec::new();
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            // A snapshot that comes before a listener decides for its first connection.
+            biased;
+            changed = parts.snapshots.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let snapshot = parts.snapshots.borrow_and_update().clone();
+                core.swap(snapshot);
+            }
+            command = parts.commands.recv() => match command {
+                None => return,
+                Some(Command::Listen(listener)) => listeners.extend(listen(&core, listener, parts.cores)),
+                Some(Command::Unlisten(addresses)) => listeners.retain(|(address, task)| {
+                    let stays = !addresses.contains(address);
+                    if !stays {
+                        task.abort();
+                    }
+                    stays
+                }),
+                Some(Command::Drain { deadline, done }) => {
+                    listeners.iter().for_each(|(_, task)| task.abort());
+                    let is_drained = drain(&core, deadline).await;
+                    // Whoever asked may have stopped waiting.
+                    let _ = done.send(is_drained);
+                    return;
+                }
+            },
+            now = sweep.tick() => {
+                core.upstreams.sweep(now.into_std());
+                core.shrink();
+            }
+        }
+    }
+}
+
+/// Starts to accept on a socket.
+fn listen(
+    core: &Rc<Core>,
+    listener: std::net::TcpListener,
+    cores: usize,
+) -> Option<(SocketAddr, AbortHandle)> {
+    let opened = listener.local_addr().and_then(|address| Ok((address, TcpListener::from_std(listener)?)));
+    match opened {
+        Ok((address, listener)) => {
+            let task = tokio::task::spawn_local(accept(core.clone(), listener, cores));
+            Some((address, task.abort_handle()))
+        }
+        Err(error) => {
+            tracing::error!(target: "edge", %error, "a listener could not be used");
+            None
+        }
+    }
+}
+
+async fn accept(core: Rc<Core>, listener: TcpListener, cores: usize) {
+    loop {
+        let connections_max = core.snapshot().config.limit.connections as usize;
+        if core.open_connections() >= connections_max.div_ceil(cores) {
+            // What comes now waits in the kernel's backlog, whose end is the client's to notice.
+            core.connection_ended.notified().await;
+            continue;
+        }
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                tokio::task::spawn_local(connection::serve(core.clone(), stream, peer));
+            }
+            // A connection that is gone already concerns nobody else; a lack of descriptors passes as
+            // connections end, and accepting at full speed would only burn the core.
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(target: "edge", %error, "cannot accept connections for the moment");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+/// Waits for the connections to end. Idle ones are given [`DRAIN_IDLE`], then looked at again.
+async fn drain(core: &Core, deadline: Duration) -> bool {
+    let started = Instant::now();
+    core.drain(started);
+    let due = tokio::time::Instant::from_std(started + deadline);
+    let mut wake = tokio::time::interval(DRAIN_IDLE / 4);
+    while core.open_connections() > 0 {
+        tokio::select! {
+            () = core.connection_ended.notified() => {}
+            _ = wake.tick() => core.wake_connections(),
+            () = tokio::time::sleep_until(due) => return false,
+        }
+    }
+    true
+}

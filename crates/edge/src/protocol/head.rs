@@ -1,0 +1,181 @@
+//! What request and response heads share: places, versions, what can be wrong, `Connection`.
+
+use super::field::{Field, FieldKind};
+use thiserror::Error;
+
+/// A place in the buffer that holds a head, in bytes from the head's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The first byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The place of `part` within `whole`; `part` must be a slice of it.
+    pub(crate) fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+        debug_assert!(start + part.len() <= whole.len(), "a span is taken of a slice of the head");
+        Self { start: start as u32, end: (start + part.len()) as u32 }
+    }
+
+    /// The bytes at this place.
+    pub fn of_head(self, head: &[u8]) -> &[u8] {
+        &head[self.start as usize..self.end as usize]
+    }
+
+    /// Length in bytes.
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether nothing is there.
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// The versions spoken here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0: no chunks, and a connection ends with its response unless told otherwise.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+}
+
+/// Why a head is refused. The text is for the log and the answer; it never repeats what was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BadHead {
+    /// RFC 9112 §3.
+    #[error("malformed request line")]
+    RequestLine,
+    /// RFC 9112 §4.
+    #[error("malformed status line")]
+    StatusLine,
+    /// RFC 9112 §2.3: a major version other than 1.
+    #[error("unsupported HTTP version")]
+    Version,
+    /// RFC 9110 §5.1: a field name is a token directly before its colon; RFC 9112 §5.2: no obs-fold.
+    #[error("malformed header name")]
+    FieldName,
+    /// RFC 9110 §5.5.
+    #[error("malformed header value")]
+    FieldValue,
+    /// RFC 9112 §2.2: lines end with CRLF, and neither byte stands elsewhere.
+    #[error("bare line feed or carriage return")]
+    BareLineBreak,
+    /// The head exceeds `limit.head`.
+    #[error("header section too large")]
+    TooLarge,
+    /// The request line alone exceeds `limit.head`.
+    #[error("request target too long")]
+    TargetTooLong,
+    /// The head exceeds `limit.headers`.
+    #[error("too many headers")]
+    TooManyFields,
+    /// RFC 9112 §3.2.
+    #[error("missing Host")]
+    HostMissing,
+    /// RFC 9112 §3.2.
+    #[error("repeated Host")]
+    HostRepeated,
+    /// RFC 9110 §7.2.
+    #[error("invalid Host")]
+    HostInvalid,
+    /// RFC 9112 §3.2.2, and no way to know which one is meant.
+    #[error("Host contradicts the request target")]
+    HostContradicts,
+    /// RFC 3986 §2: no fragment, no raw non-ASCII, no controls.
+    #[error("invalid character in the request target")]
+    TargetCharacter,
+    /// RFC 9112 §3.2: a form that fits neither the method nor any scheme of ours.
+    #[error("invalid request target")]
+    TargetForm,
+    /// RFC 9112 §6.3, item 5.
+    #[error("malformed Content-Length")]
+    ContentLength,
+    /// RFC 9112 §6.3: even equal ones are refused.
+    #[error("repeated Content-Length")]
+    ContentLengthRepeated,
+    /// RFC 9112 §6.1: the pair is a smuggling attempt or a bug.
+    #[error("Content-Length together with Transfer-Encoding")]
+    LengthAndEncoding,
+    /// RFC 9112 §6.1: anything but one `chunked`, or any of it in HTTP/1.0.
+    #[error("unsupported Transfer-Encoding")]
+    TransferEncoding,
+    /// RFC 9110 §10.1.1: an expectation other than 100-continue.
+    #[error("unknown expectation")]
+    Expectation,
+}
+
+/// What the `Connection` fields of a head say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// `close`.
+    pub close: bool,
+    /// `keep-alive`, which only HTTP/1.0 needs.
+    pub keep_alive: bool,
+    /// `upgrade`.
+    pub upgrade: bool,
+    /// It names other fields, which are then hop-by-hop as well (RFC 9110 §7.6.1).
+    pub nominates: bool,
+}
+
+impl Connection {
+    /// Adds one `Connection` field's value.
+    pub(crate) fn read(&mut self, value: &[u8]) {
+        for token in list(value) {
+            if token.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if token.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else {
+                self.nominates = true;
+            }
+        }
+    }
+
+    /// Whether the connection outlives the message (RFC 9112 §9.3).
+    pub fn persists(self, version: Version) -> bool {
+        !self.close && (version == Version::Http11 || self.keep_alive)
+    }
+}
+
+/// The members of a comma-separated list, without blanks and empty members (RFC 9110 §5.6.1).
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+}
+
+/// Whether a `Connection` field of the head names this field, which makes it hop-by-hop.
+pub(crate) fn is_nominated(head: &[u8], fields: &[Field], name: &[u8]) -> bool {
+    fields
+        .iter()
+        .filter(|field| field.kind == FieldKind::Connection)
+        .any(|field| list(field.value.of_head(head)).any(|token| token.eq_ignore_ascii_case(name)))
+}
+
+/// Where the head in `bytes` ends, one past its empty line; the search goes on from `searched`.
+pub(crate) fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
+    let from = searched.saturating_sub(3);
+    memchr::memmem::find(&bytes[from..], b"\r\n\r\n").map(|at| from + at + 4)
+}
+
+/// RFC 9112 §2.2: a recipient may take a bare LF for a line end; we refuse it, and every bare CR, since
+/// peers differ in what they make of them.
+pub(crate) fn has_bare_line_break(head: &[u8]) -> bool {
+    // httparse refuses a CR that no LF follows, in the first line and in fields alike.
+    memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
+}
+
+/// RFC 9110 §8.6: digits only, no sign, no list, no overflow.
+pub(crate) fn content_length(value: &[u8]) -> Result<u64, BadHead> {
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return Err(BadHead::ContentLength);
+    }
+    Ok(value.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+}

@@ -1,0 +1,267 @@
+//! A request head: parsed by `httparse`, then held against everything that a strict server must refuse.
+
+use super::body::Body;
+use super::field::{Field, FieldKind};
+use super::head::{self, BadHead, Connection, Span, Version};
+use super::method::Method;
+use super::target::{TargetForm, is_valid_host};
+use std::mem::MaybeUninit;
+
+/// What a request head may measure.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLimits {
+    /// Bytes of the head.
+    pub head_bytes_max: usize,
+    /// Header fields.
+    pub fields_max: usize,
+}
+
+/// Header fields parsed without an allocation; a head with more takes the slow way.
+const FIELDS_ON_STACK: usize = 64;
+
+/// A request head, as places in the buffer it was read into. Reused from one request to the next.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHead {
+    /// Bytes of the head, its empty line included.
+    pub len: usize,
+    /// The method.
+    pub method: Method,
+    /// The method's name as written.
+    pub method_name: Span,
+    /// The path, starting with `/`, or `*`. Empty means `/`.
+    pub path: Span,
+    /// The query with its `?`, or empty.
+    pub query: Span,
+    /// The host and port the request is for; `None` only in HTTP/1.0.
+    pub host: Option<Span>,
+    /// The request's version.
+    pub version: Version,
+    /// How the body is framed.
+    pub body: Body,
+    /// What `Connection` says.
+    pub connection: Connection,
+    /// The protocol wished for, when the wish is one that may be passed on.
+    pub upgrade: Option<Upgrade>,
+    /// `Expect: 100-continue`.
+    pub expects_continue: bool,
+    /// `TE: trailers`.
+    pub takes_trailers: bool,
+    /// All header fields, in their order.
+    pub fields: Vec<Field>,
+}
+
+/// A protocol that the client would like to change to (RFC 9110 §7.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upgrade(pub Span);
+
+impl RequestHead {
+    /// Parses the head at the start of `bytes`. `Ok(false)`: it is not whole yet.
+    /// `searched` is how many bytes an earlier call has seen, so that slow heads cost no more than fast ones.
+    pub fn parse(&mut self, bytes: &[u8], searched: usize, limits: RequestLimits) -> Result<bool, BadHead> {
+        let Some(len) = head::end_of_head(bytes, searched) else {
+            return unfinished(bytes, limits).map(|()| false);
+        };
+        if len > limits.head_bytes_max {
+            return Err(too_large(bytes, limits));
+        }
+        let head = &bytes[..len];
+        if head::has_bare_line_break(head) {
+            return Err(BadHead::BareLineBreak);
+        }
+        self.clear();
+        self.len = len;
+        if limits.fields_max <= FIELDS_ON_STACK {
+            let mut fields = [const { MaybeUninit::uninit() }; FIELDS_ON_STACK];
+            self.read(head, &mut fields[..limits.fields_max])?;
+        } else {
+            match self.read(head, &mut [const { MaybeUninit::uninit() }; FIELDS_ON_STACK]) {
+                Err(BadHead::TooManyFields) => {
+                    self.clear();
+                    self.len = len;
+                    self.read(head, &mut vec![MaybeUninit::uninit(); limits.fields_max])?;
+                }
+                other => other?,
+            }
+        }
+        self.check_framing()?;
+        Ok(true)
+    }
+
+    fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Self { fields, ..Self::default() };
+    }
+
+    fn read<'b>(
+        &mut self,
+        head: &'b [u8],
+        fields: &mut [MaybeUninit<httparse::Header<'b>>],
+    ) -> Result<(), BadHead> {
+        let mut request = httparse::Request::new(&mut []);
+        let status = request.parse_with_uninit_headers(head, fields).map_err(|error| refused(head, error))?;
+        if status != httparse::Status::Complete(head.len()) {
+            // An empty line that httparse takes for the head's end elsewhere than we do.
+            return Err(BadHead::BareLineBreak);
+        }
+        self.version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
+        let method = request.method.unwrap_or_default().as_bytes();
+        self.method = Method::of(method);
+        self.method_name = Span::of(method, head);
+
+        let mut host: Option<&[u8]> = None;
+        let mut content_length = None;
+        let mut chunked = false;
+        let mut upgrade = None;
+        for field in request.headers.iter() {
+            let (name, value) = (field.name.as_bytes(), field.value);
+            let kind = FieldKind::of(name);
+            self.fields.push(Field { name: Span::of(name, head), value: Span::of(value, head), kind });
+            match kind {
+                FieldKind::Host if host.replace(value).is_some() => return Err(BadHead::HostRepeated),
+                FieldKind::Connection => self.connection.read(value),
+                FieldKind::ContentLength if content_length.is_some() => {
+                    return Err(BadHead::ContentLengthRepeated);
+                }
+                FieldKind::ContentLength => content_length = Some(head::content_length(value)?),
+                FieldKind::TransferEncoding => {
+                    if chunked || !value.eq_ignore_ascii_case(b"chunked") || self.version == Version::Http10 {
+                        return Err(BadHead::TransferEncoding);
+                    }
+                    chunked = true;
+                }
+                FieldKind::Upgrade => upgrade = Some(Upgrade(Span::of(value, head))),
+                FieldKind::Expect => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+                FieldKind::Te => {
+                    self.takes_trailers |=
+                        head::list(value).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+                }
+                _ => {}
+            }
+        }
+        self.body = match (content_length, chunked) {
+            (Some(_), true) => return Err(BadHead::LengthAndEncoding),
+            (None, true) => Body::chunked(),
+            (Some(length), false) => Body::length(length),
+            (None, false) => Body::none(),
+        };
+        self.read_target(head, request.path.unwrap_or_default().as_bytes(), host)?;
+        // RFC 9110 §7.8: only with `Connection: upgrade`. A wish for h2c is dropped: what follows it would
+        // pass by every rule here; with a body it is ignored, as the RFC allows.
+        self.upgrade = upgrade.filter(|Upgrade(protocol)| {
+            self.connection.upgrade
+                && self.version == Version::Http11
+                && self.body.is_finished()
+                && !head::list(protocol.of_head(head)).any(|name| name.eq_ignore_ascii_case(b"h2c"))
+        });
+        Ok(())
+    }
+
+    fn read_target(&mut self, head: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), BadHead> {
+        // The authority form is CONNECT's alone, and CONNECT is refused whatever its target is.
+        if self.method == Method::Connect {
+            self.path = Span::of(target, head);
+            return Ok(());
+        }
+        let target = TargetForm::parse(target, self.method == Method::Options)?;
+        self.path = Span::of(target.path, head);
+        self.query = Span::of(target.query, head);
+        if host.is_none() && self.version == Version::Http11 {
+            return Err(BadHead::HostMissing);
+        }
+        if [host, target.authority].into_iter().flatten().any(|authority| !is_valid_host(authority)) {
+            return Err(BadHead::HostInvalid);
+        }
+        if let (Some(host), Some(authority)) = (host, target.authority)
+            && !host.eq_ignore_ascii_case(authority)
+        {
+            return Err(BadHead::HostContradicts);
+        }
+        self.host = target.authority.or(host).map(|host| Span::of(host, head));
+        Ok(())
+    }
+
+    fn check_framing(&self) -> Result<(), BadHead> {
+        // RFC 9112 §9.2 lets a server treat other expectations as errors; there are none.
+        let has_expectation = self.fields.iter().any(|field| field.kind == FieldKind::Expect);
+        if has_expectation && !self.expects_continue {
+            return Err(BadHead::Expectation);
+        }
+        Ok(())
+    }
+
+    /// Whether the client keeps the connection open after this exchange.
+    pub fn persists(&self) -> bool {
+        self.connection.persists(self.version)
+    }
+
+    /// The value of the first field of this kind.
+    pub fn value<'a>(&self, head: &'a [u8], kind: FieldKind) -> Option<&'a [u8]> {
+        self.fields.iter().find(|field| field.kind == kind).map(|field| field.value.of_head(head))
+    }
+
+    /// The value of the first field of this name.
+    pub fn value_of<'a>(&self, head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+        let is_named = |field: &&Field| field.name.of_head(head).eq_ignore_ascii_case(name);
+        self.fields.iter().find(is_named).map(|field| field.value.of_head(head))
+    }
+
+    /// The value of the first cookie of this name (RFC 6265 §4.2.1).
+    pub fn cookie<'a>(&self, head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+        self.fields.iter().filter(|field| field.kind == FieldKind::Cookie).find_map(|field| {
+            field.value.of_head(head).split(|byte| *byte == b';').find_map(|pair| {
+                let (key, value) = pair.trim_ascii().split_at_checked(name.len())?;
+                (key == name).then(|| value.strip_prefix(b"="))?
+            })
+        })
+    }
+}
+
+/// Judges a head that is not whole: it may be refused already.
+fn unfinished(bytes: &[u8], limits: RequestLimits) -> Result<(), BadHead> {
+    if bytes.len() >= limits.head_bytes_max {
+        return Err(too_large(bytes, limits));
+    }
+    // A bare LF may be the end of a head that will never come in another form.
+    if head::has_bare_line_break(bytes) {
+        return Err(BadHead::BareLineBreak);
+    }
+    Ok(())
+}
+
+fn too_large(bytes: &[u8], limits: RequestLimits) -> BadHead {
+    match memchr::memchr(b'\n', &bytes[..limits.head_bytes_max.min(bytes.len())]) {
+        Some(_) => BadHead::TooLarge,
+        None => BadHead::TargetTooLong,
+    }
+}
+
+/// What httparse's error means; it says "token" both for the method and for the target.
+fn refused(head: &[u8], error: httparse::Error) -> BadHead {
+    match error {
+        httparse::Error::HeaderName => BadHead::FieldName,
+        httparse::Error::HeaderValue => BadHead::FieldValue,
+        httparse::Error::NewLine => BadHead::BareLineBreak,
+        httparse::Error::TooManyHeaders => BadHead::TooManyFields,
+        httparse::Error::Version => {
+            let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
+            // "HTTP/2.0" is a version that we do not speak; "HTTP/1.x" or "HTPP" is none at all.
+            let is_version = |text: &[u8]| {
+                matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+                    if major.is_ascii_digit() && minor.is_ascii_digit())
+            };
+            let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+            if is_version(last) { BadHead::Version } else { BadHead::RequestLine }
+        }
+        httparse::Error::Token => {
+            let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
+            let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+            if target.iter().all(u8::is_ascii_graphic) {
+                BadHead::RequestLine
+            } else {
+                BadHead::TargetCharacter
+            }
+        }
+        httparse::Error::Status => BadHead::RequestLine,
+    }
+}

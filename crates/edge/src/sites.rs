@@ -1,0 +1,230 @@
+//! Sites and routes, compiled from the file: which route answers a request.
+//!
+//! A host is looked up exactly, then by its wildcards from the longest, then as `default`. A path is looked
+//! up exactly, then by its prefixes from the longest. Among routes of one path the first whose `when` holds
+//! wins; when none holds, the search goes on with shorter prefixes.
+
+use crate::config::{HeaderEdits, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig};
+use crate::error::Error;
+use crate::events::SiteEvents;
+use crate::protocol::{Method, RequestHead};
+use crate::when::Conditions;
+use balance::Pool;
+use notation::{Named, TextOr};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// All sites of the file.
+pub(crate) struct Sites {
+    exact: HashMap<Box<[u8]>, Arc<Site>>,
+    /// By what follows the star: `*.shop.test` is `.shop.test`.
+    wildcard: HashMap<Box<[u8]>, Arc<Site>>,
+    default: Option<Arc<Site>>,
+}
+
+/// One site.
+pub(crate) struct Site {
+    pub(crate) name: String,
+    exact: HashMap<Box<[u8]>, Vec<Arc<Route>>>,
+    prefix: HashMap<Box<[u8]>, Vec<Arc<Route>>>,
+    /// Response headers that are not passed on, in lower case.
+    pub(crate) hidden: Vec<Box<[u8]>>,
+    pub(crate) body_bytes_max: u64,
+    pub(crate) events: SiteEvents,
+}
+
+/// One route.
+pub(crate) struct Route {
+    /// As in the file.
+    pub(crate) path: String,
+    pub(crate) when: Conditions,
+    pub(crate) action: Action,
+    pub(crate) rewrite: Option<Rewrite>,
+    pub(crate) request_edits: Edits,
+    pub(crate) response_edits: Edits,
+}
+
+/// What a route does.
+pub(crate) enum Action {
+    Pool(Arc<Pool>),
+    Redirect { to: String, status: u16 },
+    Respond(Respond),
+}
+
+/// Headers to remove and to set.
+#[derive(Default)]
+pub(crate) struct Edits {
+    /// Names in lower case: what is removed, and what is replaced.
+    gone: Vec<Box<[u8]>>,
+    /// Whole lines, `Name: value\r\n`.
+    pub(crate) lines: Vec<u8>,
+}
+
+impl Edits {
+    fn compile(edits: &HeaderEdits) -> Self {
+        let gone = edits.remove.iter().chain(edits.set.keys());
+        let mut lines = Vec::new();
+        for (name, value) in &edits.set {
+            lines.extend_from_slice(name.as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(value.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        Self { gone: gone.map(|name| lowercase(name)).collect(), lines }
+    }
+
+    /// Whether a header of the message is dropped.
+    pub(crate) fn drops(&self, name: &[u8]) -> bool {
+        self.gone.iter().any(|gone| gone.eq_ignore_ascii_case(name))
+    }
+}
+
+/// How a host's site was found, for `explain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FoundBy {
+    Exact,
+    Wildcard,
+    Default,
+}
+
+impl Sites {
+    pub(crate) fn compile(
+        sites: &Named<SiteConfig>,
+        pools: &HashMap<String, Arc<Pool>>,
+        body_bytes_max: u64,
+        registry: &telemetry::Registry,
+    ) -> Result<Self, Error> {
+        let mut compiled = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: None };
+        for (name, config) in sites {
+            let site = Arc::new(Site::compile(name, config, pools, body_bytes_max, registry)?);
+            match name.as_str() {
+                "default" => compiled.default = Some(site),
+                host => match host.strip_prefix('*') {
+                    Some(suffix) => drop(compiled.wildcard.insert(lowercase(suffix), site)),
+                    None => drop(compiled.exact.insert(lowercase(host), site)),
+                },
+            }
+        }
+        Ok(compiled)
+    }
+
+    /// The site for a host without its port, in lower case.
+    pub(crate) fn find(&self, host: &[u8]) -> Option<(&Arc<Site>, FoundBy)> {
+        // A name with its final dot is the same name (RFC 3986 §3.2.2).
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        if let Some(site) = self.exact.get(host) {
+            return Some((site, FoundBy::Exact));
+        }
+        if !self.wildcard.is_empty() {
+            for dot in memchr::memchr_iter(b'.', host) {
+                // A wildcard stands for at least one label.
+                if dot > 0
+                    && let Some(site) = self.wildcard.get(&host[dot..])
+                {
+                    return Some((site, FoundBy::Wildcard));
+                }
+            }
+        }
+        self.default.as_ref().map(|site| (site, FoundBy::Default))
+    }
+
+    /// All sites, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Site>> {
+        self.exact.values().chain(self.wildcard.values()).chain(&self.default)
+    }
+}
+
+impl Site {
+    fn compile(
+        name: &str,
+        config: &SiteConfig,
+        pools: &HashMap<String, Arc<Pool>>,
+        body_bytes_max: u64,
+        registry: &telemetry::Registry,
+    ) -> Result<Self, Error> {
+        let mut site = Self {
+            name: name.to_owned(),
+            exact: HashMap::new(),
+            prefix: HashMap::new(),
+            hidden: config.hide_headers.iter().map(|name| lowercase(name)).collect(),
+            body_bytes_max: config.body_max.map_or(body_bytes_max, notation::Size::get),
+            events: SiteEvents::new(registry, name),
+        };
+        for (path, routes) in &config.route {
+            let routes: Result<Vec<_>, Error> = routes
+                .as_slice()
+                .iter()
+                .map(|route| Route::compile(path, route, pools).map(Arc::new))
+                .collect();
+            let map = if path.ends_with('/') { &mut site.prefix } else { &mut site.exact };
+            map.insert(path.as_bytes().into(), routes?);
+        }
+        Ok(site)
+    }
+
+    /// The route for a request. `path` is normalised; `query` is with its `?`.
+    pub(crate) fn find(
+        &self,
+        path: &[u8],
+        query: &[u8],
+        method: Method,
+        head: &RequestHead,
+        head_bytes: &[u8],
+    ) -> Option<&Arc<Route>> {
+        self.candidates(path).find(|route| route.when.hold(query, method, head, head_bytes))
+    }
+
+    /// The routes that stand for a path, the most specific first.
+    pub(crate) fn candidates<'s, 'p>(
+        &'s self,
+        path: &'p [u8],
+    ) -> impl Iterator<Item = &'s Arc<Route>> + use<'s, 'p> {
+        let exact = self.exact.get(path).into_iter().flatten();
+        let prefixes =
+            memchr::memrchr_iter(b'/', path).filter_map(|slash| self.prefix.get(&path[..=slash])).flatten();
+        // `OPTIONS *` asks about the server as a whole, which the root stands for.
+        let root = (path == b"*").then(|| self.prefix.get(&b"/"[..])).flatten().into_iter().flatten();
+        exact.chain(prefixes).chain(root)
+    }
+}
+
+impl Route {
+    fn compile(path: &str, config: &RouteConfig, pools: &HashMap<String, Arc<Pool>>) -> Result<Self, Error> {
+        let action = match (&config.pool, &config.redirect, &config.respond) {
+            (Some(pool), ..) => {
+                let pool = pools.get(pool.as_str()).ok_or_else(|| Error::UnknownPool(pool.to_string()))?;
+                Action::Pool(pool.clone())
+            }
+            (_, Some(TextOr::Text(to)), _) => Action::Redirect { to: to.to_string(), status: 308 },
+            (_, Some(TextOr::Long(RedirectConfig { to, status })), _) => {
+                Action::Redirect { to: to.to_string(), status: *status }
+            }
+            (_, _, respond) => Action::Respond(respond.clone().unwrap_or_default()),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            when: Conditions::compile(config.when.as_ref()),
+            action,
+            rewrite: config.rewrite.clone(),
+            request_edits: Edits::compile(&config.request_headers),
+            response_edits: Edits::compile(&config.response_headers),
+        })
+    }
+
+    /// The path that goes to the pool.
+    pub(crate) fn write_path(&self, path: &[u8], out: &mut Vec<u8>) {
+        match &self.rewrite {
+            None => out.extend_from_slice(if path.is_empty() { b"/" } else { path }),
+            Some(Rewrite::Path(to)) => out.extend_from_slice(to.as_bytes()),
+            Some(Rewrite::Prefix(to)) => {
+                let rest = path.get(self.path.len()..).unwrap_or_default();
+                out.extend_from_slice(to.as_bytes());
+                out.extend_from_slice(rest);
+            }
+        }
+    }
+}
+
+fn lowercase(text: &str) -> Box<[u8]> {
+    text.to_ascii_lowercase().into_bytes().into()
+}

@@ -1,0 +1,128 @@
+//! `when`: further conditions on a request.
+
+use crate::config::When;
+use crate::protocol::{Method, RequestHead};
+use std::borrow::Cow;
+
+/// Compiled conditions; all must hold.
+#[derive(Debug, Default)]
+pub(crate) struct Conditions {
+    methods: Vec<Box<[u8]>>,
+    headers: Vec<(Box<[u8]>, Wanted)>,
+    cookies: Vec<(Box<[u8]>, Wanted)>,
+    queries: Vec<(Box<[u8]>, Wanted)>,
+}
+
+/// A value, or any value at all (`"*"`).
+#[derive(Debug)]
+enum Wanted {
+    Any,
+    Value(Box<[u8]>),
+}
+
+impl Wanted {
+    fn is(&self, found: &[u8]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Value(value) => **value == *found,
+        }
+    }
+}
+
+impl Conditions {
+    pub(crate) fn compile(when: Option<&When>) -> Self {
+        let Some(when) = when else { return Self::default() };
+        let pairs = |pairs: &notation::Named<String>| {
+            let wanted = |value: &str| match value {
+                "*" => Wanted::Any,
+                value => Wanted::Value(value.as_bytes().into()),
+            };
+            pairs.iter().map(|(name, value)| (name.as_bytes().into(), wanted(value))).collect()
+        };
+        Self {
+            methods: when.method.iter().map(|method| method.as_bytes().into()).collect(),
+            headers: pairs(&when.header),
+            cookies: pairs(&when.cookie),
+            queries: pairs(&when.query),
+        }
+    }
+
+    /// Whether all hold. `query` is with its `?`.
+    pub(crate) fn hold(&self, query: &[u8], method: Method, head: &RequestHead, bytes: &[u8]) -> bool {
+        self.first_that_fails(query, method, head, bytes).is_none()
+    }
+
+    /// What does not hold, in words.
+    pub(crate) fn first_that_fails(
+        &self,
+        query: &[u8],
+        method: Method,
+        head: &RequestHead,
+        bytes: &[u8],
+    ) -> Option<String> {
+        let name = head.method_name.of_head(bytes);
+        // A route for GET serves HEAD as well: the answer differs in its body alone (RFC 9110 §9.3.2).
+        let is_method =
+            |wanted: &Box<[u8]>| **wanted == *name || (method == Method::Head && **wanted == *b"GET");
+        if !self.methods.is_empty() && !self.methods.iter().any(is_method) {
+            return Some(format!("method is not {}", joined(&self.methods)));
+        }
+        let fails = |(name, wanted): &&(Box<[u8]>, Wanted), found: Option<Cow<'_, [u8]>>, what: &str| {
+            let holds = found.is_some_and(|found| wanted.is(&found));
+            (!holds).then(|| match wanted {
+                Wanted::Any => format!("no {what} {}", name.escape_ascii()),
+                Wanted::Value(value) => {
+                    format!("{what} {} is not {}", name.escape_ascii(), value.escape_ascii())
+                }
+            })
+        };
+        let header = |pair: &(Box<[u8]>, Wanted)| {
+            fails(&pair, head.value_of(bytes, &pair.0).map(Cow::Borrowed), "header")
+        };
+        let cookie = |pair: &(Box<[u8]>, Wanted)| {
+            fails(&pair, head.cookie(bytes, &pair.0).map(Cow::Borrowed), "cookie")
+        };
+        let parameter =
+            |pair: &(Box<[u8]>, Wanted)| fails(&pair, parameter(query, &pair.0), "query parameter");
+        (self.headers.iter().find_map(header))
+            .or_else(|| self.cookies.iter().find_map(cookie))
+            .or_else(|| self.queries.iter().find_map(parameter))
+    }
+}
+
+fn joined(names: &[Box<[u8]>]) -> String {
+    names.iter().map(|name| name.escape_ascii().to_string()).collect::<Vec<_>>().join(" or ")
+}
+
+/// The first value of a query parameter, decoded as a form would be.
+fn parameter<'q>(query: &'q [u8], name: &[u8]) -> Option<Cow<'q, [u8]>> {
+    query.strip_prefix(b"?")?.split(|byte| *byte == b'&').find_map(|pair| {
+        let (key, value) = match memchr::memchr(b'=', pair) {
+            Some(equals) => (&pair[..equals], &pair[equals + 1..]),
+            None => (pair, &b""[..]),
+        };
+        (*form_decoded(key) == *name).then(|| form_decoded(value))
+    })
+}
+
+/// Percent-decoding with `+` for a blank; what is not well-formed stays as it is.
+fn form_decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr2(b'%', b'+', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let hex = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match (byte, hex(text.get(at + 1)), hex(text.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high << 4 | low) as u8);
+                at += 2;
+            }
+            (b'+', ..) => decoded.push(b' '),
+            _ => decoded.push(*byte),
+        }
+        at += 1;
+    }
+    Cow::Owned(decoded)
+}
