@@ -34,3 +34,34 @@ impl Deadline {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_is_left_shrinks_to_zero_and_stays_there() {
+        let now = Instant::now();
+        let deadline = Deadline::after(now, SECOND * 3);
+        assert_eq!(deadline.left(now + SECOND), SECOND * 2);
+        assert!(!deadline.passed(now + SECOND * 2));
+        assert!(deadline.passed(now + SECOND * 3));
+        assert_eq!(deadline.left(now + SECOND * 9), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_endless_time_is_a_far_deadline_and_no_panic() {
+        let now = Instant::now();
+        assert!(Deadline::after(now, Duration::MAX).left(now) > SECOND * 86_400 * 365 * 50);
+    }
+
+    #[test]
+    fn a_step_ends_no_later_than_the_whole() {
+        let now = Instant::now();
+        let whole = Deadline::after(now, SECOND * 3);
+        assert_eq!(whole.within(now + SECOND, SECOND), Deadline::after(now, SECOND * 2));
+        assert_eq!(whole.within(now + SECOND, SECOND * 9), whole);
+    }
+}

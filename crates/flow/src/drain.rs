@@ -94,3 +94,79 @@ async fn wait_until(notify: &Notify, is_met: impl Fn() -> bool) {
         notified.await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_who_watches_is_told_before_and_after() {
+        let drain = Drain::new();
+        let early = drain.watch();
+        let waiting = tokio::spawn({
+            let early = early.clone();
+            async move { early.started().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!early.is_started() && !waiting.is_finished());
+        drain.start();
+        waiting.await.unwrap();
+        assert!(early.is_started());
+        drain.watch().started().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_finished_when_the_last_guard_is_dropped() {
+        let drain = Drain::new();
+        let (first, second) = (drain.watch().guard(), drain.watch().guard());
+        drain.start();
+        let finished = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain.finished(LONG).await }
+        });
+        tokio::task::yield_now().await;
+        drop(first);
+        tokio::task::yield_now().await;
+        assert!(!finished.is_finished());
+        assert_eq!(drain.working(), 1);
+        drop(second);
+        let before = tokio::time::Instant::now();
+        assert!(finished.await.unwrap());
+        assert_eq!(before.elapsed(), Duration::ZERO, "it did not wait for the deadline");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guard_that_stays_ends_the_wait_at_the_deadline() {
+        let drain = Drain::new();
+        let _stuck = drain.watch().guard();
+        drain.start();
+        let before = tokio::time::Instant::now();
+        assert!(!drain.finished(LONG).await);
+        assert_eq!(before.elapsed(), LONG);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_nothing_to_wait_for_it_is_finished_at_once() {
+        let drain = Drain::new();
+        drain.start();
+        assert!(drain.finished(Duration::ZERO).await);
+    }
+
+    #[test]
+    fn guards_that_end_on_other_threads_are_not_missed() {
+        for _ in 0..200 {
+            let drain = Drain::new();
+            let guards: Vec<Working> = (0..4).map(|_| drain.watch().guard()).collect();
+            let threads: Vec<_> =
+                guards.into_iter().map(|guard| std::thread::spawn(move || drop(guard))).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            drain.start();
+            assert!(runtime.block_on(drain.finished(LONG)));
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        }
+    }
+}

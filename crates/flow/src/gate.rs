@@ -234,12 +234,17 @@ impl Shared {
     /// Hands what permits there are to those who wait, in order.
     fn admit(self: &Arc<Self>) {
         while let Some(waiter) = self.call_next() {
-            // Outside the mutex, because sending wakes a task.
-            if let Err(mut unwanted) = waiter.permit.send(Permit { gate: Some(Arc::clone(self)) }) {
-                // It left after it was called. Given back by hand: `drop` would come here once more.
-                unwanted.gate = None;
-                self.state.fetch_sub(ONE_INFLIGHT, Ordering::AcqRel);
-            }
+            // Outside the mutex, because it wakes a task.
+            self.hand_to(waiter);
+        }
+    }
+
+    /// Gives the permit that `call_next` set aside to the one who was called.
+    fn hand_to(self: &Arc<Self>, waiter: Waiter) {
+        if let Err(mut unwanted) = waiter.permit.send(Permit { gate: Some(Arc::clone(self)) }) {
+            // It left after it was called. Given back by hand: `drop` would begin to admit once more.
+            unwanted.gate = None;
+            self.state.fetch_sub(ONE_INFLIGHT, Ordering::AcqRel);
         }
     }
 
@@ -268,9 +273,13 @@ impl Place<'_> {
             self.is_in_line = false;
             return answer.ok();
         }
+        self.give_up()
+    }
+
+    /// Leaves the line, unless somebody has called us at the last moment: then there is a permit.
+    fn give_up(mut self) -> Option<Permit> {
         self.leave();
-        // Somebody may have called us at the last moment. Once closed, the channel holds the permit now or
-        // the sender keeps it.
+        // From here on the channel holds the permit, or its sender keeps it.
         self.permit.close();
         self.permit.try_recv().ok()
     }
@@ -306,4 +315,75 @@ impl Drop for Permit {
 
 fn capped(limit: usize) -> u32 {
     u32::try_from(limit).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Moments that only two threads can meet in; `tests/` has the rest.
+
+    use super::*;
+
+    fn place(gate: &Gate) -> Place<'_> {
+        match gate.0.join() {
+            Ok(Joined::Place(place, _)) => place,
+            Ok(Joined::Entered(_)) => panic!("there was a permit"),
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
+    /// A gate with its one permit out and a line of two.
+    fn busy_gate() -> (Gate, Permit) {
+        let gate = Gate::new(1, 2, Duration::from_secs(1));
+        let permit = gate.try_enter().unwrap();
+        (gate, permit)
+    }
+
+    #[test]
+    fn between_a_release_and_the_call_nobody_slips_in() {
+        let (gate, mut permit) = busy_gate();
+        let first = place(&gate);
+        // The first half of `release`.
+        permit.gate = None;
+        gate.0.state.fetch_sub(ONE_INFLIGHT, Ordering::AcqRel);
+        assert!(gate.try_enter().is_none());
+        let second = place(&gate);
+        // The second half.
+        gate.0.admit();
+        assert!(second.give_up().is_none());
+        assert!(first.give_up().is_some());
+    }
+
+    #[test]
+    fn who_gives_up_after_being_called_and_before_the_permit_is_sent_leaves_it_to_the_next() {
+        let (gate, mut permit) = busy_gate();
+        let (first, second) = (place(&gate), place(&gate));
+        permit.gate = None;
+        gate.0.state.fetch_sub(ONE_INFLIGHT, Ordering::AcqRel);
+        let called = gate.0.call_next().unwrap();
+        assert!(first.give_up().is_none());
+        gate.0.hand_to(called);
+        assert_eq!((gate.inflight(), gate.waiting()), (0, 1));
+        gate.0.admit();
+        assert!(second.give_up().is_some());
+        assert_eq!((gate.inflight(), gate.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn who_gives_up_after_the_permit_is_sent_has_it() {
+        let (gate, permit) = busy_gate();
+        let first = place(&gate);
+        drop(permit);
+        let permit = first.give_up();
+        assert!(permit.is_some());
+        assert_eq!(gate.inflight(), 1);
+    }
+
+    #[test]
+    fn a_permit_freed_while_somebody_joins_is_theirs() {
+        let (gate, permit) = busy_gate();
+        // `try_enter` saw no room; then the permit came back.
+        drop(permit);
+        assert!(matches!(gate.0.join(), Ok(Joined::Entered(_))));
+        assert_eq!((gate.inflight(), gate.waiting()), (0, 0));
+    }
 }

@@ -109,3 +109,57 @@ impl<T> Receiver<T> {
         self.0.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    #[tokio::test]
+    async fn a_full_queue_sheds_the_newest_and_counts_it() {
+        let (sender, mut receiver) = queue(2, WhenFull::Shed);
+        for job in 1..=2 {
+            sender.send(job).await.unwrap();
+        }
+        let unsent = sender.send(3).await.unwrap_err();
+        assert_eq!(unsent, Unsent::Full { job: 3, jobs_max: 2 });
+        assert_eq!(unsent.to_string(), "queue full: 2 of 2 jobs waiting");
+        assert_eq!((sender.dropped(), sender.depth()), (1, 2));
+        assert_eq!((receiver.recv().await, receiver.recv().await), (Some(1), Some(2)));
+        assert_eq!(receiver.try_recv(), None);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_makes_the_sender_wait_for_room() {
+        let (sender, mut receiver) = queue(1, WhenFull::Wait);
+        sender.send(1).await.unwrap();
+        let mut sending = pin!(sender.send(2));
+        assert!(poll_fn(|context| Poll::Ready(sending.as_mut().poll(context).is_pending())).await);
+        assert_eq!(receiver.recv().await, Some(1));
+        sending.await.unwrap();
+        assert_eq!(receiver.recv().await, Some(2));
+        assert_eq!(sender.dropped(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_may_not_wait_can_offer_to_a_waiting_queue_and_is_counted() {
+        let (sender, _receiver) = queue(1, WhenFull::Wait);
+        sender.offer(1).unwrap();
+        assert!(matches!(sender.clone().offer(2), Err(Unsent::Full { job: 2, .. })));
+        assert_eq!(sender.dropped(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_gives_the_job_back_and_empties() {
+        for when_full in [WhenFull::Shed, WhenFull::Wait] {
+            let (sender, mut receiver) = queue(2, when_full);
+            sender.send("kept").await.unwrap();
+            receiver.close();
+            assert_eq!(sender.send("late").await, Err(Unsent::Closed { job: "late" }));
+            assert_eq!((receiver.recv().await, receiver.recv().await), (Some("kept"), None));
+            assert_eq!(sender.dropped(), 0, "what the receiver no longer wants is not a full queue");
+        }
+    }
+}

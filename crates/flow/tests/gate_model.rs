@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     TryEnter,
     Enter,
@@ -85,12 +85,11 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let (line, called) = (VecDeque::new(), Vec::new());
         Self {
             gate: Gate::new(2, 3, Duration::from_secs(2)),
-            runtime,
+            runtime: runtime.expect("a runtime"),
             model: Model { inflight_max: 2, queue_max: 3, wait_secs: 2, inflight: 0, line, called },
             asking: Vec::new(),
             permits: Vec::new(),

@@ -34,18 +34,19 @@ fn on_all_threads<F: Future<Output = ()> + 'static>(task: impl Fn(u64) -> F + Cl
     let threads = (0..THREADS).map(|thread| {
         let task = task.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
             let local = tokio::task::LocalSet::new();
             let tasks: Vec<_> =
                 (0..TASKS).map(|index| local.spawn_local(task(thread << 32 | index))).collect();
             runtime.block_on(local);
             for task in tasks {
-                runtime.block_on(task).unwrap();
+                runtime.block_on(task).expect("a task that ends well");
             }
         })
     });
     for thread in threads.collect::<Vec<_>>() {
-        thread.join().unwrap();
+        thread.join().expect("a thread that ends well");
     }
 }
 
