@@ -120,3 +120,139 @@ fn receive_fds(stream: &UnixStream, wanted: usize, fds: &mut Vec<OwnedFd>) -> io
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::{FdFlags, fcntl_getfd};
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::thread;
+
+    fn streams() -> (UnixStream, UnixStream) {
+        UnixStream::pair().unwrap()
+    }
+
+    /// Sends from another thread: what does not fit into the socket's buffer needs a reader.
+    fn handed_over(bytes: &[u8], fds: &[BorrowedFd<'_>]) -> (Vec<u8>, Vec<OwnedFd>) {
+        let (sender, receiver) = streams();
+        thread::scope(|scope| {
+            scope.spawn(move || send(&sender, bytes, fds).unwrap());
+            let mut received = b"from before".to_vec();
+            let fds = receive(&receiver, &mut received).unwrap();
+            (received, fds)
+        })
+    }
+
+    #[test]
+    fn what_arrives_is_what_was_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let files: Vec<File> =
+            (0..3).map(|index| File::create(dir.path().join(index.to_string())).unwrap()).collect();
+        let fds: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+        let (bytes, received) = handed_over(b"{}", &fds);
+        assert_eq!(bytes, b"{}");
+        assert_eq!(received.len(), 3);
+        for (index, fd) in received.into_iter().enumerate() {
+            assert!(fcntl_getfd(&fd).unwrap().contains(FdFlags::CLOEXEC));
+            File::from(fd).write_all(&[index as u8]).unwrap();
+            let text = std::fs::read(dir.path().join(index.to_string())).unwrap();
+            assert_eq!(text, [index as u8], "in the order in which they were sent");
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_handed_over() {
+        let (bytes, fds) = handed_over(b"", &[]);
+        assert!(bytes.is_empty() && fds.is_empty());
+    }
+
+    #[test]
+    fn any_number_of_sockets_and_a_long_text_pass() {
+        let null = File::open("/dev/null").unwrap();
+        let text: Vec<u8> = (0..3_000_000u32).map(|index| index as u8).collect();
+        for count in [1, 249, 250, 251, 400] {
+            let (bytes, fds) = handed_over(&text, &vec![null.as_fd(); count]);
+            assert!(bytes == text);
+            assert_eq!(fds.len(), count);
+        }
+    }
+
+    #[test]
+    fn a_message_that_comes_byte_by_byte_is_put_together() {
+        let (mut sender, receiver) = streams();
+        let receiving = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            receive(&receiver, &mut bytes).map(|fds| (bytes, fds.len()))
+        });
+        let null = File::open("/dev/null").unwrap();
+        let head = [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3];
+        for byte in head {
+            sender.write_all(&[byte]).unwrap();
+            thread::yield_now();
+        }
+        send_fds(&sender, &[null.as_fd(), null.as_fd()]).unwrap();
+        for byte in b"abc" {
+            sender.write_all(&[*byte]).unwrap();
+            thread::yield_now();
+        }
+        assert_eq!(receiving.join().unwrap().unwrap(), (b"abc".to_vec(), 2));
+    }
+
+    #[test]
+    fn several_messages_follow_each_other() {
+        let (sender, receiver) = streams();
+        let null = File::open("/dev/null").unwrap();
+        send(&sender, b"first", &[null.as_fd()]).unwrap();
+        send(&sender, b"second", &[null.as_fd(), null.as_fd()]).unwrap();
+        let mut bytes = Vec::new();
+        assert_eq!(receive(&receiver, &mut bytes).unwrap().len(), 1);
+        assert_eq!(bytes, b"first");
+        assert_eq!(receive(&receiver, &mut bytes).unwrap().len(), 2);
+        assert_eq!(bytes, b"second");
+    }
+
+    #[test]
+    fn a_sender_that_ends_early_is_an_error_wherever_it_ends() {
+        let head = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3];
+        for end in 0..=head.len() {
+            let (mut sender, receiver) = streams();
+            sender.write_all(&head[..end]).unwrap();
+            drop(sender);
+            let error = receive(&receiver, &mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "after {end} bytes");
+        }
+        let (mut sender, receiver) = streams();
+        sender.write_all(&head).unwrap();
+        send_fds(&sender, &[File::open("/dev/null").unwrap().as_fd()]).unwrap();
+        sender.write_all(b"ab").unwrap();
+        drop(sender);
+        assert_eq!(receive(&receiver, &mut Vec::new()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_head_beyond_the_limits_is_refused_before_anything_is_read() {
+        for head in [[0xff; 12], [0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 1], [0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]] {
+            let (mut sender, receiver) = streams();
+            sender.write_all(&head).unwrap();
+            let error = receive(&receiver, &mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_who_sends_no_sockets_is_refused() {
+        let (mut sender, receiver) = streams();
+        sender.write_all(&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, b'x']).unwrap();
+        let error = receive(&receiver, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "handover: 0 of 1 sockets arrived (open file limit?)");
+    }
+
+    #[test]
+    fn a_receiver_that_is_gone_is_an_error_and_no_signal() {
+        let (sender, receiver) = streams();
+        drop(receiver);
+        assert_eq!(send(&sender, b"x", &[]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

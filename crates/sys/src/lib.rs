@@ -1,11 +1,13 @@
 //! The only crate that talks to the kernel beyond std, and the only one that may say `unsafe`.
 //!
-//! In the order of a start: [`raise_open_files`], [`is_taken`] and [`listening_process`] tell who holds a
-//! port, [`listen_tcp`] opens it once a core, [`handover`] passes the open sockets to the next binary,
-//! [`notify`] tells the service manager. [`process`] keeps children in groups that end with us, and
-//! [`PerCore`] keeps what cores count out of each other's cache lines.
+//! In the order of a start: [`raise_open_files`] makes room, [`is_taken`] and [`listening_process`] tell who
+//! holds a port, [`listen_tcp`] opens it once a core, [`handover`] passes the open sockets to the next
+//! binary, [`notify`] tells the service manager, by the clock of [`monotonic`]. [`tcp_quiet`] asks a
+//! connection whether it is fit for another request. [`process`] keeps children in groups that end with us,
+//! and [`PerCore`] keeps what cores count out of each other's cache lines.
 //!
-//! Invariant: nothing here keeps state but [`PerCore`]; every function is one conversation with the kernel.
+//! Invariant: every function is one conversation with the kernel and remembers nothing, but for the limit of
+//! open files before it was raised, which children get back.
 
 mod clock;
 pub mod handover;

@@ -2,18 +2,58 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
+use std::sync::OnceLock;
+
+/// What the limits were before we raised them.
+static BEFORE: OnceLock<Rlimit> = OnceLock::new();
 
 /// How many threads can run at once, by affinity and by cgroup quota; at least 1.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Raises the soft limit of open files to the hard one, and says what it is now.
-/// `u64::MAX` stands for "no limit".
+/// Raises the soft limit of open files to the hard one, and says what it is now; `u64::MAX` for "none".
+///
+/// Children inherit it, and some cannot live with it (`select` knows 1024 files):
+/// [`process::usual_open_files`](crate::process::usual_open_files) gives them what we were given.
 pub fn raise_open_files() -> io::Result<u64> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    let limit = getrlimit(Resource::Nofile);
+    BEFORE.get_or_init(|| limit);
+    if limit.current != limit.maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     }
-    Ok(maximum.unwrap_or(u64::MAX))
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// The limits before the first [`raise_open_files`], if that was called.
+pub(crate) fn open_files_before() -> Option<Rlimit> {
+    BEFORE.get().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    #[test]
+    fn there_is_a_core() {
+        assert!(cores() >= 1);
+    }
+
+    #[test]
+    fn the_soft_limit_is_the_hard_one_for_us_and_what_it_was_for_children() {
+        let before = getrlimit(Resource::Nofile);
+        let raised = raise_open_files().unwrap();
+        let after = getrlimit(Resource::Nofile);
+        assert_eq!(after.current, before.maximum);
+        assert_eq!(after.current.unwrap_or(u64::MAX), raised);
+        assert_eq!(raise_open_files().unwrap(), raised, "again changes nothing");
+
+        let soft = open_files_before().unwrap().current.map_or("unlimited".into(), |soft| soft.to_string());
+        let mut child = Command::new("sh");
+        child.args(["-c", &format!("test \"$(ulimit -S -n)\" = {soft}")]);
+        crate::process::usual_open_files(&mut child);
+        assert_eq!(child.status().unwrap().into_raw(), 0, "the child does not see {soft}");
+    }
 }

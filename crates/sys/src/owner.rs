@@ -97,3 +97,75 @@ fn covers(held: IpAddr, wanted: IpAddr) -> bool {
         _ => same_family && (held.is_unspecified() || wanted.is_unspecified()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn whoever_listens_is_found_by_the_address_and_by_what_covers_it() {
+        let loopback = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = loopback.local_addr().unwrap();
+        let process = listening_process(addr).unwrap();
+        assert_eq!(process.pid, std::process::id());
+        assert_eq!(process.name, name_of(process.pid));
+        // It is in the way of one who wants every address, too.
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port()));
+        assert_eq!(listening_process(everywhere), Some(process.clone()));
+
+        let everywhere = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = everywhere.local_addr().unwrap().port();
+        assert_eq!(listening_process((Ipv4Addr::LOCALHOST, port).into()), Some(process));
+    }
+
+    #[test]
+    fn a_bound_port_that_does_not_listen_has_no_listening_process() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert_eq!(listening_process(client.local_addr().unwrap()), None);
+    }
+
+    #[test]
+    fn rows_of_the_kernels_table_are_read() {
+        let row = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 123456 1 0000000000000000 100 0 0 10 0";
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        // The table's words are this machine's numbers; the row above is from a little-endian one.
+        if cfg!(target_endian = "little") {
+            assert_eq!(parse_row(row), Some(Row { local, inode: 123_456 }));
+        }
+        assert_eq!(parse_row(&row.replace(" 0A ", " 01 ")), None, "an established connection");
+        let row = "   1: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 77 1 0000000000000000 100 0 0 10 0";
+        let local = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80));
+        assert_eq!(parse_row(row), Some(Row { local, inode: 77 }));
+        for broken in [
+            "",
+            "  sl  local_address rem_address   st",
+            "0: 0100007F 0:0 0A 0:0 0:0 0 0 0 1",
+            "0: 01:1F90 0:0 0A 0:0 0:0 0 0 0 1",
+        ] {
+            assert_eq!(parse_row(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn an_address_covers_what_it_listens_for() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (held, wanted) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("127.0.0.1", "0.0.0.0"),
+            ("::", "::1"),
+            ("::", "127.0.0.1"),
+            ("::1", "::"),
+            ("::ffff:127.0.0.1", "127.0.0.1"),
+        ] {
+            assert!(covers(ip(held), ip(wanted)), "{held} {wanted}");
+        }
+        for (held, wanted) in
+            [("127.0.0.1", "127.0.0.2"), ("0.0.0.0", "::1"), ("::1", "127.0.0.1"), ("::1", "0.0.0.0")]
+        {
+            assert!(!covers(ip(held), ip(wanted)), "{held} {wanted}");
+        }
+    }
+}

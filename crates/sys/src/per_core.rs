@@ -58,3 +58,36 @@ fn thread_number() -> usize {
         number
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn a_thread_keeps_its_slot() {
+        let counts = PerCore::new(AtomicU64::default);
+        let slot: *const AtomicU64 = counts.mine();
+        assert!(std::ptr::eq(slot, counts.mine()));
+    }
+
+    #[test]
+    fn every_slot_has_cache_lines_of_its_own() {
+        let counts = PerCore::new(AtomicU64::default);
+        let addresses: Vec<usize> = counts.iter().map(|slot| std::ptr::from_ref(slot).addr()).collect();
+        assert!(addresses.len() > crate::cores() || addresses.len() == SLOTS_MAX);
+        assert!(addresses.iter().all(|address| address.is_multiple_of(128)));
+    }
+
+    #[test]
+    fn what_threads_count_adds_up_even_when_they_share_slots() {
+        const THREADS: u64 = 150;
+        let counts = PerCore::new(AtomicU64::default);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| counts.mine().fetch_add(1, Ordering::Relaxed));
+            }
+        });
+        assert_eq!(counts.iter().map(|slot| slot.load(Ordering::Relaxed)).sum::<u64>(), THREADS);
+    }
+}

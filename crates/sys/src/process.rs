@@ -63,12 +63,27 @@ pub fn die_with_parent(command: &mut Command) {
     }
 }
 
+/// The child has the limit of open files that we were started with, not the one of
+/// [`raise_open_files`](crate::raise_open_files).
+pub fn usual_open_files(command: &mut Command) {
+    let Some(before) = crate::limits::open_files_before() else { return };
+    let hook = move || {
+        use rustix::process::{Resource, setrlimit};
+        Ok(setrlimit(Resource::Nofile, before)?)
+    };
+    // SAFETY: as above; one plain system call.
+    unsafe {
+        command.pre_exec(hook);
+    }
+}
+
 /// Sends a signal to one process. `Err` with `NotFound` when it is gone.
 pub fn signal(pid: u32, signal: Signal) -> io::Result<()> {
     kill_process(checked(pid)?, signal.into()).map_err(gone)
 }
 
-/// Sends a signal to every process of a group. `Err` with `NotFound` when none is left.
+/// Sends a signal to every process of a group. `Err` with `NotFound` when none is left; one that has ended
+/// counts until its parent has taken note of it, which an orphan's may never do in a container without init.
 pub fn signal_group(pgid: u32, signal: Signal) -> io::Result<()> {
     kill_process_group(checked(pgid)?, signal.into()).map_err(gone)
 }
@@ -90,5 +105,74 @@ fn gone(errno: rustix::io::Errno) -> io::Error {
     match errno {
         rustix::io::Errno::SRCH => io::Error::new(io::ErrorKind::NotFound, "no such process"),
         errno => errno.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Read};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Stdio};
+
+    fn killed_by(child: &mut Child) -> Option<i32> {
+        child.wait().unwrap().signal()
+    }
+
+    #[test]
+    fn a_signal_to_the_group_reaches_grandchildren() {
+        let mut command = Command::new("sh");
+        // It says when the grandchild runs; both hold the other end of our pipe.
+        command.args(["-c", "sleep 1000 & echo started; wait"]).stdout(Stdio::piped());
+        own_group(&mut command);
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "started\n");
+        signal_group(child.id(), Signal::Kill).unwrap();
+        assert_eq!(killed_by(&mut child), Some(9));
+        assert_eq!(output.read_to_end(&mut Vec::new()).unwrap(), 0, "the pipe ends when the last one has");
+    }
+
+    #[test]
+    fn a_group_of_which_nobody_is_left_is_not_found() {
+        let mut command = Command::new("true");
+        own_group(&mut command);
+        let mut child = command.spawn().unwrap();
+        child.wait().unwrap();
+        assert_eq!(signal_group(child.id(), Signal::Term).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_signal_reaches_its_process() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        signal(child.id(), Signal::Term).unwrap();
+        assert_eq!(killed_by(&mut child), Some(15));
+        assert_eq!(signal(child.id(), Signal::Term).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn nobody_signals_itself_or_everybody_by_mistake() {
+        for pid in [0, 1, u32::MAX, 1 << 31] {
+            assert_eq!(signal(pid, Signal::Kill).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{pid}");
+            assert_eq!(
+                signal_group(pid, Signal::Kill).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput,
+                "{pid}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_child_ends_with_the_thread_that_started_it() {
+        let spawn = || {
+            let mut command = Command::new("sleep");
+            command.arg("1000");
+            die_with_parent(&mut command);
+            command.spawn().unwrap()
+        };
+        let mut child = std::thread::spawn(spawn).join().unwrap();
+        assert_eq!(killed_by(&mut child), Some(15));
     }
 }
