@@ -6,6 +6,7 @@ use crate::protocol::{Method, RequestHead, RequestLimits, host_without_port, nor
 use crate::running::{EdgeParts, compile_offline};
 use crate::sites::{Action, FoundBy, Route};
 use balance::{KeySource, PoolExplanation, Wish, hash_key};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Instant;
@@ -44,7 +45,7 @@ pub enum QueryError {
 }
 
 /// What would be done with a request, and why.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// Addresses that would accept it.
     pub listeners: Vec<String>,
@@ -67,7 +68,7 @@ pub struct Explanation {
 }
 
 /// A route that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteSeen {
     /// The route's path, as in the file.
     pub path: String,
