@@ -32,7 +32,7 @@ pub use schema::json_schema;
 pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.
-pub use balance::{EndpointStatus, PoolExplanation, PoolStatus, State};
-pub use edge::{AccessLogTarget, Explanation, Query, QueryError};
+pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
+pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
 pub use notation::Secret;
 pub use services::{InstanceState, InstanceStatus, ServiceStatus};
