@@ -36,6 +36,7 @@ pub struct Hook {
 
 /// The series of one name.
 pub(super) struct Family {
+    pub(super) kind: &'static str,
     pub(super) help: String,
     pub(super) series: BTreeMap<Labels, Series>,
 }
@@ -59,13 +60,11 @@ impl Series {
             Self::Histogram(core) => core.strong_count() > 0,
         }
     }
+}
 
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Counter(_) => "counter",
-            Self::Gauge(_) => "gauge",
-            Self::Histogram(_) => "histogram",
-        }
+impl Family {
+    fn new(kind: &'static str, help: &str) -> Self {
+        Self { kind, help: help.into(), series: BTreeMap::new() }
     }
 }
 
@@ -79,7 +78,7 @@ impl Registry {
     ///
     /// # Panics
     /// When the name or a label's name is none of Prometheus', or the name belongs to another kind of
-    /// metric: both are slips in our code, not in anybody's data. So for the other kinds.
+    /// metric: slips in our code, not in anybody's data. The same holds for gauges and histograms.
     pub fn counter(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Counter {
         let find = |series: &Series| match series {
             Series::Counter(core) => core.upgrade().map(Counter::of),
@@ -157,7 +156,7 @@ impl Registry {
         name: &str,
         help: &str,
         labels: &[(&str, &str)],
-        kind: &str,
+        kind: &'static str,
         find: impl Fn(&Series) -> Option<T>,
         make: impl FnOnce() -> (T, Series),
     ) -> T {
@@ -168,19 +167,15 @@ impl Registry {
             assert!(is_label_name(label), "{name}: {label:?} is no name for a label");
         }
         let mut families = self.families();
-        let family = families
-            .entry(name.into())
-            .or_insert_with(|| Family { help: help.into(), series: BTreeMap::new() });
+        let family = families.entry(name.into()).or_insert_with(|| Family::new(kind, help));
         if let Some(handle) = family.series.get(&labels).and_then(find) {
             return handle;
         }
-        family.series.retain(|_, series| series.is_alive());
-        let other_kind = family.series.values().map(Series::kind).find(|other| *other != kind);
-        assert!(
-            other_kind.is_none(),
-            "{name} cannot be a {kind}: it is a {}",
-            other_kind.unwrap_or_default()
-        );
+        if family.kind != kind {
+            let is_alive = family.series.values().any(Series::is_alive);
+            assert!(!is_alive, "{name} cannot be a {kind}: it is a {}", family.kind);
+            *family = Family::new(kind, help);
+        }
         let (handle, series) = make();
         family.series.insert(labels, series);
         handle

@@ -17,11 +17,8 @@ pub(super) fn families(families: &BTreeMap<String, Family>) -> String {
 }
 
 fn write_family(out: &mut String, name: &str, family: &Family) -> fmt::Result {
-    let Some(kind) = family.series.values().next().map(Series::kind) else {
-        return Ok(());
-    };
     let help = family.help.replace('\\', "\\\\").replace('\n', "\\n");
-    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", family.kind)?;
     for (labels, series) in &family.series {
         match series {
             Series::Counter(core) => {
