@@ -58,16 +58,20 @@ impl Default for RestartConfig {
     }
 }
 
-/// An instance is drained, told SIGTERM, and after `wait` killed with its whole process group.
+/// An instance is taken out of its pools, told SIGTERM after `drain`, and killed after `wait`; both signals go
+/// to its whole process group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StopConfig {
+    /// Time for the requests that it has, between leaving its pools and SIGTERM. When nines itself ends there
+    /// are none left, and this time is not taken.
+    pub drain: Duration,
     /// Time between SIGTERM and SIGKILL.
     pub wait: Duration,
 }
 
 impl Default for StopConfig {
     fn default() -> Self {
-        Self { wait: Duration::secs(10) }
+        Self { drain: Duration::secs(1), wait: Duration::secs(10) }
     }
 }
