@@ -89,8 +89,17 @@ impl History {
         (window / PARTS).max(Duration::from_millis(1))
     }
 
+    /// The history of an endpoint that begins now.
+    pub(crate) fn begun(now: Instant) -> Self {
+        Self(VecDeque::from([(now, Totals::default())]))
+    }
+
     /// Notes the totals of now; returns what was added within the window.
     pub(crate) fn note(&mut self, totals: Totals, window: Duration, now: Instant) -> Totals {
+        // Nobody has looked for so long that what was added since is not known to be recent.
+        if self.0.back().is_some_and(|(last, _)| now.saturating_duration_since(*last) > window) {
+            self.0.clear();
+        }
         self.0.push_back((now, totals));
         // One from before the window's beginning stays, to count from.
         while self.0.len() > 1 && now.saturating_duration_since(self.0[1].0) >= window {
@@ -175,6 +184,11 @@ mod tests {
         assert_eq!(history.note(totals(50), window, at(1)).finished, 50);
         assert_eq!(history.note(totals(60), window, at(10)).finished, 60);
         assert_eq!(history.note(totals(60), window, at(11)).finished, 10);
-        assert_eq!(history.note(totals(60), window, at(30)).finished, 0);
+        assert_eq!(
+            history.note(totals(90), window, at(30)).finished,
+            0,
+            "nobody looked for longer than the window"
+        );
+        assert_eq!(History::begun(at(0)).note(totals(7), window, at(1)).finished, 7);
     }
 }

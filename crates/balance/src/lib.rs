@@ -35,6 +35,8 @@ mod slow_start;
 mod snapshot;
 mod sources;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use check::{check, check_health};
 pub use config::*;

@@ -455,7 +455,7 @@ impl Pool {
             health: Health::new(config.health.is_some()),
             ejections: Ejections::default(),
             ejection_cause: String::new(),
-            history: History::default(),
+            history: History::begun(now),
             ramp_since: None,
             was_well: false,
             shown: Shown { state: None, since: now },
@@ -477,6 +477,9 @@ impl Pool {
             member.health = Health::new(config.health.is_some());
             member.ejections = member.ejections.begin_anew();
             member.history = History::default();
+            if let Some(endpoint) = &member.endpoint {
+                member.history.forget(endpoint.totals(), now);
+            }
             member.was_well = false;
         }
         member.wanted = wanted;

@@ -59,7 +59,11 @@ impl Pool {
                         judged = now;
                     }
                 }
-                Some(_) = work.tasks.join_next() => {}
+                Some(ended) = work.tasks.join_next() => {
+                    if let Err(error) = ended && error.is_panic() {
+                        tracing::error!(target: "balance", pool = self.name(), %error, "a task ended and begins anew");
+                    }
+                }
             }
         }
         work.tasks.shutdown().await;
@@ -98,7 +102,8 @@ impl Work {
             }
         };
         self.checks.retain(|id, (rules, task)| {
-            let stays = wanted.contains_key(id) && config.health.as_ref() == Some(rules);
+            let stays =
+                wanted.contains_key(id) && config.health.as_ref() == Some(rules) && !task.is_finished();
             if !stays {
                 task.abort();
             }
@@ -117,7 +122,7 @@ impl Work {
     fn follow_lookups(&mut self, config: &PoolConfig) {
         let wanted = hosts(config);
         self.lookups.retain(|host, task| {
-            let stays = wanted.contains(host);
+            let stays = wanted.contains(host) && !task.is_finished();
             if !stays {
                 task.abort();
             }

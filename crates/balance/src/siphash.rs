@@ -85,9 +85,7 @@ mod tests {
 
     #[test]
     fn a_key_hashes_to_the_same_in_every_release() {
-        assert_eq!(hash_key(b"192.0.2.1"), hash_key(b"192.0.2.1"));
-        assert_eq!(format!("{:016x}", hash_key(b"alice")), ALICE);
+        // Another value here moves every client of every pool that hashes.
+        assert_eq!(hash_key(b"alice"), 0x981b_eb31_388f_e985);
     }
-
-    const ALICE: &str = "fill me in";
 }

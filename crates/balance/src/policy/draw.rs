@@ -110,3 +110,43 @@ pub(crate) fn draw_two(
 pub(crate) fn common_divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { common_divisor(b, a % b) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::*;
+
+    #[test]
+    fn a_second_draw_is_another_candidate_by_the_weights_that_are_left() {
+        let (weights, mut rng) = ([5, 1, 3], rng());
+        let candidates = candidates(&weights);
+        let shares = Shares::of(&candidates);
+        let others = counts(3, 20_000, || Some(shares.draw_other(0, &mut rng)));
+        assert_eq!(others[0], 0);
+        assert_by_weight(&others[1..], &weights[1..]);
+    }
+
+    #[test]
+    fn the_usable_are_drawn_by_their_weights() {
+        let (weights, mut rng) = ([90, 1, 3], rng());
+        let candidates = candidates(&weights);
+        let shares = Shares::of(&candidates);
+        let usable = but("app-0");
+        let drawn = counts(3, 20_000, || shares.draw_usable(&candidates, &usable, None, &mut rng));
+        assert_eq!(drawn[0], 0);
+        assert_by_weight(&drawn[1..], &weights[1..]);
+        assert_eq!(shares.draw_usable(&candidates, &|_: &Candidate| false, None, &mut rng), None);
+    }
+
+    #[test]
+    fn two_draws_differ_and_one_alone_is_alone() {
+        let (candidates, mut rng) = (candidates(&[1, 1, 1]), rng());
+        let shares = Shares::of(&candidates);
+        for _ in 0..1000 {
+            let (first, second) = draw_two(&shares, &candidates, &all, &mut rng).unwrap();
+            assert_ne!(Some(first), second);
+        }
+        let only = |candidate: &Candidate| candidate.endpoint.name() == "app-2";
+        assert_eq!(draw_two(&shares, &candidates, &only, &mut rng), Some((2, None)));
+    }
+}

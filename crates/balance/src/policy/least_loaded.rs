@@ -34,3 +34,38 @@ pub(crate) fn pick(
     }
     best
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::*;
+
+    #[test]
+    fn the_fewest_in_flight_over_weight_wins() {
+        let (candidates, mut rng) = (candidates(&[1, 4, 2]), rng());
+        load(&candidates[0], 2);
+        load(&candidates[1], 7);
+        load(&candidates[2], 4);
+        assert_eq!(pick(&candidates, &all, &mut rng), Some(1));
+        assert_ne!(pick(&candidates, &but("app-1"), &mut rng), Some(1));
+    }
+
+    #[test]
+    fn equals_are_chosen_by_weight() {
+        let (weights, mut rng) = ([1, 4, 2], rng());
+        let candidates = candidates(&weights);
+        assert_by_weight(&counts(3, 30_000, || pick(&candidates, &all, &mut rng)), &weights);
+    }
+
+    #[test]
+    fn requests_in_flight_settle_at_the_weights() {
+        let (weights, mut rng) = ([1, 4, 2], rng());
+        let candidates = candidates(&weights);
+        let counts = counts(3, 700, || {
+            let picked = pick(&candidates, &all, &mut rng)?;
+            load(&candidates[picked], 1);
+            Some(picked)
+        });
+        assert_eq!(counts, [100, 400, 200]);
+    }
+}

@@ -33,3 +33,6 @@ impl Candidate {
         own.saturating_mul(u64::from(other.weight)) < theirs.saturating_mul(u64::from(self.weight))
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -33,3 +33,70 @@ fn cost(candidate: &Candidate, weight_mean: f64, now: Instant) -> f64 {
         None => UNMEASURED_SECS * inflight,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::*;
+    use std::time::Duration;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn measured(weights: &[u32], latencies_ms: &[u32], now: Instant) -> Vec<Candidate> {
+        let candidates = candidates(weights);
+        for (candidate, latency_ms) in candidates.iter().zip(latencies_ms) {
+            load(candidate, 1);
+            answer(candidate, MS * *latency_ms, now);
+        }
+        candidates
+    }
+
+    #[test]
+    fn the_slower_of_two_is_left_alone_until_its_peak_has_sunk() {
+        let (now, mut rng) = (Instant::now(), rng());
+        let candidates = measured(&[1, 1], &[5, 500], now);
+        let shares = Shares::of(&candidates);
+        assert_eq!(counts(2, 1000, || pick(&shares, &candidates, &all, now, &mut rng)), [1000, 0]);
+        // The slow one is not asked, so its average sinks; the quick one goes on being measured.
+        let later = now + Duration::from_secs(60);
+        load(&candidates[0], 1);
+        answer(&candidates[0], 5 * MS, later);
+        assert_eq!(counts(2, 1000, || pick(&shares, &candidates, &all, later, &mut rng)), [0, 1000]);
+    }
+
+    #[test]
+    fn load_counts_as_much_as_latency() {
+        let (now, mut rng) = (Instant::now(), rng());
+        let candidates = measured(&[1, 1], &[5, 20], now);
+        let shares = Shares::of(&candidates);
+        load(&candidates[0], 3);
+        let at_four_times = counts(2, 1000, || pick(&shares, &candidates, &all, now, &mut rng));
+        assert!(at_four_times.iter().all(|count| *count > 400), "{at_four_times:?}");
+        load(&candidates[0], 1);
+        assert_eq!(counts(2, 1000, || pick(&shares, &candidates, &all, now, &mut rng)), [0, 1000]);
+    }
+
+    #[test]
+    fn an_unmeasured_endpoint_is_tried_by_one_request() {
+        let (now, mut rng) = (Instant::now(), rng());
+        let candidates = measured(&[1, 1], &[5], now);
+        let shares = Shares::of(&candidates);
+        assert_eq!(counts(2, 100, || pick(&shares, &candidates, &all, now, &mut rng)), [0, 100]);
+        load(&candidates[1], 1);
+        assert_eq!(counts(2, 100, || pick(&shares, &candidates, &all, now, &mut rng)), [100, 0]);
+    }
+
+    #[test]
+    fn with_equal_latencies_shares_follow_the_weights() {
+        let (weights, now, mut rng) = ([1, 4, 2], Instant::now(), rng());
+        let candidates = measured(&weights, &[5, 5, 5], now);
+        let shares = Shares::of(&candidates);
+        assert_by_weight(&counts(3, 50_000, || pick(&shares, &candidates, &all, now, &mut rng)), &weights);
+        let loaded = counts(3, 7_000, || {
+            let picked = pick(&shares, &candidates, &all, now, &mut rng)?;
+            load(&candidates[picked], 1);
+            Some(picked)
+        });
+        assert_close_to_weight(&loaded, &weights, 0.02);
+    }
+}

@@ -107,3 +107,87 @@ pub(crate) fn pick(
     let all = || ring.walk(from).filter(|index| usable(&candidates[*index]));
     all().find(|index| within(&candidates[*index])).or_else(|| all().next())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::*;
+
+    const KEYS: u64 = 100_000;
+
+    fn owners(candidates: &[Candidate]) -> Vec<String> {
+        let ring = Ring::of(candidates, 1);
+        let owner = |key: u64| {
+            pick(&ring, candidates, &all, mix(key)).map(|index| candidates[index].endpoint.name().to_owned())
+        };
+        (0..KEYS).map(|key| owner(key).unwrap()).collect()
+    }
+
+    fn count(owners: &[String], weights: &[u32]) -> Vec<u64> {
+        let count = |number| owners.iter().filter(|owner| **owner == format!("app-{number}")).count() as u64;
+        (0..weights.len()).map(count).collect()
+    }
+
+    #[test]
+    fn shares_follow_the_weights() {
+        for weights in [vec![1, 1, 1, 1], vec![1, 2, 4], vec![100; 20]] {
+            assert_close_to_weight(&count(&owners(&candidates(&weights)), &weights), &weights, 0.15);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_leaves_moves_only_its_own_keys_and_takes_them_back() {
+        let mut candidates = candidates(&[1, 2, 1, 3]);
+        let before = owners(&candidates);
+        let gone = candidates.remove(1);
+        let without = owners(&candidates);
+        let moved = before.iter().zip(&without).filter(|(before, after)| before != after);
+        assert!(moved.clone().all(|(before, _)| before == "app-1"));
+        assert_eq!(moved.count(), before.iter().filter(|owner| *owner == "app-1").count());
+        candidates.push(gone);
+        assert_eq!(owners(&candidates), before, "the order of the file does not matter");
+    }
+
+    #[test]
+    fn a_weight_that_grows_takes_keys_and_moves_no_others() {
+        let before = owners(&candidates(&[1, 1, 1]));
+        let after = owners(&candidates(&[1, 2, 1]));
+        assert!(before.iter().zip(&after).all(|(before, after)| before == after || after == "app-1"));
+    }
+
+    #[test]
+    fn a_search_finds_the_first_point_at_or_after_the_hash() {
+        let ring = Ring::of(&candidates(&[1, 1, 1]), 1);
+        let points: Vec<u64> = ring.points.iter().map(|point| point.at).collect();
+        let hashes = (0..50_000)
+            .map(mix)
+            .chain([0, u64::MAX])
+            .chain(points.iter().flat_map(|at| [*at, at + 1, at - 1]));
+        for hash in hashes {
+            let expected = points.iter().position(|at| *at >= hash).unwrap_or(0);
+            assert_eq!(ring.seek(hash), expected, "{hash:x}");
+        }
+    }
+
+    #[test]
+    fn no_endpoint_exceeds_its_bound_though_all_ask_for_one_key() {
+        let candidates = candidates(&[1, 1, 2]);
+        let ring = Ring::of(&candidates, 1);
+        for _ in 0..1000 {
+            load(&candidates[pick(&ring, &candidates, &all, 7).unwrap()], 1);
+        }
+        let inflight: Vec<u64> = candidates.iter().map(|candidate| candidate.endpoint.inflight()).collect();
+        for (inflight, share) in inflight.iter().zip([0.25, 0.25, 0.5]) {
+            assert!(*inflight as f64 <= (1000.0 * share * LOAD_BOUND).ceil(), "{inflight:?}");
+        }
+        assert!(inflight.iter().any(|inflight| *inflight > 300), "the owner takes what it may: {inflight:?}");
+    }
+
+    #[test]
+    fn a_ring_is_bounded_and_every_endpoint_is_on_it() {
+        let candidates = candidates(&vec![1000; 300]);
+        let ring = Ring::of(&candidates, 1);
+        assert!(ring.points.len() as u64 <= POINTS_MAX);
+        assert!((0..300).all(|index| ring.points.iter().any(|point| point.candidate == index)));
+    }
+}

@@ -68,3 +68,56 @@ pub(crate) fn pick(
         .map(|index| *index as usize)
         .find(|index| usable(&candidates[*index]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn weights_are_spread_evenly() {
+        let candidates = candidates(&[5, 1, 1]);
+        let sequence = Sequence::of(&candidates);
+        let turns: Vec<usize> =
+            (0..8).map(|turn| pick(&sequence, &candidates, &all, turn).unwrap()).collect();
+        assert_eq!(turns, [0, 0, 1, 0, 2, 0, 0, 0], "nginx's own example");
+    }
+
+    #[test]
+    fn a_sequence_is_bounded_whatever_the_weights() {
+        let weights: Vec<u32> = (0..500).map(|number| 9973 - number * 7).collect();
+        let candidates = candidates(&weights);
+        let sequence = Sequence::of(&candidates);
+        assert!(sequence.0.len() as u64 * 500 <= STEPS_MAX + 500 * 500);
+        let counts = counts(500, sequence.0.len(), {
+            let mut turn = 0;
+            move || {
+                turn += 1;
+                pick(&sequence, &candidates, &all, turn)
+            }
+        });
+        assert!(counts.iter().all(|count| *count > 0), "everyone has a turn");
+    }
+
+    #[test]
+    fn one_that_may_not_be_used_is_passed_over() {
+        let candidates = candidates(&[2, 1]);
+        let sequence = Sequence::of(&candidates);
+        assert!((0..9).all(|turn| pick(&sequence, &candidates, &but("app-0"), turn) == Some(1)));
+        assert_eq!(pick(&sequence, &candidates, &|_: &Candidate| false, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_round_gives_each_exactly_its_weight(weights in prop::collection::vec(1u32..40, 1..8)) {
+            let candidates = candidates(&weights);
+            let sequence = Sequence::of(&candidates);
+            let divisor = weights.iter().copied().fold(0, common_divisor);
+            for (index, weight) in weights.iter().enumerate() {
+                let turns = sequence.0.iter().filter(|turn| **turn as usize == index).count();
+                prop_assert_eq!(turns as u32, weight / divisor);
+            }
+        }
+    }
+}
