@@ -62,3 +62,53 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(millis: u64) -> String {
+        Rfc3339(UNIX_EPOCH + Duration::from_millis(millis)).to_string()
+    }
+
+    #[test]
+    fn known_moments_print_as_the_calendar_has_them() {
+        assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_399_999), "2000-02-28T23:59:59.999Z");
+        assert_eq!(at(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(at(951_868_800_001), "2000-03-01T00:00:00.001Z");
+        assert_eq!(at(1_709_164_800_250), "2024-02-29T00:00:00.250Z");
+        assert_eq!(at(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn every_day_follows_the_one_before() {
+        let is_leap =
+            |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+        let (mut year, mut month, mut day) = (1970, 1, 1);
+        for days in 0..200_000 {
+            assert_eq!(civil(days), (year, month, day));
+            let length = match month {
+                2 => 28 + u64::from(is_leap(year)),
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            };
+            day += 1;
+            if day > length {
+                (month, day) = (month + 1, 1);
+            }
+            if month > 12 {
+                (year, month) = (year + 1, 1);
+            }
+        }
+    }
+
+    #[test]
+    fn clocks_that_are_wrong_print_as_the_end_of_the_range() {
+        let before = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(Rfc3339(before).to_string(), "1970-01-01T00:00:00.000Z");
+        let after = UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(Rfc3339(after).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+}

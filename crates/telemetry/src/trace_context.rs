@@ -83,3 +83,106 @@ fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
         out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn parse(value: &str) -> Option<TraceContext> {
+        TraceContext::parse(value.as_bytes())
+    }
+
+    fn written(context: &TraceContext) -> String {
+        let mut out = Vec::new();
+        context.write_to(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_example_of_the_specification_is_read_and_written() {
+        let context = parse(GOOD).unwrap();
+        assert_eq!(context.trace_id, 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
+        assert_eq!(context.span_id, 0x00f0_67aa_0ba9_02b7);
+        assert!(context.is_sampled());
+        assert_eq!(written(&context), GOOD);
+    }
+
+    #[test]
+    fn what_the_specification_calls_invalid_is_refused() {
+        for bad in [
+            "",
+            "00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00F067AA0BA902B7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0A",
+            "0A-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1",
+            "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01",
+            "00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7_01",
+            " 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 ",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future-will-be-like",
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01.what-the-future-will-not-be-like",
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_far_as_we_know_it() {
+        let known = parse(GOOD);
+        assert_eq!(parse("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), known);
+        assert_eq!(parse("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future"), known);
+        assert_eq!(parse("fe-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-"), known);
+    }
+
+    #[test]
+    fn flags_that_mean_nothing_yet_are_not_passed_on() {
+        let context = parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff").unwrap();
+        assert_eq!(context.flags, 1);
+        let context = parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-fe").unwrap();
+        assert!(!context.is_sampled());
+    }
+
+    #[test]
+    fn a_child_stays_in_its_trace() {
+        let mut rng = SmallRng::seed_from_u64(9);
+        let parent = parse(GOOD).unwrap();
+        let child = parent.child(&mut rng);
+        assert_eq!((child.trace_id, child.flags), (parent.trace_id, parent.flags));
+        assert_ne!(child.span_id, parent.span_id);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(seed: u64) {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let context = TraceContext::new(&mut rng);
+            for context in [context, context.child(&mut rng), TraceContext { flags: 1, ..context }] {
+                prop_assert_eq!(written(&context).len(), LEN);
+                prop_assert_eq!(parse(&written(&context)), Some(context));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(value: Vec<u8>, at in 0..LEN, byte: u8) {
+            TraceContext::parse(&value);
+            let mut spoiled = GOOD.as_bytes().to_vec();
+            spoiled[at] = byte;
+            TraceContext::parse(&spoiled);
+        }
+    }
+}

@@ -6,6 +6,8 @@
 //! disk holds up the writer alone: a buffer at its bound drops lines, whole, and counts them.
 
 mod sink;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use sink::Sink;

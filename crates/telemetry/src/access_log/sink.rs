@@ -93,3 +93,142 @@ fn whole_lines(lines: &[u8], written: usize) -> usize {
     }
     lines[written..].iter().position(|byte| *byte == b'\n').map_or(lines.len(), |at| written + at + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    /// What the target does when it is written to.
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Take(usize),
+        Interrupt,
+        Block,
+        Fail,
+        TakeNothing,
+    }
+
+    /// A target that does one step after the other, then takes everything.
+    #[derive(Clone, Default)]
+    struct Target {
+        steps: Arc<Mutex<Vec<Step>>>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Target {
+        fn with(steps: &[Step]) -> Self {
+            let steps = steps.iter().rev().copied().collect();
+            Self { steps: Arc::new(Mutex::new(steps)), taken: Arc::default() }
+        }
+
+        fn taken(&self) -> String {
+            let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            String::from_utf8_lossy(&taken).into_owned()
+        }
+    }
+
+    impl Write for Target {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let step = self.steps.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let taking = match step {
+                Some(Step::Interrupt) => return Err(io::ErrorKind::Interrupted.into()),
+                Some(Step::Block) => return Err(io::ErrorKind::WouldBlock.into()),
+                Some(Step::Fail) => return Err(io::ErrorKind::StorageFull.into()),
+                Some(Step::TakeNothing) => 0,
+                Some(Step::Take(taking)) => taking.min(bytes.len()),
+                None => bytes.len(),
+            };
+            self.taken.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..taking]);
+            Ok(taking)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_a_failure_cuts_is_finished_before_the_next() {
+        let target = Target::with(&[Step::Take(5), Step::Fail]);
+        let mut sink = Sink::new(target.clone());
+        assert_eq!(sink.write(b"one\ntwo\nthree\n"), 1, "three is lost");
+        assert_eq!(target.taken(), "one\nt");
+        assert_eq!(sink.write(b"four\n"), 0);
+        assert_eq!(target.taken(), "one\ntwo\nfour\n");
+    }
+
+    #[test]
+    fn while_the_rest_of_a_line_cannot_be_written_nothing_else_is() {
+        let target = Target::with(&[Step::Take(1), Step::Fail, Step::Take(1), Step::Fail]);
+        let mut sink = Sink::new(target.clone());
+        assert_eq!(sink.write(b"one\n"), 0);
+        assert_eq!(sink.write(b"two\nthree\n"), 2);
+        assert_eq!(target.taken(), "on");
+        assert_eq!(sink.write(b""), 0, "an empty round tries again");
+        assert_eq!(target.taken(), "one\n");
+    }
+
+    #[test]
+    fn a_new_target_does_not_begin_with_half_a_line() {
+        let old = Target::with(&[Step::Take(1), Step::Fail, Step::Fail]);
+        let new = Target::default();
+        let mut sink = Sink::new(old.clone());
+        assert_eq!(sink.write(b"one\n"), 0);
+        assert_eq!(sink.replace(new.clone()), 1, "one is lost after all");
+        sink.write(b"two\n");
+        assert_eq!((old.taken(), new.taken()), ("o".into(), "two\n".into()));
+    }
+
+    #[test]
+    fn a_target_that_blocks_for_a_moment_loses_nothing() {
+        let target = Target::with(&[Step::Block, Step::Take(2), Step::Interrupt, Step::Block]);
+        assert_eq!(Sink::new(target.clone()).write(b"one\ntwo\n"), 0);
+        assert_eq!(target.taken(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_target_that_blocks_for_good_is_a_failure() {
+        let target = Target::with(&[Step::Block; RETRIES_MAX as usize + 1]);
+        assert_eq!(Sink::new(target).write(b"one\ntwo\n"), 2);
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => (1..9usize).prop_map(Step::Take),
+            1 => Just(Step::Interrupt),
+            2 => Just(Step::Fail),
+            1 => Just(Step::TakeNothing),
+        ];
+        vec(step, 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_is_written_whole_and_in_order_or_counted_as_lost(
+            steps in steps(),
+            rounds in vec(0..6usize, 1..12),
+        ) {
+            let target = Target::with(&steps);
+            let mut sink = Sink::new(target.clone());
+            let (mut sent, mut lost) = (Vec::new(), 0);
+            for lines in rounds {
+                let round: Vec<String> = (0..lines).map(|index| format!("line {}\n", sent.len() + index)).collect();
+                lost += sink.write(round.concat().as_bytes());
+                sent.extend(round);
+            }
+            // The target has recovered by now, or does so step by step.
+            while !sink.torn.is_empty() {
+                lost += sink.write(b"");
+            }
+            let taken = target.taken();
+            let mut expected = sent.iter();
+            for line in taken.split_inclusive('\n') {
+                prop_assert!(expected.any(|sent| sent == line), "{line:?} is torn or out of order");
+            }
+            prop_assert_eq!(taken.lines().count() as u64 + lost, sent.len() as u64);
+        }
+    }
+}

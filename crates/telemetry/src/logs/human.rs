@@ -33,17 +33,19 @@ fn write_line(
         write!(out, " {}", Printable(&fields.message))?;
     }
     for (name, value) in &fields.others {
-        let (text, quote) = match value {
-            Value::Plain(text) => (text, ""),
-            Value::Text(text) if needs_quotes(text) => (text, "\""),
-            Value::Text(text) => (text, ""),
-        };
         if is_coloured {
             write!(out, " {DIM}{name}={RESET}")?;
         } else {
             write!(out, " {name}=")?;
         }
-        write!(out, "{quote}{}{quote}", Printable(text))?;
+        match value {
+            // Quotes within become \" and backslashes \\, so that it is clear where the value ends.
+            Value::Text(text) if needs_quotes(text) => {
+                let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+                write!(out, "\"{}\"", Printable(&escaped))?;
+            }
+            Value::Text(text) | Value::Plain(text) => write!(out, "{}", Printable(text))?,
+        }
     }
     out.write_char('\n')
 }
@@ -58,9 +60,8 @@ fn colour(level: Level) -> &'static str {
     }
 }
 
-/// So that it is clear where a value ends.
 fn needs_quotes(text: &str) -> bool {
-    text.is_empty() || text.contains([' ', '='])
+    text.is_empty() || text.contains([' ', '=', '"'])
 }
 
 /// Text from anywhere (a service's output, a header) that must neither break the line nor steer the terminal.
