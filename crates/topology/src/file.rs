@@ -11,6 +11,7 @@ use crate::config::Topology;
 use crate::problem::{self, Level, Lines, Problem, Rejected};
 use notation::{Fault, Faults};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -152,13 +153,16 @@ fn table_of(node: Spanned<DeValue<'_>>) -> Option<Spanned<DeTable<'_>>> {
 /// that is missing from a guess may well be there.
 fn note_syntax(text: &str, broken: Vec<toml::de::Error>, shape: shape::Shaped, errors: &mut Faults) {
     let lines = Lines::of(text);
-    let mut broken_lines = Vec::new();
+    let mut broken_lines = BTreeSet::new();
     for error in broken {
         let span = error.span().unwrap_or(0..0);
-        broken_lines.push(lines.place(span.start).0);
-        errors.add(Some(span), error.message().trim());
+        let line = lines.place(span.start).0;
+        // What follows on the same line follows from it.
+        if broken_lines.insert(line) {
+            errors.add(Some(span), error.message().trim());
+        }
     }
-    let first = broken_lines.iter().copied().min().unwrap_or(0);
+    let first = broken_lines.first().copied().unwrap_or(0);
     for fault in shape.faults {
         let line = fault.span.as_ref().map_or(usize::MAX, |span| lines.place(span.start).0);
         if line < first && !shape::is_about_absence(&fault) {

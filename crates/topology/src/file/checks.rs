@@ -3,7 +3,8 @@
 use super::Found;
 use super::tree::Tree;
 use crate::config::Topology;
-use notation::{Faults, Name, OneOrMany};
+use notation::Faults;
+use std::collections::BTreeSet;
 
 mod addresses;
 mod names;
@@ -12,32 +13,33 @@ mod names;
 /// a fault of its shape; only then can something be called unused.
 pub(super) fn check(topology: &Topology, tree: &Tree<'_>, is_whole: bool, found: &mut Found) {
     names::check(tree, &mut found.errors);
-    references(topology, tree, &mut found.errors);
-    addresses::check(topology, tree, &mut found.errors);
+    references(tree, &mut found.errors);
+    addresses::check(tree, &mut found.errors);
     tiers(topology, tree, &mut found.errors);
     if is_whole {
-        unused(topology, &mut found.warnings);
+        unused(topology, tree, &mut found.warnings);
     }
 }
 
-/// Every name that another part of the file refers to must be there, sound or not.
-fn references(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
-    let (pools, services) = (tree.names("pool"), tree.names("service"));
-    for service in topology.pool.values().filter_map(|pool| pool.service.as_ref()) {
-        if !services.contains(&service.as_str()) {
-            faults.unknown(service.span(), "service", service, services.iter().copied());
+/// Every name that a part of the file refers to must be there, whether either part is sound or not.
+fn references(tree: &Tree<'_>, faults: &mut Faults) {
+    let (pools, services) = (names(tree, "pool"), names(tree, "service"));
+    for pool in &pools {
+        if let Some((service, span)) = tree.text(&["pool", pool, "service"])
+            && !services.contains(service)
+        {
+            faults.unknown(Some(span), "service", service, services.iter().copied());
         }
     }
-    for pool in routed_pools(topology) {
-        if !pools.contains(&pool.as_str()) {
-            faults.unknown(pool.span(), "pool", pool, pools.iter().copied());
+    for (pool, span) in tree.routed_pools() {
+        if !pools.contains(pool) {
+            faults.unknown(Some(span), "pool", pool, pools.iter().copied());
         }
     }
 }
 
-fn routed_pools(topology: &Topology) -> impl Iterator<Item = &Name> {
-    let routes = topology.site.values().flat_map(|site| site.route.values().flat_map(OneOrMany::as_slice));
-    routes.filter_map(|route| route.pool.as_ref())
+fn names<'t>(tree: &'t Tree<'_>, table: &str) -> BTreeSet<&'t str> {
+    tree.entries(table).map(|(name, _)| name).collect()
 }
 
 /// Each tier's own rules. What a tier says of a part as a whole is shown at the part's name.
@@ -56,9 +58,10 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
     }
 }
 
-fn unused(topology: &Topology, warnings: &mut Faults) {
+fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
+    let used: BTreeSet<&str> = tree.routed_pools().map(|(pool, _)| pool).collect();
     for name in topology.pool.keys() {
-        if !routed_pools(topology).any(|used| used == name) {
+        if !used.contains(name.as_str()) {
             warnings.add_with_help(
                 name.span(),
                 format!("pool {name} is not used"),

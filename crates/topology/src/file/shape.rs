@@ -40,24 +40,32 @@ pub(super) fn is_about_absence(fault: &Fault) -> bool {
 
 const MISSING: &str = "missing ";
 
-/// Entries with faults: `("pool", "shop")`, or `("edge", "")` for a table without names below it.
+/// Paths of entries with faults: `pool.shop`, `edge`, `site."shop.test".route."/"`.
 #[derive(Default)]
-pub(super) struct Faulty(BTreeSet<(String, String)>);
-
-/// The tables whose entries are named by the user.
-const NAMED: [&str; 3] = ["service", "pool", "site"];
+pub(super) struct Faulty(BTreeSet<Vec<String>>);
 
 impl Faulty {
+    /// Notes the smallest entry around a fault that can be left out with nothing else looking wrong then.
+    fn note(&mut self, path: &[&str]) {
+        let depth = match path {
+            ["site", _, "route", _, ..] => 4,
+            ["service" | "pool" | "site", _, ..] => 2,
+            [] => return,
+            _ => 1,
+        };
+        self.0.insert(path[..depth].iter().map(|name| (*name).to_owned()).collect());
+    }
+
     /// Takes the entries with faults out of the tree: the rest can be read and checked further.
     pub(super) fn remove_from(&self, root: &mut Spanned<DeValue<'_>>) {
-        let DeValue::Table(tables) = root.get_mut() else { return };
-        for (table, name) in &self.0 {
-            if name.is_empty() {
-                tables.remove(table.as_str());
-            } else if let Some(entry) = tables.get_mut(table.as_str())
-                && let DeValue::Table(entries) = entry.get_mut()
-            {
-                entries.remove(name.as_str());
+        for path in &self.0 {
+            let Some((last, above)) = path.split_last() else { continue };
+            let parent = above.iter().try_fold(&mut *root, |node, name| match node.get_mut() {
+                DeValue::Table(table) => table.get_mut(name.as_str()),
+                _ => None,
+            });
+            if let Some(DeValue::Table(table)) = parent.map(Spanned::get_mut) {
+                table.remove(last.as_str());
             }
         }
     }
@@ -129,20 +137,15 @@ impl<'s> Walk<'s> {
     ) {
         let bound = |key: &str| schema.get(key).and_then(Value::as_u64);
         let length = items.len() as u64;
-        if bound("minItems").is_some_and(|min| length < min) {
-            let least = bound("minItems").unwrap_or(1);
-            self.fault(
-                span.clone(),
-                format!("{}expected at least {least} of them, found {length}", self.subject()),
-                None,
-            );
-        }
-        if let Some(max) = bound("maxItems").filter(|max| length > *max) {
-            self.fault(
-                span.clone(),
-                format!("{}expected at most {max} of them, found {length}", self.subject()),
-                None,
-            );
+        let counted = |count: u64| if count == 1 { "1 item".to_owned() } else { format!("{count} items") };
+        let wanted = match (bound("minItems"), bound("maxItems")) {
+            (Some(least), _) if length < least => Some(format!("at least {}", counted(least))),
+            (_, Some(most)) if length > most => Some(format!("at most {}", counted(most))),
+            _ => None,
+        };
+        if let Some(wanted) = wanted {
+            let message = format!("{}expected {wanted}, found {length}", self.subject());
+            self.fault(span.clone(), message, None);
         }
         let Some(item_schema) = schema.get("items") else { return };
         for (nth, item) in items.enumerate() {
@@ -206,11 +209,15 @@ impl<'s> Walk<'s> {
             }
             self.path.pop();
         }
-        let wanted = tags.iter().map(|tag| format!("`{tag}`")).collect::<Vec<_>>().join(" or ");
+        let wanted = |word| tags.iter().map(|tag| format!("`{tag}`")).collect::<Vec<_>>().join(word);
         if table.is_empty() {
-            self.fault(name_span, format!("{MISSING}{wanted} in `{}`", self.path), None);
+            self.fault(name_span, format!("{MISSING}{} in `{}`", wanted(" or "), self.path), None);
         } else if chosen > 1 {
-            self.fault(name_span, format!("{}expected only one of {wanted}", self.subject()), None);
+            self.fault(
+                name_span,
+                format!("{}expected only one of {}", self.subject(), wanted(" and ")),
+                None,
+            );
         }
     }
 
@@ -240,11 +247,7 @@ impl<'s> Walk<'s> {
     }
 
     fn fault(&mut self, span: Range<usize>, message: String, help: Option<String>) {
-        let names = self.path.names();
-        if let Some(table) = names.first() {
-            let name = if NAMED.contains(table) { names.get(1) } else { None };
-            self.faulty.0.insert(((*table).to_owned(), name.copied().unwrap_or_default().to_owned()));
-        }
+        self.faulty.note(&self.path.names());
         match help {
             Some(help) => self.faults.add_with_help(Some(span), message, help),
             None => self.faults.add(Some(span), message),

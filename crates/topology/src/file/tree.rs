@@ -12,6 +12,25 @@ impl<'i> Tree<'i> {
         path.iter().try_fold(&self.0, |node, key| table(node)?.get(*key))
     }
 
+    /// A string and where it stands.
+    pub(super) fn text(&self, path: &[&str]) -> Option<(&str, Range<usize>)> {
+        text(self.node(path)?)
+    }
+
+    /// The strings of an array, each with its place in it and in the file.
+    pub(super) fn texts(&self, path: &[&str]) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.node(path).into_iter().flat_map(items).filter_map(text)
+    }
+
+    /// The pools that routes name, with the places of the names.
+    pub(super) fn routed_pools(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        let sites = self.node(&["site"]).into_iter().flat_map(values);
+        let tables = sites.filter_map(|site| table(site)?.get("route")).flat_map(values);
+        // A route, or an array of them.
+        let routes = tables.flat_map(|route| std::iter::once(route).chain(items(route)));
+        routes.filter_map(|route| text(table(route)?.get("pool")?))
+    }
+
     /// Where a value stands.
     pub(super) fn value(&self, path: &[&str]) -> Option<Range<usize>> {
         Some(self.node(path)?.span())
@@ -22,29 +41,35 @@ impl<'i> Tree<'i> {
         table(&self.0)?.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span())
     }
 
-    /// Where an item of an array stands.
-    pub(super) fn item(&self, path: &[&str], nth: usize) -> Option<Range<usize>> {
-        match self.node(path)?.get_ref() {
-            DeValue::Array(items) => Some(items.get(nth)?.span()),
-            _ => None,
-        }
-    }
-
     /// The names in a table of the top level, with their places.
     pub(super) fn entries(&self, name: &str) -> impl Iterator<Item = (&str, Range<usize>)> {
         let table = self.node(&[name]).and_then(table);
         table.into_iter().flat_map(|table| table.iter().map(|(key, _)| (key.get_ref().as_ref(), key.span())))
-    }
-
-    /// The names in a table of the top level.
-    pub(super) fn names(&self, table: &str) -> Vec<&str> {
-        self.entries(table).map(|(name, _)| name).collect()
     }
 }
 
 fn table<'n, 'i>(node: &'n Spanned<DeValue<'i>>) -> Option<&'n DeTable<'i>> {
     match node.get_ref() {
         DeValue::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+fn values<'n, 'i>(node: &'n Spanned<DeValue<'i>>) -> impl Iterator<Item = &'n Spanned<DeValue<'i>>> {
+    table(node).into_iter().flat_map(|table| table.values())
+}
+
+fn items<'n, 'i>(node: &'n Spanned<DeValue<'i>>) -> impl Iterator<Item = &'n Spanned<DeValue<'i>>> {
+    let items = match node.get_ref() {
+        DeValue::Array(items) => Some(items.iter()),
+        _ => None,
+    };
+    items.into_iter().flatten()
+}
+
+fn text<'n>(node: &'n Spanned<DeValue<'_>>) -> Option<(&'n str, Range<usize>)> {
+    match node.get_ref() {
+        DeValue::String(text) => Some((text, node.span())),
         _ => None,
     }
 }

@@ -8,13 +8,15 @@ pub(crate) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(crate) fn of(text: &'a str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        // Editors do not count a byte order mark.
+        let first = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+        let starts = std::iter::once(first).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
     /// The line and the column in characters, both from 1, of a byte. A place past the end is the end.
     pub(crate) fn place(&self, byte: usize) -> (usize, usize) {
-        let byte = floor(self.text, byte);
+        let byte = floor(self.text, byte).max(self.starts[0]);
         let line = self.starts.partition_point(|&start| start <= byte);
         let start = self.starts[line - 1];
         (line, self.text[start..byte].chars().count() + 1)

@@ -1,46 +1,59 @@
 //! Who listens where: no address twice, and nothing open to the network without a token.
 
-use crate::config::Topology;
+use crate::config::ADMIN_DEFAULT;
 use crate::file::tree::Tree;
 use notation::Faults;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-pub(super) fn check(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
-    let mut taken: BTreeMap<SocketAddr, String> = BTreeMap::new();
-    for (address, who, span) in listeners(topology, tree) {
+/// An address that is no address is a fault of the file's shape, and passed over here.
+pub(super) fn check(tree: &Tree<'_>, faults: &mut Faults) {
+    let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::new();
+    for (address, who, span) in listeners(tree) {
         // The kernel chooses a port for 0, a different one each time.
         if address.port() == 0 {
             continue;
         }
         match taken.get(&address) {
             Some(first) => {
-                faults.add(span, format!("{who} cannot listen on {address}: {first} does"));
+                let first =
+                    if *first == who { "it stands there twice".into() } else { format!("{first} does") };
+                faults.add(span, format!("{who} cannot listen on {address}: {first}"));
             }
             None => {
-                taken.insert(address, who.to_owned());
+                taken.insert(address, who);
             }
         }
     }
-    let admin = topology.node.admin;
-    if !admin.ip().is_loopback() && topology.node.admin_token.is_none() {
+    let (admin, span) = admin(tree);
+    if !admin.ip().is_loopback() && tree.value(&["node", "admin_token"]).is_none() {
         faults.add_with_help(
-            tree.value(&["node", "admin"]),
+            span,
             format!("the admin API on {admin} is open to the network and has no token"),
             "set `admin_token = { env = \"NINES_ADMIN_TOKEN\" }`, or listen on 127.0.0.1",
         );
     }
 }
 
-/// Every address of the file, the default one of the admin API before the rest: what collides with it was
-/// written by the user.
-fn listeners<'t>(
-    topology: &'t Topology,
-    tree: &'t Tree<'_>,
-) -> impl Iterator<Item = (SocketAddr, &'static str, Option<Range<usize>>)> + 't {
-    let admin = (topology.node.admin, "the admin API", tree.value(&["node", "admin"]));
-    let edge = topology.edge.iter().flat_map(|edge| edge.http.iter().enumerate());
-    std::iter::once(admin)
-        .chain(edge.map(|(nth, address)| (*address, "the edge", tree.item(&["edge", "http"], nth))))
+/// Every address of the file. The admin API comes last: where it only has its default, whoever wrote that
+/// address for the edge is shown it.
+fn listeners<'t>(tree: &'t Tree<'_>) -> Vec<(SocketAddr, &'static str, Option<Range<usize>>)> {
+    let edge = tree.texts(&["edge", "http"]);
+    let mut all: Vec<_> =
+        edge.filter_map(|(text, span)| Some((text.parse().ok()?, "the edge", Some(span)))).collect();
+    let (address, span) = admin(tree);
+    let admin = (address, "the admin API", span);
+    match admin.2 {
+        Some(_) => all.push(admin),
+        None => all.insert(0, admin),
+    }
+    all
+}
+
+fn admin(tree: &Tree<'_>) -> (SocketAddr, Option<Range<usize>>) {
+    match tree.text(&["node", "admin"]) {
+        Some((text, span)) => (text.parse().unwrap_or(ADMIN_DEFAULT), Some(span)),
+        None => (ADMIN_DEFAULT, None),
+    }
 }

@@ -78,7 +78,7 @@ fn check_address(text: &str) -> Result<(), Wrong> {
 pub(super) fn check_integer(leaf: &Value, integer: &DeInteger<'_>) -> Result<(), String> {
     let out_of = |range: String| Err(format!("{integer} is out of range, {range}"));
     let Ok(number) = i128::from_str_radix(integer.as_str(), integer.radix()) else {
-        return out_of("expected a smaller number".into());
+        return out_of(format!("expected at most {}", i64::MAX));
     };
     let (mut min, mut max) = bounds_of(leaf.get("format").and_then(Value::as_str));
     let bound = |key: &str| {
@@ -86,8 +86,11 @@ pub(super) fn check_integer(leaf: &Value, integer: &DeInteger<'_>) -> Result<(),
     };
     min = bound("minimum").map_or(min, |bound| bound.max(min));
     max = bound("maximum").map_or(max, |bound| bound.min(max));
-    if number < min || number > max {
-        return out_of(format!("expected {min} to {max}"));
+    if number < min {
+        return out_of(format!("expected at least {min}"));
+    }
+    if number > max {
+        return out_of(format!("expected at most {max}"));
     }
     Ok(())
 }
