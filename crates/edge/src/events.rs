@@ -132,7 +132,7 @@ impl AccessRecord<'_> {
         let mut number = |key: &str, value: u64, last: bool| {
             out.extend_from_slice(key.as_bytes());
             out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-            out.extend_from_slice(if last { b"}\n" } else { b"," });
+            out.extend_from_slice(if last { b"}" } else { b"," });
         };
         number("\"status\":", u64::from(self.status), false);
         number("\"sent_bytes\":", self.sent_bytes, false);
