@@ -164,7 +164,7 @@ cores = {THREADS}
 servers = [{servers}]
 balance = "round-robin"
 
-[site."*".route]
+[site.default.route]
 "/" = {{ pool = "pages" }}
 """
 

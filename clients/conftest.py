@@ -1,0 +1,119 @@
+"""The world of the tests: a running nines between a client and backends that do as they are told."""
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from backend import Backend
+
+
+class Nines:
+    """`nines up` on a file of the test's own, ended with the test."""
+
+    def __init__(self, binary, folder, edge, rest):
+        self.port, self.admin = free_port(), free_port()
+        self.folder = folder
+        self.file = folder / "nines.toml"
+        self.head = (f'[node]\ndata = "{folder}/data"\nadmin = "127.0.0.1:{self.admin}"\n\n'
+                     f'[edge]\nhttp = ["127.0.0.1:{self.port}"]\ncores = 2\n{edge}\n')
+        self.log = folder / "log"
+        self.write(rest)
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen([binary, "up", self.file], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.wait()
+
+    def write(self, rest):
+        self.file.write_text(self.head + rest)
+
+    def wait(self):
+        deadline = time.monotonic() + 15
+        while True:
+            assert self.process.poll() is None, f"nines ended:\n{self.log.read_text()}"
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert time.monotonic() < deadline, f"nines does not listen:\n{self.log.read_text()}"
+                time.sleep(0.02)
+
+    def url(self, path="/", host="127.0.0.1"):
+        return f"http://{host}:{self.port}{path}"
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def binary():
+    path = os.environ.get("NINES")
+    assert path, "NINES must name the binary to test: use clients/run"
+    return Path(path).resolve()
+
+
+@pytest.fixture(scope="module")
+def start(binary, tmp_path_factory):
+    """Starts a nines with `[edge]` keys and the rest of a file; ended with the module."""
+    started = []
+
+    def start(rest, edge=""):
+        started.append(Nines(binary, tmp_path_factory.mktemp("nines"), edge, rest))
+        return started[-1]
+
+    yield start
+    for nines in started:
+        nines.stop()
+
+
+@pytest.fixture(scope="module")
+def backends():
+    """Makes backends, ended with the module."""
+    made = []
+
+    def make(name="backend"):
+        made.append(Backend(name))
+        return made[-1]
+
+    yield make
+    for backend in made:
+        backend.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_backend(backends):
+    return backends()
+
+
+@pytest.fixture
+def backend(shared_backend):
+    """The module's backend, with an empty memory, and no handler of an earlier test."""
+    shared_backend.forget()
+    shared_backend.handlers.clear()
+    yield shared_backend
+    assert shared_backend.failures == []
+
+
+@pytest.fixture(scope="module")
+def nines(start, shared_backend):
+    """One pool with one backend, and every path of every host sent there."""
+    return start(f"""
+[pool.all]
+servers = ["{shared_backend.address}"]
+
+[site.default.route]
+"/" = {{ pool = "all" }}
+""")
