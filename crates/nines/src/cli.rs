@@ -1,0 +1,305 @@
+//! What can be typed: every command, option and example. What they do is in `command/`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; for `up`: stopped after draining, or handed over to a new process
+  1    failed while running, or the node refused the request
+  2    wrong usage
+  3    the file is wrong; the problems are on standard error
+  4    cannot start: a port is taken, a program is missing, already running
+  5    no running node was reached
+  130  stopped at once by a second SIGINT (143: by a second SIGTERM)
+
+Environment:
+  NINES_LOG          which log lines `up` writes, for example \"info\" or \"debug,balance=trace\"
+  NINES_ADMIN_TOKEN  the admin API's token, for commands that ask a running node
+  NO_COLOR           no colours, on a terminal either";
+
+/// One binary from a DNS name to a database row, described by one file.
+#[derive(Debug, Parser)]
+#[command(name = "nines", version, after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands, in the order in which a newcomer meets them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run what the file describes, until a signal stops it
+    #[command(after_help = "\
+Signals:
+  SIGTERM, SIGINT  stop accepting, finish what is under way, stop; a second one stops at once
+  SIGHUP           reload the file
+
+Examples:
+  nines up                      run ./nines.toml
+  nines up site.toml            run another file
+  nines up --takeover           replace the running process without losing a request
+  nines up --log json 2>log     one JSON object a line")]
+    Up(UpArgs),
+
+    /// Check the file and say all that is wrong with it
+    #[command(after_help = "\
+Examples:
+  nines check                   check ./nines.toml
+  nines check site.toml         check another file
+  nines check --json            the problems as JSON, for editors and CI")]
+    Check(CheckArgs),
+
+    /// Print the file with every default filled in, or the schema of such files
+    #[command(after_help = "\
+Examples:
+  nines config --effective      what holds, defaults included; again a valid file
+  nines config --schema         the JSON Schema, for completion in an editor")]
+    Config(ConfigArgs),
+
+    /// Say what happens to a request: listener, site, route, pool, endpoint, and why
+    #[command(after_help = "\
+The running node is asked; when none is running, the file alone answers.
+
+Examples:
+  nines explain http://shop.test/cart
+  nines explain http://shop.test/cart -X POST -H 'Cookie: shop_at=x'
+  nines explain /cart --client 203.0.113.7")]
+    Explain(ExplainArgs),
+
+    /// Show the running node: listeners, pools and endpoints, live
+    #[command(after_help = "\
+Examples:
+  nines status                  once
+  nines status --watch          again every second
+  nines status --json           for programs")]
+    Status(StatusArgs),
+
+    /// Apply the changed file to the running node; a file that fails its check changes nothing
+    #[command(after_help = "\
+Examples:
+  nines reload                  reload the node that runs ./nines.toml
+  nines reload --json           what changed, for programs")]
+    Reload(ReloadArgs),
+
+    /// Send an endpoint no new requests, and let it finish what it has
+    #[command(after_help = "\
+Examples:
+  nines drain shop-1              an instance by its name
+  nines drain 10.0.0.1:3000       a server by its address
+  nines drain shop-1 --pool web   only in this pool")]
+    Drain(DrainArgs),
+
+    /// Send a drained endpoint requests again
+    #[command(after_help = "\
+Examples:
+  nines undrain shop-1
+  nines undrain 10.0.0.1:3000 --pool web")]
+    Undrain(DrainArgs),
+
+    /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  nines completions bash > /etc/bash_completion.d/nines
+  nines completions zsh > \"${fpath[1]}/_nines\"
+  nines completions fish > ~/.config/fish/completions/nines.fish")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+
+    /// Run one instance of the demo shop (what the demo file starts)
+    #[command(hide = true, after_help = "Example:\n  nines demo --port 3000")]
+    Demo {
+        /// The port to serve at, on 127.0.0.1
+        #[arg(long)]
+        port: u16,
+    },
+
+    /// Watch over process groups and end them once standard input closes (started by `up` itself)
+    #[command(hide = true)]
+    Guard,
+}
+
+/// `nines up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The file that describes what to run
+    #[arg(default_value = "nines.toml")]
+    pub(crate) file: PathBuf,
+    /// Take the sockets of the process that runs this file over, and let it drain
+    #[arg(long)]
+    pub(crate) takeover: bool,
+    /// How log lines are written to standard error [default: human on a terminal, else json]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// `nines check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The file to check
+    #[arg(default_value = "nines.toml")]
+    pub(crate) file: PathBuf,
+    /// Print the problems as JSON on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `nines config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The file to read
+    #[arg(default_value = "nines.toml")]
+    pub(crate) file: PathBuf,
+    /// Print what holds, with every default filled in
+    #[arg(long, required_unless_present = "schema")]
+    pub(crate) effective: bool,
+    /// Print the JSON Schema of the file
+    #[arg(long, conflicts_with_all = ["file", "effective"])]
+    pub(crate) schema: bool,
+}
+
+/// Where the running node is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeArgs {
+    /// The file whose `[node] admin` says where the node is [default: nines.toml]
+    #[arg(short, long, help_heading = "Node")]
+    pub(crate) file: Option<PathBuf>,
+    /// The node's admin API, instead of the file's: 127.0.0.1:9900 or http://host:9900
+    #[arg(long, value_name = "URL", help_heading = "Node")]
+    pub(crate) admin: Option<String>,
+}
+
+/// `nines explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The request's URL, or a path for the default site
+    pub(crate) url: String,
+    /// The request's method
+    #[arg(short = 'X', long, default_value = "GET")]
+    pub(crate) method: String,
+    /// A request header, `Name: value`; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) client: Option<IpAddr>,
+    /// Print the explanation as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// `nines status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Print the status as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show it again every second, until interrupted
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// `nines reload`.
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// Print what changed, or the problems, as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// `nines drain` and `nines undrain`.
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// The endpoint: a name that `nines status` shows, or an address
+    pub(crate) endpoint: String,
+    /// Only in this pool; otherwise in every pool that has the endpoint
+    #[arg(long)]
+    pub(crate) pool: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Parses `Name: value`.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or_else(|| format!("{text:?} is not `Name: value`"))?;
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if name.is_empty() || !name.chars().all(token) {
+        return Err(format!("{name:?} is not a header's name"));
+    }
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_command_shows_an_example() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n"), "{} has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn every_example_of_the_help_parses() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter_map(|line| line.trim().strip_prefix("nines ")) {
+                let typed =
+                    line.split("  ").next().unwrap_or_default().split(" > ").next().unwrap_or_default();
+                let typed = typed.split(" 2>").next().unwrap_or_default();
+                let words = shell_words(typed);
+                let parsed = Cli::try_parse_from(std::iter::once("nines".to_owned()).chain(words));
+                assert!(parsed.is_ok(), "`nines {typed}`: {parsed:?}");
+            }
+        }
+    }
+
+    /// Splits at spaces outside single quotes: as much of a shell as the examples use.
+    fn shell_words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+        for c in line.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(std::mem::take(&mut word)),
+                c => word.push(c),
+            }
+        }
+        words.push(word);
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn a_header_is_split_at_its_first_colon_and_its_name_is_checked() {
+        assert_eq!(header("X-A: b:c").unwrap(), ("X-A".into(), "b:c".into()));
+        assert!(header("no colon").is_err());
+        assert!(header("bad name: x").is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! An explanation as a page of text: one line a decision, in the order in which they are made.
+
+use crate::print::Paint;
+use topology::{EndpointExplanation, Explanation, PoolExplanation, Query, RouteSeen};
+
+/// The whole page.
+pub(super) fn page(query: &Query, explanation: &Explanation, paint: Paint) -> String {
+    let mut page =
+        Page { text: format!("{}\n\n", paint.strong(format!("{} {}", query.method, query.url))), paint };
+    page.line("listener", &explanation.listeners.join(", "));
+    page.line("site", &site(explanation));
+    page.routes(&explanation.routes);
+    let is_refused = explanation.action.starts_with("refuse");
+    page.line(
+        "action",
+        &if is_refused { paint.bad(&explanation.action) } else { explanation.action.clone() },
+    );
+    if let Some(sent_as) = &explanation.sent_as {
+        page.line("sent as", sent_as);
+    }
+    if let Some(pool) = &explanation.pool {
+        page.pool(pool);
+    }
+    page.text
+}
+
+fn site(explanation: &Explanation) -> String {
+    let host = if explanation.host.is_empty() { "no host" } else { &explanation.host };
+    match (&explanation.site, explanation.site_found_by.as_deref()) {
+        (None, _) => format!("none for {host}, and there is no site `default`"),
+        (Some(site), Some("default")) => format!("{site}: no other site is for {host}"),
+        (Some(site), Some("wildcard")) => format!("{site} stands for {host}"),
+        (Some(site), _) => site.clone(),
+    }
+}
+
+struct Page {
+    text: String,
+    paint: Paint,
+}
+
+/// The widest label is "listener".
+const LABEL_CHARS: usize = 8;
+
+impl Page {
+    fn line(&mut self, label: &str, what: &str) {
+        let label = self.paint.faint(format!("{label:<LABEL_CHARS$}"));
+        self.text += &format!("  {label}  {what}\n");
+    }
+
+    fn routes(&mut self, routes: &[RouteSeen]) {
+        for (nth, route) in routes.iter().enumerate() {
+            let label = if nth == 0 { "route" } else { "" };
+            match &route.passed_over {
+                None => self.line(label, &self.paint.good(&route.path)),
+                Some(why) => self.line(label, &self.paint.faint(format!("{}  not taken: {why}", route.path))),
+            }
+        }
+        if routes.is_empty() {
+            self.line("route", "none has this path");
+        }
+    }
+
+    fn pool(&mut self, pool: &PoolExplanation) {
+        let picked = match (&pool.picked, pool.certain) {
+            (None, _) => self.paint.bad(format!("none: {}", pool.rule)),
+            (Some(name), true) => format!("{}: {}", self.paint.good(name), pool.rule),
+            (Some(name), false) => format!("{} this time: {}", self.paint.good(name), pool.rule),
+        };
+        self.line("endpoint", &picked);
+        if let [only] = pool.endpoints.as_slice()
+            && only.picked
+        {
+            return;
+        }
+        let width = pool.endpoints.iter().map(|endpoint| name(endpoint).chars().count()).max().unwrap_or(0);
+        for endpoint in &pool.endpoints {
+            let mark = if endpoint.picked { "→" } else { " " };
+            // The rule has been said already.
+            let reason = if endpoint.reason == pool.rule { "" } else { &endpoint.reason };
+            self.line("", format!("{mark} {:<width$}  {reason}", name(endpoint)).trim_end());
+        }
+    }
+}
+
+/// The endpoint's name, with its address where that says more.
+fn name(endpoint: &EndpointExplanation) -> String {
+    match endpoint.address.map(|address| address.to_string()) {
+        Some(address) if address != endpoint.name => format!("{} ({address})", endpoint.name),
+        _ => endpoint.name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decision_has_its_line() {
+        let endpoint = |name: &str, picked, reason: &str| EndpointExplanation {
+            name: name.into(),
+            address: Some("127.0.0.1:3000".parse().unwrap()),
+            picked,
+            reason: reason.into(),
+        };
+        let explanation = Explanation {
+            listeners: vec!["127.0.0.1:8080".into()],
+            host: "shop.test".into(),
+            site: Some("shop.test".into()),
+            site_found_by: Some("exact".into()),
+            path: "/cart".into(),
+            routes: vec![
+                RouteSeen { path: "/cart".into(), passed_over: Some("the method is not POST".into()) },
+                RouteSeen { path: "/".into(), passed_over: None },
+            ],
+            action: "pool shop".into(),
+            sent_as: Some("GET /cart".into()),
+            pool: Some(PoolExplanation {
+                pool: "shop".into(),
+                picked: Some("shop-2".into()),
+                rule: "lowest latency times load of two".into(),
+                certain: false,
+                endpoints: vec![
+                    endpoint("shop-1", false, "draining"),
+                    endpoint("shop-2", true, "0.4ms, 1 in flight"),
+                ],
+            }),
+        };
+        let query = Query { url: "http://shop.test/cart".into(), method: "GET".into(), ..Query::default() };
+        let expected = "\
+GET http://shop.test/cart
+
+  listener  127.0.0.1:8080
+  site      shop.test
+  route     /cart  not taken: the method is not POST
+            /
+  action    pool shop
+  sent as   GET /cart
+  endpoint  shop-2 this time: lowest latency times load of two
+              shop-1 (127.0.0.1:3000)  draining
+            → shop-2 (127.0.0.1:3000)  0.4ms, 1 in flight
+";
+        assert_eq!(page(&query, &explanation, Paint::new(false)), expected);
+    }
+
+    #[test]
+    fn a_request_that_nobody_answers_is_told_so() {
+        let explanation = Explanation {
+            listeners: vec!["127.0.0.1:8080".into()],
+            host: "x.test".into(),
+            site: None,
+            site_found_by: None,
+            path: "/".into(),
+            routes: Vec::new(),
+            action: "refuse with 421 Misdirected Request".into(),
+            sent_as: None,
+            pool: None,
+        };
+        let text = page(&Query::default(), &explanation, Paint::new(false));
+        assert!(text.contains("none for x.test"), "{text}");
+        assert!(text.contains("refuse with 421"), "{text}");
+    }
+}

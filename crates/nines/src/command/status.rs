@@ -1,0 +1,35 @@
+//! `nines status`: the running node at a glance.
+
+mod page;
+
+use super::Ended;
+use crate::cli::StatusArgs;
+use crate::exit::Exit;
+use crate::node::Node;
+use crate::print::{self, Paint};
+use std::time::{Duration, SystemTime};
+use topology::Status;
+
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// Moves to the upper left corner and clears from there: the page is drawn over the last one.
+const REDRAW: &str = "\x1b[H\x1b[J";
+
+pub(super) fn run(args: &StatusArgs) -> Ended {
+    let node = Node::find(&args.node)?;
+    if args.json {
+        print::json(&node.get::<serde_json::Value>("/api/v1/status")?);
+        return Ok(Exit::Done);
+    }
+    let paint = Paint::new(print::stdout_colors());
+    loop {
+        let status: Status = node.get("/api/v1/status")?;
+        let page = page::page(&status, paint, SystemTime::now());
+        if !args.watch {
+            print::out(&page);
+            return Ok(Exit::Done);
+        }
+        print::out(&format!("{}{page}", if print::stdout_colors() { REDRAW } else { "" }));
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
