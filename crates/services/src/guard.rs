@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use sys::process::{Signal, signal_group};
+use telemetry::{Gauge, Registry};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,9 +60,14 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Starts the guard and keeps it running.
-    pub(crate) fn start(nines: PathBuf, groups: &Groups) -> Self {
+    pub(crate) fn start(nines: PathBuf, groups: &Groups, registry: &Registry) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(keep(nines, groups.0.subscribe(), stopped)) }
+        let guarded = registry.gauge(
+            "nines_services_guarded_groups",
+            "Process groups that the guard will end should nines be killed.",
+            &[],
+        );
+        Self { stop, task: tokio::spawn(keep(nines, groups.0.subscribe(), guarded, stopped)) }
     }
 
     /// Ends it. The groups that are left, if any, end with it.
@@ -76,17 +82,19 @@ impl Guard {
 async fn keep(
     nines: PathBuf,
     mut groups: watch::Receiver<BTreeSet<u32>>,
+    guarded: Gauge,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut rng = SmallRng::from_rng(&mut rand::rng());
     for attempt in 0.. {
         let cause = match spawn(&nines) {
             Ok(mut child) => tokio::select! {
-                cause = feed(&mut child, &mut groups) => cause,
+                cause = feed(&mut child, &mut groups, &guarded) => cause,
                 () = told(&mut stopped) => return end(child).await,
             },
             Err(error) => error,
         };
+        guarded.set(0.0);
         tracing::warn!(
             target: "services",
             program = %nines.display(),
@@ -114,7 +122,7 @@ fn spawn(nines: &Path) -> io::Result<Child> {
 }
 
 /// Tells the guard every change; returns why that is no longer possible.
-async fn feed(child: &mut Child, groups: &mut watch::Receiver<BTreeSet<u32>>) -> io::Error {
+async fn feed(child: &mut Child, groups: &mut watch::Receiver<BTreeSet<u32>>, guarded: &Gauge) -> io::Error {
     let Some(mut pipe) = child.stdin.take() else { return io::ErrorKind::BrokenPipe.into() };
     let mut told = BTreeSet::new();
     let ended = |status: io::Result<_>| {
@@ -128,6 +136,7 @@ async fn feed(child: &mut Child, groups: &mut watch::Receiver<BTreeSet<u32>>) ->
             status = child.wait() => return ended(status),
         }
         told = now;
+        guarded.set(told.len() as f64);
         tokio::select! {
             // The sender lives in every service; when all are gone nothing changes any more.
             result = groups.changed() => if result.is_err() { return ended(child.wait().await) },
@@ -217,5 +226,38 @@ mod tests {
         let (told, now) = (BTreeSet::from([1, 2]), BTreeSet::from([2, 3, 4]));
         assert_eq!(difference(&told, &now), "add 3\nadd 4\nremove 1\n");
         assert_eq!(difference(&now, &now), "");
+    }
+    #[tokio::test]
+    async fn a_guard_that_died_is_replaced_and_told_everything_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (program, told) = (dir.path().join("nines"), dir.path().join("told"));
+        let script = format!("#!/bin/sh\necho \"pid $$\" >> {0}\nexec cat >> {0}\n", told.display());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let groups = Groups::default();
+        let guard = Guard::start(program, &groups, &Registry::new());
+        groups.add(4_000_001);
+        groups.add(4_000_002);
+        let has = |text: &str| std::fs::read_to_string(&told).is_ok_and(|told| told.ends_with(text));
+        until(|| has("add 4000001\nadd 4000002\n")).await;
+        groups.remove(4_000_001);
+        until(|| has("remove 4000001\n")).await;
+        let text = std::fs::read_to_string(&told).unwrap();
+        let pid = text.lines().next().and_then(|line| line.strip_prefix("pid ")).unwrap();
+        sys::process::signal(pid.parse().unwrap(), Signal::Kill).unwrap();
+        until(|| {
+            has("\nadd 4000002\n") && std::fs::read_to_string(&told).unwrap().matches("pid").count() == 2
+        })
+        .await;
+        guard.stop().await;
+    }
+
+    async fn until(is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap();
     }
 }

@@ -39,14 +39,16 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts its instances.
-    pub(crate) fn start(shared: Arc<Shared>, program: Arc<Program>, instances: u32) -> Self {
-        let (goal, goals) = watch::channel(Goal::Run { program, instances });
-        let manager = Manager {
+    pub(crate) fn start(shared: Arc<Shared>, program: &Arc<Program>, instances: u32) -> Self {
+        let (goal, goals) = watch::channel(Goal::Run { program: Arc::clone(program), instances });
+        let mut manager = Manager {
             shared: Arc::clone(&shared),
             goals,
             instances: BTreeMap::new(),
             ending: JoinSet::new(),
         };
+        // Now, not when the task gets its turn: who looks after the start sees all of them.
+        manager.scale(program, instances);
         Self { shared, goal, task: tokio::spawn(manager.manage()) }
     }
 

@@ -142,7 +142,8 @@ impl Services {
         }
         for (name, wanted) in prepared.0 {
             if state.guard.is_none() {
-                state.guard = Some(Guard::start(self.context.nines.clone(), &self.groups));
+                state.guard =
+                    Some(Guard::start(self.context.nines.clone(), &self.groups, &self.context.registry));
             }
             match state.running.get_mut(&name) {
                 Some(running) => changes.extend(running.become_like(name, wanted)),
@@ -201,7 +202,7 @@ impl Services {
             care: Mutex::new(wanted.care),
         };
         let (program, instances) = (Arc::new(wanted.program), wanted.instances);
-        let service = Service::start(Arc::new(shared), Arc::clone(&program), instances);
+        let service = Service::start(Arc::new(shared), &program, instances);
         Running { service, program, instances }
     }
 
