@@ -234,7 +234,7 @@ impl Endpoint {
     }
 
     fn probe_is_free(probe: u64, nanos: u64, patience: Duration) -> bool {
-        probe == 0 || nanos.saturating_sub(probe) as u128 > patience.as_nanos()
+        probe == 0 || u128::from(nanos.saturating_sub(probe)) > patience.as_nanos()
     }
 
     fn observe(&self, latency: Duration, now: Instant) {

@@ -232,7 +232,7 @@ fn is_panic(members: &[Member], config: &PoolConfig) -> bool {
     let (all, available) = counted
         .fold((0, 0), |(all, available), member| (all + 1, available + usize::from(member.is_available())));
     let has_backup = || members.iter().any(|member| member.wanted.backup && member.is_available());
-    all > 0 && (available as f64) < all as f64 * config.panic.ratio() && (available > 0 || !has_backup())
+    all > 0 && (available as f64) < f64::from(all) * config.panic.ratio() && (available > 0 || !has_backup())
 }
 
 /// A draining endpoint and one with weight 0 take no new clients, but keep those that carry their cookie, as

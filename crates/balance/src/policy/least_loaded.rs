@@ -21,7 +21,7 @@ pub(crate) fn pick(
         };
         match ordering {
             std::cmp::Ordering::Less => {
-                (best, best_load, tied) = (Some(index), (inflight, weight), u64::from(weight))
+                (best, best_load, tied) = (Some(index), (inflight, weight), u64::from(weight));
             }
             std::cmp::Ordering::Equal => {
                 tied += u64::from(weight);

@@ -56,7 +56,7 @@ pub(crate) fn counts(count: usize, picks: usize, mut pick: impl FnMut() -> Optio
 
 /// Pearson's chi-square stays within five standard deviations of what chance gives.
 pub(crate) fn assert_by_weight(counts: &[u64], weights: &[u32]) {
-    let (picks, total) = (counts.iter().sum::<u64>() as f64, weights.iter().sum::<u32>() as f64);
+    let (picks, total) = (counts.iter().sum::<u64>() as f64, f64::from(weights.iter().sum::<u32>()));
     let chi_square: f64 = counts
         .iter()
         .zip(weights)
@@ -74,7 +74,7 @@ pub(crate) fn assert_by_weight(counts: &[u64], weights: &[u32]) {
 
 /// Each share is within this part of what its weight asks for.
 pub(crate) fn assert_close_to_weight(counts: &[u64], weights: &[u32], tolerance: f64) {
-    let (picks, total) = (counts.iter().sum::<u64>() as f64, weights.iter().sum::<u32>() as f64);
+    let (picks, total) = (counts.iter().sum::<u64>() as f64, f64::from(weights.iter().sum::<u32>()));
     for (count, weight) in counts.iter().zip(weights) {
         let expected = picks * f64::from(*weight) / total;
         assert!((*count as f64 / expected - 1.0).abs() < tolerance, "{counts:?} for {weights:?}");
