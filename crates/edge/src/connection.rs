@@ -209,8 +209,7 @@ async fn refuse_head(core: &Rc<Core>, client: &mut Client, work: &mut Work, refu
     let after = send_answer(client, work, &snapshot, After::Linger).await;
     let took = started.elapsed();
     core.events.unrouted.answered(report.status, took);
-    work.request.fields.clear();
-    work.request.method_name = Default::default();
+    work.request.clear();
     work.host.clear();
     work.path.clear();
     log(&snapshot, client, work, None, None, &report, took);
@@ -350,8 +349,9 @@ async fn refuse(
     refusal: Refusal,
     report: &mut Report,
 ) -> After {
-    let after = if report.tries > 0 && !work.request.body.is_finished() {
-        // Some of the body has been read, and none of it is known to be the last.
+    let body_is_in_passing = report.tries > 0 && !work.request.body.is_finished();
+    let after = if body_is_in_passing || refusal == Refusal::Method {
+        // What follows is the rest of a body, or (after CONNECT) no HTTP at all.
         After::Linger
     } else {
         discard_body(work, core)

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use telemetry::AccessLog;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// A buffer for what clients send: a usual head, or a piece of a body.
 pub(crate) const DOWN_BYTES: usize = 16 << 10;
@@ -68,12 +68,18 @@ impl Work {
     }
 }
 
+/// A snapshot as the requests of one core hold it: counting them touches no other core's memory, which the one
+/// shared count of an `Arc` would.
+pub(crate) type CoreSnapshot = Rc<Arc<Snapshot>>;
+
 /// A core's own state; tasks of the core share it by reference counting that is not atomic.
 pub(crate) struct Core {
-    snapshot: RefCell<Rc<Arc<Snapshot>>>,
+    snapshot: RefCell<CoreSnapshot>,
+    snapshots: RefCell<watch::Receiver<Arc<Snapshot>>>,
     pub(crate) upstreams: Upstreams,
     pub(crate) events: Arc<EdgeEvents>,
     pub(crate) rng: RefCell<SmallRng>,
+    #[expect(clippy::vec_box, reason = "a connection's task holds a pointer, not the buffers' bookkeeping")]
     spare: RefCell<Vec<Box<Work>>>,
     date: RefCell<(u64, Vec<u8>)>,
     /// Since when this core drains.
@@ -93,12 +99,14 @@ pub(crate) const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 impl Core {
     pub(crate) fn new(
-        snapshot: Arc<Snapshot>,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
         events: Arc<EdgeEvents>,
         open_everywhere: Arc<AtomicUsize>,
     ) -> Rc<Self> {
+        let first = snapshots.borrow_and_update().clone();
         Rc::new(Self {
-            snapshot: RefCell::new(Rc::new(snapshot)),
+            snapshot: RefCell::new(Rc::new(first)),
+            snapshots: RefCell::new(snapshots),
             upstreams: Upstreams::default(),
             events,
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
@@ -112,13 +120,15 @@ impl Core {
         })
     }
 
-    /// What decides now; a request that holds it sees one snapshot to its end.
-    pub(crate) fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    /// What decides now; a request that holds it sees one snapshot to its end. Whether there is a newer one is
+    /// asked at each request, which costs a look at a line that nobody writes between reloads.
+    pub(crate) fn snapshot(&self) -> CoreSnapshot {
+        let mut snapshots = self.snapshots.borrow_mut();
+        // An edge that is gone has no newer one.
+        if snapshots.has_changed().unwrap_or(false) {
+            *self.snapshot.borrow_mut() = Rc::new(snapshots.borrow_and_update().clone());
+        }
         self.snapshot.borrow().clone()
-    }
-
-    pub(crate) fn swap(&self, snapshot: Arc<Snapshot>) {
-        *self.snapshot.borrow_mut() = Rc::new(snapshot);
     }
 
     /// Buffers for a request.

@@ -48,21 +48,11 @@ pub(crate) fn run(parts: CoreParts) -> io::Result<()> {
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 async fn obey(mut parts: CoreParts) {
-    let first = parts.snapshots.borrow_and_update().clone();
-    let core = Core::new(first, parts.events, parts.open_everywhere);
+    let core = Core::new(parts.snapshots, parts.events, parts.open_everywhere);
     let mut listeners: Vec<(SocketAddr, AbortHandle)> = Vec::new();
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
-            // A snapshot that comes before a listener decides for its first connection.
-            biased;
-            changed = parts.snapshots.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                let snapshot = parts.snapshots.borrow_and_update().clone();
-                core.swap(snapshot);
-            }
             command = parts.commands.recv() => match command {
                 None => return,
                 Some(Command::Listen(listener)) => listeners.extend(listen(&core, listener, parts.cores)),

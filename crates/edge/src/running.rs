@@ -92,7 +92,7 @@ impl Edge {
             let opened_at = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(*address);
             listeners.insert(opened_at, sockets);
         }
-        let snapshot = compile(&parts, &registry, None)?;
+        let snapshot = compile(parts, &registry, None)?;
         let events = Arc::new(EdgeEvents::new(&registry));
         let open_connections = Arc::new(AtomicUsize::new(0));
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
@@ -141,7 +141,7 @@ impl Edge {
         }
         let closed = present.into_iter().filter(|address| !parts.config.http.contains(address)).collect();
         let before = self.snapshots.borrow().clone();
-        let snapshot = compile(&parts, &self.registry, Some(&before))?;
+        let snapshot = compile(parts, &self.registry, Some(&before))?;
         Ok(Prepared { snapshot, opened, closed })
     }
 
@@ -234,7 +234,7 @@ impl Edge {
                 match socket.try_clone() {
                     Ok(socket) => core.tell(Command::Listen(socket)),
                     Err(error) => {
-                        tracing::error!(target: "edge", %address, %error, "a socket cannot be shared")
+                        tracing::error!(target: "edge", %address, %error, "a socket cannot be shared");
                     }
                 }
             }
@@ -283,8 +283,8 @@ fn open(address: SocketAddr, cores: usize) -> Result<Vec<TcpListener>, Error> {
     Ok(sockets)
 }
 
-fn compile(parts: &EdgeParts, registry: &Registry, before: Option<&Snapshot>) -> Result<Snapshot, Error> {
-    let config = parts.config.clone();
+fn compile(parts: EdgeParts, registry: &Registry, before: Option<&Snapshot>) -> Result<Snapshot, Error> {
+    let EdgeParts { config, sites, pools } = parts;
     let access_log = match before {
         Some(before) if before.config.access_log == config.access_log => before.access_log.clone(),
         _ => open_access_log(&config.access_log)?,
@@ -293,7 +293,7 @@ fn compile(parts: &EdgeParts, registry: &Registry, before: Option<&Snapshot>) ->
         head_bytes_max: config.limit.head.as_usize(),
         fields_max: config.limit.headers as usize,
     };
-    let sites = Sites::compile(&parts.sites, &parts.pools, config.limit.body.get(), registry)?;
+    let sites = Sites::compile(&sites, &pools, config.limit.body.get(), registry)?;
     Ok(Snapshot { config, sites, limits, access_log })
 }
 
@@ -301,7 +301,7 @@ pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
     let mut silent =
         EdgeParts { config: parts.config.clone(), sites: parts.sites.clone(), pools: parts.pools.clone() };
     silent.config.access_log = AccessLogTarget::Off;
-    compile(&silent, &Registry::new(), None)
+    compile(silent, &Registry::new(), None)
 }
 
 fn open_access_log(target: &AccessLogTarget) -> Result<Option<AccessLog>, Error> {

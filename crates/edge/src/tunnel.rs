@@ -94,7 +94,7 @@ impl Direction<'_, '_> {
             buffer.reset(TUNNEL_BYTES);
             SPARE.with_borrow_mut(|spare| {
                 if spare.len() < 64 {
-                    spare.push(buffer)
+                    spare.push(buffer);
                 }
             });
             if read == Some(0) {

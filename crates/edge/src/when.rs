@@ -62,9 +62,8 @@ impl Conditions {
     ) -> Option<String> {
         let name = head.method_name.of_head(bytes);
         // A route for GET serves HEAD as well: the answer differs in its body alone (RFC 9110 §9.3.2).
-        let is_method =
-            |wanted: &Box<[u8]>| **wanted == *name || (method == Method::Head && **wanted == *b"GET");
-        if !self.methods.is_empty() && !self.methods.iter().any(is_method) {
+        let is_method = |wanted: &[u8]| wanted == name || (method == Method::Head && wanted == b"GET");
+        if !self.methods.is_empty() && !self.methods.iter().any(|wanted| is_method(wanted)) {
             return Some(format!("method is not {}", joined(&self.methods)));
         }
         let fails = |(name, wanted): &&(Box<[u8]>, Wanted), found: Option<Cow<'_, [u8]>>, what: &str| {

@@ -88,6 +88,7 @@ pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
     let hash = exchange.hash(&pool.key_source());
     let sticky_cookie = pool.sticky_cookie();
     let mut tried: Vec<EndpointId> = Vec::new();
+    let mut failure: Option<Refusal> = None;
     let tries_max = config.retry.attempts as usize;
     loop {
         let picked = {
@@ -98,7 +99,10 @@ pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
         };
         let picked = match picked {
             Ok(picked) => picked,
-            Err(error) => return Ended::Refused(Refusal::NoEndpoint(error.to_string())),
+            // Where nobody is left to try, the last failure says more.
+            Err(error) => {
+                return Ended::Refused(failure.unwrap_or_else(|| Refusal::NoEndpoint(error.to_string())));
+            }
         };
         let endpoint = picked.endpoint().id();
         exchange.report.tries += 1;
@@ -119,6 +123,7 @@ pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
                 }
                 exchange.site.events.retries.inc();
                 tried.push(endpoint);
+                failure = Some(refusal);
             }
         }
     }
@@ -408,6 +413,6 @@ pub(crate) fn hash_address(address: IpAddr) -> u64 {
 }
 
 /// The value of the request's `Accept`, for error pages.
-pub(crate) fn accept<'w>(work: &'w Work) -> Option<&'w [u8]> {
+pub(crate) fn accept(work: &Work) -> Option<&[u8]> {
     work.request.value(work.down.held(), FieldKind::Accept)
 }

@@ -242,7 +242,7 @@ impl Receiving<'_, '_> {
             let parts = [&self.out[..], data, &tail];
             self.timer.set(Instant::now() + self.timeouts.client_idle);
             let written = write_all(&mut self.client, &parts, self.timer, self.timeouts.client_idle).await;
-            written.map_err(client_failed)?;
+            written.map_err(|error| client_failed(&error))?;
             self.out.clear();
             self.up.consume_to(decoded.consumed);
             if body.is_finished() {
@@ -271,11 +271,11 @@ impl Receiving<'_, '_> {
         let parts = [&self.out[..], rest];
         write_all(&mut self.client, &parts, self.timer, self.timeouts.client_idle)
             .await
-            .map_err(client_failed)
+            .map_err(|error| client_failed(&error))
     }
 }
 
-fn client_failed(error: io::Error) -> ReceiveEnd {
+fn client_failed(error: &io::Error) -> ReceiveEnd {
     match error.kind() {
         io::ErrorKind::TimedOut => ReceiveEnd::Broken("client stopped reading"),
         _ => ReceiveEnd::ClientGone,

@@ -87,7 +87,8 @@ impl RequestHead {
         Ok(true)
     }
 
-    fn clear(&mut self) {
+    /// Forgets the last request, but not its memory.
+    pub(crate) fn clear(&mut self) {
         let mut fields = std::mem::take(&mut self.fields);
         fields.clear();
         *self = Self { fields, ..Self::default() };
@@ -241,7 +242,7 @@ fn refused(head: &[u8], error: httparse::Error) -> BadHead {
     match error {
         httparse::Error::HeaderName => BadHead::FieldName,
         httparse::Error::HeaderValue => BadHead::FieldValue,
-        httparse::Error::NewLine => BadHead::BareLineBreak,
+        httparse::Error::NewLine => BadHead::RequestLine,
         httparse::Error::TooManyHeaders => BadHead::TooManyFields,
         httparse::Error::Version => {
             let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
