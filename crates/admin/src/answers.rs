@@ -186,7 +186,7 @@ pub(crate) async fn undrain(
 }
 
 pub(crate) async fn reload(State(api): State<Api>) -> Result<Json<Changes>, Problem> {
-    api.running.reload().map(Json).map_err(refused_reload)
+    api.running.reload().await.map(Json).map_err(refused_reload)
 }
 
 fn refused_reload(error: ReloadError) -> Problem {

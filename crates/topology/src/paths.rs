@@ -24,21 +24,10 @@ pub(crate) fn service_in(dir: &Path, config: &ServiceConfig) -> ServiceConfig {
     config
 }
 
-/// The environment variables that hold secrets: no service inherits them unasked.
+/// The environment variables that hold the node's own secrets: no service inherits them.
 pub(crate) fn secret_variables(topology: &Topology) -> Vec<String> {
-    let services = topology.service.values().flat_map(|service| service.env.values());
-    let of_services = services.filter_map(|value| match value {
-        TextOr::Long(secret) => Some(secret),
-        TextOr::Text(_) => None,
-    });
-    let secrets = of_services.chain(&topology.node.admin_token);
-    let mut variables: Vec<String> = secrets
-        .filter_map(|secret| match secret {
-            Secret::Env(name) => Some(name.clone()),
-            Secret::File(_) => None,
-        })
-        .collect();
-    variables.sort();
-    variables.dedup();
-    variables
+    match &topology.node.admin_token {
+        Some(Secret::Env(name)) => vec![name.clone()],
+        _ => Vec::new(),
+    }
 }

@@ -65,7 +65,7 @@ pub struct Running {
     services: services::Services,
     live: Mutex<Live>,
     /// Held while a file is read and applied: one reload at a time, and the last one wins.
-    reloading: Mutex<()>,
+    reloading: tokio::sync::Mutex<()>,
     phase: watch::Sender<Phase>,
     /// Waits for a new process to take over.
     successor: Mutex<Option<JoinHandle<()>>>,
@@ -95,9 +95,16 @@ impl Running {
         start::start(checked, options).await
     }
 
-    /// Reads the file again and applies what changed. On an error nothing has changed.
-    pub fn reload(&self) -> Result<Changes, ReloadError> {
-        reload::reload(self)
+    /// Reads the file again and applies what changed; new pools are given some time to become ready first.
+    /// On an error nothing has changed. A reload that nobody waits for any more is still done to its end.
+    pub async fn reload(self: &Arc<Self>) -> Result<Changes, ReloadError> {
+        let running = Arc::clone(self);
+        let reload = tokio::spawn(async move { reload::reload(&running).await });
+        reload.await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Err(ReloadError::Stopping),
+        })
     }
 
     /// Stops: no new connection, at most `deadline` for what is under way, then the services.

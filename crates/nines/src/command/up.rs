@@ -160,7 +160,11 @@ impl Node {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Reload => self.reload(),
+                    // A reload that waits for new pools does not keep a stop waiting.
+                    Asked::Reload => tokio::select! {
+                        () = self.reload() => {}
+                        _ = signals.next_stop() => return Why::Signal,
+                    },
                     Asked::Terminate | Asked::Interrupt => return Why::Signal,
                 },
                 () = self.running.handed_over() => return Why::HandedOver,
@@ -193,9 +197,9 @@ impl Node {
     }
 
     /// Applies the changed file. The topology logs what came of it.
-    fn reload(&self) {
+    async fn reload(&self) {
         Manager.reloading();
-        let status = match self.running.reload() {
+        let status = match self.running.reload().await {
             Ok(changes) => format!("reloaded: {changes}"),
             Err(_) => "the last reload was refused, nothing changed".into(),
         };

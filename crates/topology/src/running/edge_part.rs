@@ -1,6 +1,6 @@
 //! The edge as a part of a node: the only file that knows how it is started, changed and asked.
 
-use super::listen::Inherited;
+use super::listen::{self, Inherited};
 use super::pools::{self, PoolPart};
 use super::{ReloadError, StartError};
 use crate::config::Topology;
@@ -32,6 +32,15 @@ pub(super) enum PreparedEdge {
     Changed(edge::Prepared),
 }
 
+impl PreparedEdge {
+    /// Undoes a change that is not made after all.
+    pub(super) async fn discard(self) {
+        if let Self::Added(edge) = self {
+            edge.drain(Duration::ZERO).await;
+        }
+    }
+}
+
 /// Why a request cannot be explained.
 #[derive(Debug, Error)]
 pub enum ExplainError {
@@ -52,7 +61,8 @@ impl EdgePart {
         registry: &Registry,
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, dir, pools) else { return Ok(Self(None)) };
+        let Some(mut parts) = parts(topology, dir, pools) else { return Ok(Self(None)) };
+        keep_ports(&mut parts.config.http, &inherited.edge_addresses());
         let listeners = inherited.edge(&parts.config.http);
         Ok(Self(Some(Edge::start(parts, registry.clone(), listeners)?)))
     }
@@ -77,21 +87,18 @@ impl EdgePart {
     }
 
     /// Applies a change. An edge that goes comes back, to be drained.
-    pub(super) fn commit(&mut self, prepared: PreparedEdge) -> Self {
+    pub(super) fn commit(&mut self, prepared: PreparedEdge) -> Option<Self> {
         match prepared {
-            PreparedEdge::Absent => Self(None),
-            PreparedEdge::Removed => std::mem::take(self),
-            PreparedEdge::Added(edge) => {
-                self.0 = Some(edge);
-                Self(None)
-            }
+            PreparedEdge::Absent => {}
+            PreparedEdge::Removed => return Some(std::mem::take(self)),
+            PreparedEdge::Added(edge) => self.0 = Some(edge),
             PreparedEdge::Changed(prepared) => {
                 if let Some(edge) = &self.0 {
                     edge.commit(prepared);
                 }
-                Self(None)
             }
         }
+        None
     }
 
     /// Copies of the listening sockets, to be handed over.
@@ -101,12 +108,7 @@ impl EdgePart {
 
     /// Where the edge listens, each address once.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        let listeners = self.listeners().unwrap_or_default();
-        let mut addresses: Vec<SocketAddr> =
-            listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        addresses
+        listen::distinct_addresses(&self.listeners().unwrap_or_default())
     }
 
     /// Takes no new connection.
@@ -129,10 +131,6 @@ impl EdgePart {
         self.0.as_ref().map_or(0, |edge| edge.status().connections)
     }
 
-    pub(super) fn is_absent(&self) -> bool {
-        self.0.is_none()
-    }
-
     pub(super) fn explain(&self, query: &Query) -> Result<Explanation, ExplainError> {
         Ok(self.0.as_ref().ok_or(ExplainError::NoEdge)?.explain(query)?)
     }
@@ -146,7 +144,7 @@ fn parts(topology: &Topology, dir: &Path, pools: HashMap<String, Arc<Pool>>) -> 
     Some(EdgeParts { config, sites: topology.site.clone(), pools })
 }
 
-/// Port 0 asks the kernel for a port once: a reload keeps the one it gave.
+/// Port 0 asks the kernel for a port once: a reload and a takeover keep the one it gave.
 fn keep_ports(wanted: &mut [SocketAddr], open: &[SocketAddr]) {
     let mut given: Vec<SocketAddr> =
         open.iter().filter(|address| !wanted.contains(address)).copied().collect();

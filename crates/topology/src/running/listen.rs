@@ -25,6 +25,11 @@ impl Inherited {
         }
     }
 
+    /// Where the edge listened, each address once.
+    pub(super) fn edge_addresses(&self) -> Vec<SocketAddr> {
+        distinct_addresses(&self.edge)
+    }
+
     /// The edge's listeners that are wanted; the others are closed.
     pub(super) fn edge(&mut self, wanted: &[SocketAddr]) -> Vec<TcpListener> {
         let mut listeners = std::mem::take(&mut self.edge);
@@ -33,8 +38,20 @@ impl Inherited {
     }
 }
 
-fn is_at(listener: &TcpListener, address: SocketAddr) -> bool {
-    listener.local_addr().is_ok_and(|local| local == address)
+/// The addresses of listeners, each once.
+pub(super) fn distinct_addresses(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    let mut addresses: Vec<SocketAddr> =
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
+}
+
+/// Whether a listener is the one that an address of the file asks for; port 0 asks for any.
+fn is_at(listener: &TcpListener, wanted: SocketAddr) -> bool {
+    listener
+        .local_addr()
+        .is_ok_and(|local| local == wanted || (wanted.port() == 0 && local.ip() == wanted.ip()))
 }
 
 /// Whether the edge can listen on `address`. It shares its ports between cores, so that a second nines of

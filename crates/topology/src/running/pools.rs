@@ -78,14 +78,12 @@ impl PoolPart {
         self.feed = instances.map(|instances| tokio::spawn(feed(Arc::clone(&self.pool), instances)));
     }
 
-    /// Applies another configuration, if it is another. `true` when it was.
-    pub(super) fn apply(&mut self, config: PoolConfig) -> bool {
-        if self.config == config {
-            return false;
+    /// Applies a configuration, if it is another one.
+    pub(super) fn apply(&mut self, config: &PoolConfig) {
+        if self.config != *config {
+            self.pool.apply(config.clone());
+            self.config = config.clone();
         }
-        self.pool.apply(config.clone());
-        self.config = config;
-        true
     }
 
     /// Ends the tasks and waits for them.

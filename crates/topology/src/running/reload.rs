@@ -1,21 +1,36 @@
 //! Another file for a running node: everything that may fail comes first, then nothing can.
+//!
+//! What is new is started before requests are sent to it, and what is gone ends after the last request could
+//! be: so a route moves from one pool to another without a gap.
 
+use super::edge_part::PreparedEdge;
 use super::pools::{self, PoolMaker, PoolPart};
-use super::{Phase, ReloadError, Running};
+use super::{Phase, ReloadError, Running, report};
 use crate::changes::Changes;
 use crate::config::{NodeConfig, Topology};
-use crate::file::{self, Checked};
+use crate::file;
 use crate::paths;
+use balance::{PoolConfig, PoolStatus};
 use notation::Named;
 use services::ServiceConfig;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
-pub(super) fn reload(running: &Running) -> Result<Changes, ReloadError> {
-    let _one_at_a_time = running.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-    let result =
-        file::load(&running.path).map_err(ReloadError::Rejected).and_then(|checked| apply(running, checked));
+/// How long requests go on to the old pools while new ones start; then they go to the new ones as they are.
+const NEW_POOLS_WAIT: Duration = Duration::from_secs(10);
+
+/// How often is looked whether new pools are ready.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+pub(super) async fn reload(running: &Running) -> Result<Changes, ReloadError> {
+    let _one_at_a_time = running.reloading.lock().await;
+    let result = match file::load(&running.path) {
+        Ok(checked) => apply(running, checked.topology).await,
+        Err(rejected) => Err(ReloadError::Rejected(rejected)),
+    };
     let outcome = if result.is_ok() { "applied" } else { "refused" };
     running
         .registry
@@ -32,23 +47,53 @@ pub(super) fn reload(running: &Running) -> Result<Changes, ReloadError> {
     result
 }
 
-fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadError> {
-    let new = checked.topology;
-    let mut live = running.live();
+async fn apply(running: &Running, new: Topology) -> Result<Changes, ReloadError> {
+    let plan = prepare(running, &new)?;
+    let changes = Changes::between(&running.topology(), &new);
+    running.services.commit(plan.services_of_both);
+    let added: Vec<String> = plan.added.keys().cloned().collect();
+    begin(running, plan.added);
+    if !added.is_empty() {
+        until_ready(running, &added).await;
+    }
+    match commit(running, new, &plan.configs, plan.edge) {
+        Ok(()) => running.services.commit(plan.services),
+        Err(unused) => {
+            unused.discard().await;
+            return Err(ReloadError::Stopping);
+        }
+    };
+    Ok(changes)
+}
+
+/// A reload that can no longer fail.
+struct Plan {
+    edge: PreparedEdge,
+    /// Those of the new file.
+    services: services::Prepared,
+    /// And those that go, until nothing asks them any more.
+    services_of_both: services::Prepared,
+    added: BTreeMap<String, PoolPart>,
+    configs: BTreeMap<String, PoolConfig>,
+}
+
+fn prepare(running: &Running, new: &Topology) -> Result<Plan, ReloadError> {
+    let live = running.live();
     if running.phase() != Phase::Serving {
         return Err(ReloadError::Stopping);
     }
     if let Some(key) = fixed_key(&live.topology.node, &new.node) {
         return Err(ReloadError::NeedsRestart { what: format!("node.{key}") });
     }
-    let changes = Changes::between(&live.topology, &new);
+    let wanted = services_in(new, &running.dir);
+    let mut both = services_in(&live.topology, &running.dir);
+    both.extend(wanted.clone());
+    let services = running.services.prepare(wanted)?;
+    let services_of_both = running.services.prepare(both)?;
     let registry = &running.registry;
-
-    // What may fail. New pools are made here and run only later.
-    let services = running.services.prepare(services_in(&new, &running.dir))?;
     let maker = PoolMaker { at: new.node.at.clone(), secret: running.secret, registry: registry.clone() };
-    let configs = pools::configs(&new);
-    let mut added: BTreeMap<String, PoolPart> = configs
+    let configs = pools::configs(new);
+    let added: BTreeMap<String, PoolPart> = configs
         .iter()
         .filter(|(name, _)| !live.pools.contains_key(*name))
         .map(|(name, config)| (name.clone(), maker.make(name, config)))
@@ -56,24 +101,62 @@ fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadError> {
     let mut by_name = pools::by_name(&live.pools);
     by_name.retain(|name, _| configs.contains_key(name));
     by_name.extend(pools::by_name(&added));
-    let edge = live.edge.prepare(&new, &running.dir, by_name, registry)?;
+    let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
+    Ok(Plan { edge, services, services_of_both, added, configs })
+}
 
-    // What cannot fail: endpoints before those who send to them, and the other way round when they go.
-    running.services.commit(services);
-    live.pools.append(&mut added);
-    for (name, config) in configs.clone() {
-        if let Some(part) = live.pools.get_mut(&name) {
+/// Runs the new pools, which nothing is sent to yet.
+fn begin(running: &Running, added: BTreeMap<String, PoolPart>) {
+    let mut live = running.live();
+    for (name, mut part) in added {
+        part.run(&running.services);
+        live.pools.insert(name, part);
+    }
+}
+
+async fn until_ready(running: &Running, added: &[String]) {
+    let end = Instant::now() + NEW_POOLS_WAIT;
+    while running.phase() == Phase::Serving {
+        let pools: Vec<PoolStatus> = {
+            let live = running.live();
+            added.iter().filter_map(|name| live.pools.get(name)).map(|part| part.pool.status()).collect()
+        };
+        let waiting = report::waiting(&pools);
+        if waiting.is_empty() {
+            return;
+        }
+        if Instant::now() >= end {
+            for pool in waiting {
+                tracing::warn!(target: "topology", pool = pool.pool, why = pool.why, "new pool is not ready, requests go to it all the same");
+            }
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Applies the rest; gives the edge's part back when the node began to stop in the meantime.
+fn commit(
+    running: &Running,
+    new: Topology,
+    configs: &BTreeMap<String, PoolConfig>,
+    edge: PreparedEdge,
+) -> Result<(), PreparedEdge> {
+    let mut live = running.live();
+    if running.phase() != Phase::Serving {
+        return Err(edge);
+    }
+    for (name, config) in configs {
+        if let Some(part) = live.pools.get_mut(name) {
             part.apply(config);
             part.run(&running.services);
         }
     }
-    let gone_edge = live.edge.commit(edge);
-    if !gone_edge.is_absent() {
-        gone_edge.stop_accepting();
-        let deadline =
-            live.topology.edge.as_ref().map_or_else(Default::default, |edge| edge.timeout.drain.get());
+    if let Some(gone) = live.edge.commit(edge) {
+        gone.stop_accepting();
+        let deadline = live.topology.edge.as_ref().map_or(Duration::ZERO, |edge| edge.timeout.drain.get());
         live.leaving.spawn(async move {
-            gone_edge.drain(deadline).await;
+            gone.drain(deadline).await;
         });
     }
     let removed: Vec<String> =
@@ -83,7 +166,7 @@ fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadError> {
     }
     while live.leaving.try_join_next().is_some() {}
     live.topology = Arc::new(new);
-    Ok(changes)
+    Ok(())
 }
 
 /// The first key of the node that cannot change while it runs, if it did.

@@ -92,6 +92,8 @@ async fn take_over(
 struct Backends {
     services: Services,
     pools: BTreeMap<String, PoolPart>,
+    /// How many instances the services of pools should have, by pool.
+    instances: BTreeMap<String, usize>,
     registry: Registry,
     secret: [u8; 16],
     token: Option<String>,
@@ -118,7 +120,11 @@ impl Backends {
             part.run(&services);
             pools.insert(name, part);
         }
-        Ok(Self { services, pools, registry, secret, token })
+        let instances = topology.pool.iter().filter_map(|(name, pool)| {
+            let service = topology.service.get(pool.service.as_deref()?)?;
+            Some((name.to_string(), service.instances as usize))
+        });
+        Ok(Self { services, pools, instances: instances.collect(), registry, secret, token })
     }
 
     fn start_edge(
@@ -134,7 +140,11 @@ impl Backends {
     async fn until_ready(&self, previous: &Previous, wait: Duration) -> Result<(), TakeoverError> {
         let end = tokio::time::Instant::now() + wait;
         loop {
-            let pools: Vec<PoolStatus> = self.pools.values().map(|part| part.pool.status()).collect();
+            let pools: Vec<(PoolStatus, usize)> = self
+                .pools
+                .iter()
+                .map(|(name, part)| (part.pool.status(), self.instances.get(name).copied().unwrap_or(0)))
+                .collect();
             let missing = previous.better_at(&pools);
             if missing.is_empty() {
                 return Ok(());
@@ -185,7 +195,7 @@ async fn finish(
         admin_token: backends.token,
         services: backends.services,
         live: Mutex::new(live),
-        reloading: Mutex::default(),
+        reloading: tokio::sync::Mutex::default(),
         phase: watch::Sender::new(Phase::Serving),
         successor: Mutex::default(),
     });

@@ -5,7 +5,7 @@ use super::peer::Peer;
 use crate::running::home::Home;
 use crate::running::listen::Inherited;
 use crate::running::{StartError, TakeoverError};
-use balance::PoolStatus;
+use balance::{PoolStatus, State};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -51,18 +51,11 @@ impl Previous {
         }
     }
 
-    /// What the pools here cannot do yet and the previous ones can. A pool that is down on both sides, or
-    /// that is new, keeps nobody waiting for more than its first checks.
-    pub(in crate::running) fn better_at(&self, pools: &[PoolStatus]) -> Vec<String> {
-        let missing = pools.iter().filter_map(|pool| {
-            let before = self.pools.get(&pool.name);
-            let was_ready = before.is_none_or(|before| before.ready);
-            let had_endpoints = before.is_some_and(|before| before.available > 0);
-            if was_ready && !pool.ready {
-                return Some(format!("pool {} has not seen all its endpoints yet", pool.name));
-            }
-            (had_endpoints && pool.available == 0)
-                .then(|| format!("pool {} has no healthy endpoint", pool.name))
+    /// What the pools here cannot do yet and the previous ones can, pool by pool.
+    pub(in crate::running) fn better_at(&self, pools: &[(PoolStatus, usize)]) -> Vec<String> {
+        let missing = pools.iter().filter_map(|(pool, instances)| {
+            let before = self.pools.get(&pool.name).copied();
+            lack(before, pool, *instances).map(|lack| format!("pool {}: {lack}", pool.name))
         });
         missing.collect()
     }
@@ -107,6 +100,25 @@ impl Previous {
     }
 }
 
+/// What a pool lacks that the previous process had. One that is down on both sides, or that is new, keeps
+/// nobody waiting for more than its first checks. `instances` is how many its service should have.
+fn lack(before: Option<PoolPower>, now: &PoolStatus, instances: usize) -> Option<String> {
+    if before.is_none_or(|before| before.ready) && !now.ready {
+        return Some("its endpoints are not known yet".into());
+    }
+    let available = before.map_or(0, |before| before.available);
+    if now.available >= available {
+        return None;
+    }
+    if now.available == 0 {
+        return Some(format!("no healthy endpoint, the running nines has {available}"));
+    }
+    let is_judged = |state| !matches!(state, State::Unresolved | State::NotReady | State::Unknown);
+    let is_complete =
+        now.endpoints.len() >= instances && now.endpoints.iter().all(|one| is_judged(one.state));
+    (!is_complete).then(|| format!("{} of {instances} instances are up", now.available))
+}
+
 async fn ask(peer: &mut Peer, ask: &Ask) -> Result<(Answer, Vec<OwnedFd>), TakeoverError> {
     peer.send(ask, &[])?;
     Ok(peer.receive::<Answer>(ANSWER_WAIT).await?)
@@ -116,5 +128,65 @@ fn unexpected(answer: &Answer) -> TakeoverError {
     match answer {
         Answer::Refused { why } => TakeoverError::Refused(why.clone()),
         other => TakeoverError::Refused(format!("an answer that was not asked for: {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use balance::{EndpointStatus, Policy};
+
+    fn pool(states: &[State]) -> PoolStatus {
+        let endpoint = |(nth, state): (usize, &State)| EndpointStatus {
+            name: format!("shop-{nth}"),
+            address: None,
+            state: *state,
+            cause: String::new(),
+            since_unix_ms: 0,
+            available: *state == State::Healthy,
+            weight: 1,
+            slow_start_percent: 100,
+            at: None,
+            backup: false,
+            inflight: 0,
+            requests: 0,
+            failures: 0,
+            ejections: 0,
+            latency_ms: None,
+        };
+        let is_judged = |state: &State| matches!(state, State::Healthy | State::Unhealthy);
+        PoolStatus {
+            name: "shop".into(),
+            policy: Policy::default(),
+            ready: states.iter().any(is_judged),
+            panic: false,
+            available: states.iter().filter(|state| **state == State::Healthy).count(),
+            inflight: 0,
+            inflight_max: 1,
+            waiting: 0,
+            waiting_max: 1,
+            endpoints: states.iter().enumerate().map(endpoint).collect(),
+        }
+    }
+
+    #[test]
+    fn a_takeover_waits_until_the_pools_can_do_what_they_could() {
+        use State::{Healthy, NotReady, Unhealthy, Unknown};
+        let before = |ready, available| Some(PoolPower { ready, available });
+        let lacks = |before, states: &[State], instances| lack(before, &pool(states), instances).is_some();
+        // Nothing is known yet, or not of all of them.
+        assert!(lacks(before(true, 3), &[], 3));
+        assert!(lacks(before(true, 3), &[Healthy], 3), "two instances have not begun");
+        assert!(lacks(before(true, 3), &[Healthy, Unknown, Healthy], 3));
+        assert!(lacks(before(true, 3), &[Healthy, NotReady, Healthy], 3));
+        assert!(lacks(before(true, 1), &[Unhealthy], 1), "the old one is healthy");
+        assert!(lacks(None, &[Unknown], 1), "a new pool has its first check");
+        // As good as it gets.
+        assert!(!lacks(before(true, 3), &[Healthy, Healthy, Healthy], 3));
+        assert!(!lacks(before(true, 3), &[Healthy], 1), "the file asks for fewer");
+        assert!(!lacks(before(true, 3), &[Healthy, Unhealthy, Healthy], 3), "one is down, and known to be");
+        assert!(!lacks(before(true, 0), &[Unhealthy], 1), "down on both sides");
+        assert!(!lacks(before(false, 0), &[], 0), "a name that has no address on either side");
+        assert!(!lacks(None, &[Unhealthy], 1));
     }
 }
