@@ -31,10 +31,11 @@ pub struct PoolConfig {
     pub health: Option<HealthConfig>,
     /// Passive health: take an endpoint out when live requests fail on it (circuit breaking).
     pub eject: EjectConfig,
-    /// Give a new or recovered endpoint its full share only after this time.
+    /// Give a new or recovered endpoint its full share only after this time, in ten steps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<Duration>,
-    /// Below this share of available endpoints, use all of them: a failing check must not end the site.
+    /// Below this share of available endpoints, use all of them but the draining: a failing check must not end
+    /// the site. Backups and those drained do not count. `"0%"`, the default, turns it off.
     pub panic: Percent,
     /// How many requests at once, and how many may wait.
     pub limit: LimitConfig,
@@ -110,7 +111,8 @@ pub enum HashKey {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Sticky {
-    /// A cookie that nines issues; its value is opaque and outlives the endpoint's restarts.
+    /// A cookie that nines issues; its value is opaque and outlives the endpoint's restarts. A draining endpoint
+    /// keeps the clients that carry its cookie.
     Cookie(String),
     /// The same value of a request header goes to the same endpoint.
     Header(String),
@@ -139,7 +141,8 @@ pub struct HealthConfig {
     /// Failed checks in a row that make an endpoint unhealthy.
     #[schemars(range(min = 1))]
     pub fall: u32,
-    /// Passed checks in a row that make it healthy again; the very first check decides alone.
+    /// Passed checks in a row that make it healthy again. The very first check decides alone; an endpoint that
+    /// has never been healthy is checked more often than `every`, and its first passed check is enough.
     #[schemars(range(min = 1))]
     pub rise: u32,
     /// The statuses that pass an `http` check: `"200-399"`, `"200,204"`.
@@ -183,7 +186,8 @@ impl Default for HealthConfig {
 pub struct EjectConfig {
     /// Failures in a row; 0 turns this rule off.
     pub failures: u32,
-    /// The share of failed requests within `window`, when above the rest of the pool's own; off when absent.
+    /// The share of failed requests within `window` by which an endpoint exceeds the rest of the pool: when all
+    /// fail alike, nobody is taken out. Off when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Percent>,
     /// The time over which `ratio` looks.
@@ -191,12 +195,14 @@ pub struct EjectConfig {
     /// Requests within `window` below which `ratio` does not judge.
     #[schemars(range(min = 1))]
     pub requests_min: u32,
-    /// How long the first ejection lasts; the n-th in a row lasts n times as long.
+    /// How long the first ejection lasts; the n-th in a row lasts n times as long. After it, one request at a time
+    /// shows whether the endpoint works again.
     #[serde(rename = "for")]
     pub for_: Duration,
     /// The longest ejection.
     pub for_max: Duration,
-    /// At most this share of the pool is out by ejection; one endpoint always may be, if there are two.
+    /// At most this share of the pool is out by ejection; one endpoint always may be, if there are two. The last
+    /// available endpoint never goes.
     pub max: Percent,
 }
 

@@ -94,7 +94,7 @@ impl Snapshot {
             is_plain: inflight_max == u64::MAX && !probing,
             is_panic,
             available: members.iter().filter(|member| member.is_available()).count(),
-            endpoints: members.iter().filter(|member| member.endpoint.is_some()).count(),
+            endpoints: members.len(),
             causes: causes(members),
             changes_at: changes_at(members, config, now),
             groups,

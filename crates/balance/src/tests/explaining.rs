@@ -25,7 +25,7 @@ fn every_endpoint_has_its_reason() {
         reasons(&explanation),
         [
             ("a:1", "power-of-two: the less loaded of two drawn by weight"),
-            ("b:1", "ejected: 1 failures in a row, the last: no connection; out for 10s"),
+            ("b:1", "ejected: 1 failure in a row, the last: no connection; out for 10s"),
             ("c:1", "weight 0"),
             ("d:1", "a backup: used when no other is available"),
             ("e:1", "unhealthy: GET / answered 500"),

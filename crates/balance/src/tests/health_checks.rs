@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// Longer than any check here takes, and far below the hour that would be a hang.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,6 +30,14 @@ async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
+}
+
+/// An address that refuses connections, for as long as the socket lives: bound, and not listening.
+fn unused() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// An HTTP/1 server that answers every request the same way.
@@ -154,14 +162,14 @@ async fn a_connection_is_enough_for_tcp_and_a_refusal_is_named() {
     let (held, address) = listener().await;
     assert!(check(&rules("tcp = true"), address).await.is_ok());
     drop(held);
+    let (_unused, address) = unused();
     assert_eq!(check(&rules("tcp = true"), address).await, Err("connection refused".into()));
 }
 
 #[tokio::test]
 async fn another_port_can_be_checked() {
     let (_held, address) = listener().await;
-    let (unused, other) = listener().await;
-    drop(unused);
+    let (_unused, other) = unused();
     assert!(check(&rules(&format!("tcp = true\nport = {}", address.port())), other).await.is_ok());
 }
 
@@ -254,22 +262,22 @@ async fn a_pool_follows_its_endpoints_up_and_down_and_stops_when_told() {
     assert!(world.registry.render().contains("to=\"unhealthy\"} 1"));
     drain.start();
     running.await.unwrap();
-    // Checks end with the pool's run: whoever asks from now on would be a task without an owner.
-    let before = asked.load(SeqCst);
-    tokio::time::sleep(100 * MS).await;
-    assert!(asked.load(SeqCst) <= before + 1);
+    // Checks end with the pool's run: whoever still held the pool would be a task without an owner.
+    assert!(asked.load(SeqCst) >= 5);
+    assert_eq!(Arc::strong_count(&world.pool), 1);
 }
 
 #[tokio::test]
 async fn an_endpoint_that_is_still_starting_is_found_soon() {
-    let (unused, address) = listener().await;
-    drop(unused);
-    let world = World::new(&format!("servers = [\"{address}\"]\nhealth = {{ tcp = true, every = \"1h\" }}"));
+    let asked = AtomicUsize::new(0);
+    let address = http(move |_| status(if asked.fetch_add(1, SeqCst) < 2 { 503 } else { 200 })).await;
+    let world = World::new(&format!(
+        "servers = [\"{address}\"]\nhealth = {{ http = \"/\", every = \"1h\", timeout = \"20s\", rise = 5 }}"
+    ));
     let drain = flow::Drain::new();
     let running = tokio::spawn(Arc::clone(&world.pool).run(drain.watch()));
     let name = address.to_string();
     until(|| world.state(&name) == State::Unhealthy).await;
-    let _late = TcpListener::bind(address).await.unwrap();
     until(|| world.state(&name) == State::Healthy).await;
     drain.start();
     running.await.unwrap();

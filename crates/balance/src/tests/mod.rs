@@ -9,4 +9,5 @@ mod health_checks;
 mod members;
 mod never;
 mod sticky;
+mod telling;
 mod world;
