@@ -99,3 +99,20 @@ fn parameter(parameter: &Parameter) -> Value {
         "schema": schema,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::ROUTES;
+
+    #[test]
+    fn every_route_is_in_the_document_once() {
+        let document = document(&ROUTES, false);
+        let operations =
+            document["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len());
+        assert_eq!(operations.sum::<usize>(), ROUTES.len());
+        for route in &ROUTES {
+            assert_eq!(document["paths"][route.path][route.method]["operationId"], route.name);
+        }
+    }
+}

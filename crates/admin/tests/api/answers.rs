@@ -1,0 +1,190 @@
+//! What each route answers.
+
+use crate::world::{FILE, World};
+use admin::Limits;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn health_and_readiness_are_answered() {
+    let world = World::start().await;
+    assert_eq!(world.get("/healthz").await.status, 200);
+    let ready = world.get("/readyz").await;
+    assert_eq!((ready.status, ready.json()), (200, json!({ "ready": true })));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_waits_for_a_pool_is_not_ready_and_says_for_which() {
+    let file = FILE.to_owned()
+        + "[pool.slow]\nservers = [\"192.0.2.1:9\"]\nhealth = { tcp = true, timeout = \"60s\" }\n";
+    let world = World::start_with(&file, None, Limits::default()).await;
+    let answer = world.get("/readyz").await;
+    assert!(answer.problem(503).contains("pool slow"), "{answer:?}");
+    assert_eq!(answer.json()["reasons"].as_array().unwrap().len(), 1);
+    assert_eq!(world.get("/healthz").await.status, 200);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_stops_is_alive_but_not_ready() {
+    let world = World::start().await;
+    world.running.stop(std::time::Duration::ZERO).await;
+    assert!(world.get("/readyz").await.problem(503).contains("stopping"));
+    assert_eq!(world.get("/healthz").await.status, 200);
+    world.post("/api/v1/reload", "").await.problem(409);
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let world = World::start().await;
+    let answer = world.get("/metrics").await;
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    assert!(
+        answer.body.contains("# TYPE nines_balance_endpoint_requests_total counter\n"),
+        "{}",
+        answer.body
+    );
+    assert!(
+        answer
+            .body
+            .contains("nines_balance_endpoint_requests_total{endpoint=\"127.0.0.1:2\",pool=\"web\"} 0\n")
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_lists_are_the_parts_of_the_status() {
+    let world = World::start().await;
+    let status = world.get("/api/v1/status").await.json();
+    for part in ["pools", "services", "listeners"] {
+        assert_eq!(world.get(&format!("/api/v1/{part}")).await.json(), status[part], "{part}");
+    }
+    let pool = world.get("/api/v1/pools/web").await.json();
+    assert_eq!(pool["endpoints"][1]["weight"], 3);
+    let endpoints = world.get("/api/v1/endpoints").await.json();
+    let names: Vec<(&Value, &Value)> =
+        endpoints.as_array().unwrap().iter().map(|endpoint| (&endpoint["pool"], &endpoint["name"])).collect();
+    assert_eq!(names.len(), 3);
+    assert!(names.contains(&(&json!("web"), &json!("127.0.0.1:2"))));
+    let tiers = world.get("/api/v1/tiers").await.json();
+    assert_eq!(tiers[0]["name"], "balance");
+    assert_eq!(tiers[0]["figures"]["endpoints"], 3);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_unknown_pool_is_not_found_and_the_known_ones_are_named() {
+    let world = World::start().await;
+    assert_eq!(world.get("/api/v1/pools/wbe").await.problem(404), "no pool \"wbe\"; known: jobs, web");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn endpoints_are_drained_in_their_pool_or_by_name() {
+    let world = World::start().await;
+    let state = async |pool: &str, nth: usize| {
+        world.get(&format!("/api/v1/pools/{pool}")).await.json()["endpoints"][nth]["state"].clone()
+    };
+    let drained = world.post("/api/v1/pools/web/endpoints/127.0.0.1:1/drain", "").await;
+    assert_eq!((drained.status, drained.json()), (200, json!({ "endpoint": "web/127.0.0.1:1" })));
+    assert_eq!((state("web", 0).await, state("jobs", 0).await), (json!("draining"), json!("healthy")));
+    world.post("/api/v1/pools/web/endpoints/127.0.0.1%3A1/undrain", "").await;
+    assert_eq!(state("web", 0).await, "healthy");
+
+    let by_name = world.post("/api/v1/drain", r#"{"endpoint":"127.0.0.1:2"}"#).await;
+    assert_eq!(by_name.json(), json!({ "endpoint": "web/127.0.0.1:2" }));
+    assert_eq!(state("web", 1).await, "draining");
+    assert_eq!(world.post("/api/v1/undrain", r#"{"endpoint":"127.0.0.1:2","pool":"web"}"#).await.status, 200);
+    assert_eq!(state("web", 1).await, "healthy");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_that_several_pools_know_is_a_conflict_with_the_candidates() {
+    let world = World::start().await;
+    let answer = world.post("/api/v1/drain", r#"{"endpoint":"127.0.0.1:1"}"#).await;
+    answer.problem(409);
+    assert_eq!(answer.json()["candidates"].as_array().unwrap().len(), 2);
+    world.post("/api/v1/drain", r#"{"endpoint":"nobody"}"#).await.problem(404);
+    world.post("/api/v1/pools/nopool/endpoints/127.0.0.1:1/drain", "").await.problem(404);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_what_was_asked_for_is_a_problem() {
+    let world = World::start().await;
+    world.post("/api/v1/drain", "{").await.problem(400);
+    world.post("/api/v1/drain", "{}").await.problem(422);
+    world.post("/api/v1/drain", r#"{"endpoint":"a","pol":"b"}"#).await.problem(422);
+    world.ask("POST", "/api/v1/drain", &[("content-type", "text/plain")], "{}").await.problem(415);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_says_what_changed() {
+    let world = World::start().await;
+    world.write(&FILE.replace("weight = 3", "weight = 4"));
+    let answer = world.post("/api/v1/reload", "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["pools"]["changed"], json!(["web"]));
+    assert_eq!(world.get("/api/v1/pools/web").await.json()["endpoints"][1]["weight"], 4);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_reload_of_a_wrong_file_lists_every_problem_and_changes_nothing() {
+    let world = World::start().await;
+    let before = world.get("/api/v1/pools").await.json();
+    world.write(
+        &FILE.replace("weight = 3", "wieght = 3").replace("[pool.jobs]", "[pool.jobs]\nblance = \"random\""),
+    );
+    let answer = world.post("/api/v1/reload", "").await;
+    assert!(answer.problem(422).contains("nothing changed"), "{answer:?}");
+    let problems = answer.json()["problems"].clone();
+    assert_eq!(problems.as_array().unwrap().len(), 2, "{problems}");
+    assert!(problems[0]["line"].is_u64() && problems[0]["column"].is_u64());
+    assert_eq!(world.get("/api/v1/pools").await.json(), before);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn explain_wants_a_url_and_knows_its_parameters() {
+    let world = World::start().await;
+    for query in ["", "?url=", "?method=GET", "?url=/&client=nowhere", "?url=/&header=x", "?url=/&hedaer=a:b"]
+    {
+        world.get(&format!("/api/v1/explain{query}")).await.problem(400);
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn explain_tells_the_site_the_route_and_the_endpoint() {
+    let file = FILE.to_owned()
+        + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.\"shop.test\".route]\n\"/\" = { pool = \"web\" }\n\"/buy\" = { when = { method = [\"POST\"], header = { x-a = \"b\" } }, pool = \"jobs\" }\n";
+    let world = World::start_with(&file, None, Limits::default()).await;
+    let explained = world
+        .get("/api/v1/explain?url=http%3A%2F%2Fshop.test%2Fbuy&method=POST&header=X-A:%20b&header=X-C:d")
+        .await;
+    assert_eq!(explained.json()["action"], "pool jobs", "{explained:?}");
+    let explained = world.get("/api/v1/explain?url=http://shop.test/buy&client=203.0.113.7").await.json();
+    assert_eq!((&explained["site"], &explained["pool"]["pool"]), (&json!("shop.test"), &json!("web")));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_too() {
+    let world = World::start().await;
+    assert!(world.get("/api/v2/status").await.problem(404).contains("/api/v2/status"));
+    let answer = world.ask("DELETE", "/api/v1/reload", &[], "").await;
+    answer.problem(405);
+    assert_eq!(answer.header("allow"), Some("post"));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get_without_a_body() {
+    let world = World::start().await;
+    let answer = world.ask("HEAD", "/healthz", &[], "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    world.stop().await;
+}
