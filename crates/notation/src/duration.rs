@@ -1,6 +1,6 @@
 //! `"2s"`: a length of time.
 
-use crate::text::{Malformed, number_and_unit, written_as_text};
+use crate::text::{Malformed, number_and_unit, times, written_as_text};
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,6 +17,9 @@ const UNITS: [(&str, u64); 7] = [
     ("us", 1_000),
     ("ns", 1),
 ];
+
+/// A hundred years: past every wish, and within every timer's range.
+const NANOS_MAX: u64 = 36_500 * 86_400 * 1_000_000_000;
 
 impl Duration {
     /// A duration of whole seconds, for defaults.
@@ -45,12 +48,12 @@ impl FromStr for Duration {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
-        let malformed = || Malformed { found: text.into(), wanted: "a duration", example: "\"2s\" or \"250ms\"" };
-        let mut rest = text.trim();
-        let (mut total, mut unit_before) = (0f64, u64::MAX);
-        if rest == "0" {
+        let malformed =
+            || Malformed { found: text.into(), wanted: "a duration", example: "\"2s\" or \"250ms\"" };
+        if text == "0" {
             return Ok(Self::default());
         }
+        let (mut rest, mut total, mut unit_before) = (text, 0u64, u64::MAX);
         while !rest.is_empty() {
             let (number, after) = number_and_unit(rest).ok_or_else(malformed)?;
             let unit_len = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
@@ -60,14 +63,14 @@ impl FromStr for Duration {
             if nanos >= unit_before {
                 return Err(malformed());
             }
-            total += number * nanos as f64;
+            let part = times(number, nanos).ok_or_else(malformed)?;
+            total = total.checked_add(part).ok_or_else(malformed)?;
             (unit_before, rest) = (nanos, next);
         }
-        // Ten thousand years is past every timer's range; f64 is exact enough far below that.
-        if unit_before == u64::MAX || total > 86_400e9 * 36_500.0 {
+        if unit_before == u64::MAX || total > NANOS_MAX {
             return Err(malformed());
         }
-        Ok(Self(std::time::Duration::from_nanos(total.round() as u64)))
+        Ok(Self(std::time::Duration::from_nanos(total)))
     }
 }
 
@@ -94,3 +97,97 @@ written_as_text!(
     "^(0|([0-9]+(\\.[0-9]+)?(d|h|ms|m|s|us|ns))+)$",
     "a length of time: \"250ms\", \"2s\", \"1m30s\", \"1d\""
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn nanos(text: &str) -> Option<u128> {
+        text.parse::<Duration>().ok().map(|duration| duration.get().as_nanos())
+    }
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        for (text, expected) in [
+            ("0", 0),
+            ("0s", 0),
+            ("2s", 2_000_000_000),
+            ("250ms", 250_000_000),
+            ("1.5s", 1_500_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("1d2h3m4s5ms6us7ns", 93_784_005_006_007),
+            ("36500d", 3_153_600_000_000_000_000),
+        ] {
+            assert_eq!(nanos(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_length_of_time_is_refused_and_shown() {
+        for text in [
+            "",
+            "s",
+            "2",
+            "00",
+            "-2s",
+            "+2s",
+            "2 s",
+            " 2s",
+            "2s ",
+            "2S",
+            "2sec",
+            "1e3s",
+            "1.s",
+            ".5s",
+            "1..5s",
+            "1,5s",
+            "1s1s",
+            "1m1h",
+            "1s500",
+            "0.5ns",
+            "36501d",
+            "99999999999999999999s",
+            "2s\n",
+            "２s",
+        ] {
+            let error = text.parse::<Duration>().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("{text:?} is not a duration, for example \"2s\" or \"250ms\"")
+            );
+        }
+    }
+
+    #[test]
+    fn it_prints_the_largest_units_first() {
+        for (duration, text) in [
+            (Duration::default(), "0s"),
+            (Duration::secs(90), "1m30s"),
+            (Duration::millis(1500), "1s500ms"),
+            (Duration::secs(86_400), "1d"),
+        ] {
+            assert_eq!(duration.to_string(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(nanos in 0..=NANOS_MAX) {
+            let duration = Duration(std::time::Duration::from_nanos(nanos));
+            prop_assert_eq!(duration.to_string().parse(), Ok(duration));
+        }
+
+        #[test]
+        fn what_the_schema_allows_is_read_but_for_order_and_range(
+            text in "(0|[0-9]{1,4}(\\.[0-9]{1,3})?(d|h|m|s|ms|us))",
+        ) {
+            prop_assert!(text.parse::<Duration>().is_ok());
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "[0-9.dhmsun]{0,30}|\\PC*") {
+            let _ = text.parse::<Duration>();
+        }
+    }
+}

@@ -39,9 +39,10 @@ impl Secret {
     /// Reads the value, which is never empty.
     pub fn reveal(&self) -> Result<String, SecretError> {
         match self {
-            Self::Env(name) => {
-                std::env::var(name).ok().filter(|value| !value.is_empty()).ok_or_else(|| SecretError::Env(name.clone()))
-            }
+            Self::Env(name) => std::env::var(name)
+                .ok()
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| SecretError::Env(name.clone())),
             Self::File(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|source| SecretError::File { path: path.clone(), source })?;
@@ -52,5 +53,56 @@ impl Secret {
                 Ok(value.to_owned())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file_with(text: &str) -> (Secret, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, text).unwrap();
+        (Secret::File(path), dir)
+    }
+
+    #[test]
+    fn a_secret_in_a_file_ends_before_its_line_break() {
+        for text in ["s3cret", "s3cret\n", "s3cret\r\n"] {
+            let (secret, _dir) = file_with(text);
+            assert_eq!(secret.reveal().unwrap(), "s3cret");
+        }
+        let (secret, _dir) = file_with(" two words \n");
+        assert_eq!(secret.reveal().unwrap(), " two words ", "spaces are part of it");
+    }
+
+    #[test]
+    fn an_empty_secret_is_none() {
+        for text in ["", "\n"] {
+            let (secret, _dir) = file_with(text);
+            assert!(matches!(secret.reveal(), Err(SecretError::Empty(_))));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let error = Secret::File("/no/such/file".into()).reveal().unwrap_err();
+        assert!(error.to_string().starts_with("secret file /no/such/file: "), "{error}");
+        let error = Secret::Env("NINES_TEST_THIS_IS_NOT_SET".into()).reveal().unwrap_err();
+        assert_eq!(error.to_string(), "environment variable NINES_TEST_THIS_IS_NOT_SET is not set");
+    }
+
+    #[test]
+    fn a_secret_in_the_environment_is_read() {
+        // PATH is set wherever tests run.
+        assert_eq!(Secret::Env("PATH".into()).reveal().ok(), std::env::var("PATH").ok());
+    }
+
+    #[test]
+    fn printing_shows_the_place_and_not_the_value() {
+        let (secret, _dir) = file_with("s3cret");
+        assert!(secret.reveal().is_ok());
+        assert!(!format!("{secret:?}").contains("s3cret"));
     }
 }

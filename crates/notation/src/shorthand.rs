@@ -22,13 +22,13 @@ pub enum TextOr<T> {
     Long(T),
 }
 
-/// One `T`, or an array of them.
+/// One `T`, or an array of at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum OneOrMany<T> {
     /// A single one, written without brackets.
     One(T),
-    /// Any number, in the order of the file.
+    /// At least one, in the order of the file.
     Many(Vec<T>),
 }
 
@@ -59,7 +59,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(|long| Either(Ok(long)))
+                whole_map(map).map(|long| Either(Ok(long)))
             }
         }
 
@@ -90,15 +90,28 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(OneOrMany::One)
+                whole_map(map).map(OneOrMany::One)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(OneOrMany::Many)
+                let many: Vec<T> = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+                if many.is_empty() {
+                    return Err(de::Error::invalid_length(0, &"an array of at least one table"));
+                }
+                Ok(OneOrMany::Many(many))
             }
         }
 
         deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
+    }
+}
+
+/// A `T` out of all of a map. An enum takes one key and leaves the others, which would then go unnoticed.
+fn whole_map<'de, T: Deserialize<'de>, A: MapAccess<'de>>(mut map: A) -> Result<T, A::Error> {
+    let whole = T::deserialize(MapAccessDeserializer::new(&mut map))?;
+    match map.next_key::<String>()? {
+        None => Ok(whole),
+        Some(key) => Err(de::Error::custom(format_args!("unexpected key `{key}`, one of them is enough"))),
     }
 }
 

@@ -28,14 +28,26 @@ pub fn check_format(format: &str, text: &str) -> Option<Result<(), Malformed>> {
     })
 }
 
-/// Splits `"250ms"` into the number and the unit; the number has no sign and at most one point.
-pub(crate) fn number_and_unit(text: &str) -> Option<(f64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    if !number.starts_with(|c: char| c.is_ascii_digit()) || number.ends_with('.') {
-        return None;
+/// Splits `"250ms"` into the number and the unit; the number has no sign, and digits on both sides of a point.
+pub(crate) fn number_and_unit(text: &str) -> Option<(&str, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = !whole.is_empty() && !fraction.is_empty() && !fraction.contains('.');
+    is_number.then_some((number, unit))
+}
+
+/// `number · scale`, if that is whole and fits: floats would be a nanosecond off after a hundred days.
+pub(crate) fn times(number: &str, scale: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let divisor = 10u128.checked_pow(fraction.len().try_into().ok()?)?;
+    let mut digits = 0u128;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        digits = digits.checked_mul(10)?.checked_add(u128::from(digit - b'0'))?;
     }
-    Some((number.parse().ok()?, unit))
+    let product = digits.checked_mul(scale.into())?;
+    if product.is_multiple_of(divisor) { u64::try_from(product / divisor).ok() } else { None }
 }
 
 /// Serde and JSON Schema for a type that is written as text.
@@ -71,3 +83,39 @@ macro_rules! written_as_text {
     };
 }
 pub(crate) use written_as_text;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_digits_on_both_sides_of_its_point() {
+        assert_eq!(number_and_unit("250ms"), Some(("250", "ms")));
+        assert_eq!(number_and_unit("1.50"), Some(("1.50", "")));
+        for bad in ["", "ms", ".5s", "1.s", "1..2s", "1.2.3s", "-1s", "+1s", " 1s", "٣s"] {
+            assert_eq!(number_and_unit(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn products_are_exact_or_nothing() {
+        assert_eq!(times("1.5", 1000), Some(1500));
+        assert_eq!(times("0.001", 1000), Some(1));
+        assert_eq!(times("0.0010", 1000), Some(1));
+        assert_eq!(times("0.0001", 1000), None);
+        assert_eq!(times("18446744073709551615", 1), Some(u64::MAX));
+        assert_eq!(times("18446744073709551616", 1), None);
+        assert_eq!(times(&"9".repeat(50), 1), None);
+        assert_eq!(times(&format!("0.{}1", "0".repeat(50)), 1), None);
+        assert_eq!(times(&format!("1.{}", "0".repeat(50)), 7), Some(7));
+    }
+
+    #[test]
+    fn only_our_formats_are_checked() {
+        for (format, good) in FORMATS.iter().zip(["2s", "2MiB", "2/s", "2%"]) {
+            assert_eq!(check_format(format, good), Some(Ok(())));
+            assert!(matches!(check_format(format, "two"), Some(Err(_))));
+        }
+        assert_eq!(check_format("date-time", "two"), None);
+    }
+}
