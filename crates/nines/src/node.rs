@@ -110,10 +110,10 @@ impl Node {
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let body = body.map_err(|error| self.failed(error))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.foreign(error));
+            return serde_json::from_slice(&body).map_err(|error| self.foreign(&error));
         }
-        let problem: Value = serde_json::from_slice(&body).map_err(|_| self.foreign(status))?;
-        let detail = problem["detail"].as_str().ok_or_else(|| self.foreign(status))?;
+        let problem: Value = serde_json::from_slice(&body).map_err(|_| self.foreign(&status))?;
+        let detail = problem["detail"].as_str().ok_or_else(|| self.foreign(&status))?;
         let detail = match status {
             StatusCode::UNAUTHORIZED => format!(
                 "the node at {} wants its token: {detail} (set {TOKEN_VARIABLE}, or name the file with --file)",
@@ -124,7 +124,7 @@ impl Node {
         Err(NodeError::Refused { status: status.as_u16(), detail, body: problem })
     }
 
-    fn foreign(&self, cause: impl ToString) -> NodeError {
+    fn foreign(&self, cause: &dyn std::fmt::Display) -> NodeError {
         NodeError::Foreign { at: self.at.clone(), cause: cause.to_string() }
     }
 
@@ -134,7 +134,7 @@ impl Node {
                 "connection refused".into()
             }
             ureq::Error::Timeout(_) => "no answer in time".into(),
-            ureq::Error::Protocol(error) => return self.foreign(error),
+            ureq::Error::Protocol(error) => return self.foreign(&error),
             error => error.to_string(),
         };
         NodeError::Unreachable { at: self.at.clone(), cause }

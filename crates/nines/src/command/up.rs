@@ -81,8 +81,8 @@ async fn serve(checked: Checked, args: &UpArgs, format: LogFormat, began: Instan
     let options = StartOptions { takeover: args.takeover, nines };
     let running = tokio::select! {
         started = Running::start(checked, options) => started,
-        // What was started ends with the guard, as after a second signal.
-        asked = signals.next_stop() => return Ok(at_once(asked)),
+        // Nothing is served yet; what was started ends with us, by the guard.
+        _ = signals.next_stop() => return Ok(Exit::Done),
     };
     let running = running.map_err(|error| Failure::CannotStart(error.to_string()))?;
     let voice = Voice::of(&running, format);
@@ -224,6 +224,13 @@ impl Node {
                 is_drained
             }
         };
+        let cut_short = async {
+            if why == Why::HandedOver {
+                // Whoever stops nines may mean us both; the first signal asks for what we are at already.
+                signals.next_stop().await;
+            }
+            signals.next_stop().await
+        };
         tokio::select! {
             is_drained = stopped => {
                 if !is_drained {
@@ -231,7 +238,7 @@ impl Node {
                 }
                 Ok(Exit::Done)
             }
-            asked = signals.next_stop() => Ok(at_once(asked)),
+            asked = cut_short => Ok(at_once(asked)),
         }
     }
 }

@@ -21,7 +21,7 @@ impl Table {
     /// Adds a row.
     pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [String; COLUMNS]) {
         assert_eq!(cells.len(), self.heads.len(), "a row has as many cells as the table has heads");
-        self.rows.push(cells.to_vec());
+        self.rows.push(cells.into());
     }
 
     /// The table as text, one line a row. Columns in which no row has anything are left out.
