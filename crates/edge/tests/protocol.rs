@@ -221,8 +221,11 @@ fn a_response_that_could_be_read_two_ways_is_refused() {
     assert_eq!(refused("HTTP/1.1 200 OK\nX: y\r\n\r\n"), BadHead::BareLineBreak);
 }
 
-/// Decodes a body that arrives in pieces of the given sizes; what follows it is returned too.
-fn decode(mut body: Body, wire: &[u8], pieces: &[usize]) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), BadBody> {
+/// A body's data, its trailer lines, and what followed it.
+type Parts = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+/// Decodes a body that arrives in pieces of the given sizes.
+fn decode(mut body: Body, wire: &[u8], pieces: &[usize]) -> Result<Parts, BadBody> {
     let (mut data, mut trailers, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let mut pieces = pieces.iter().copied().cycle();
     let mut rest = wire;

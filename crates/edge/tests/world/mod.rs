@@ -1,5 +1,7 @@
 //! A small world: an edge on a free port, and backends that do as they are told.
 
+#![expect(clippy::unwrap_used, reason = "a world that cannot be built is a failed test")]
+
 use balance::{Pool, PoolConfig, PoolContext};
 use edge::{Edge, EdgeConfig, EdgeParts, SiteConfig};
 use notation::{Name, Named};
