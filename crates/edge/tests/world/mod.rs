@@ -313,7 +313,9 @@ impl Backend {
 
     /// Closes after a request's head.
     pub(crate) fn closing() -> Self {
-        Self::start("", |stream, state, _| drop(state.read_head(stream)))
+        Self::start("", |stream, state, _| {
+            state.read_head(stream);
+        })
     }
 
     /// Switches to a protocol that echoes, and says "bye" after the client's end.
