@@ -16,6 +16,7 @@ pub struct Draining(Arc<Shared>);
 
 /// Work that a drain waits for, until dropped.
 #[derive(Debug)]
+#[must_use = "a guard that is dropped holds up no drain"]
 pub struct Working(Arc<Shared>);
 
 #[derive(Debug, Default)]

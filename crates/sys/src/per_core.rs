@@ -1,6 +1,7 @@
 //! One value a core, each on cache lines of its own.
 
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Slots beyond this would cost more memory than they save waiting.
@@ -27,8 +28,10 @@ thread_local! {
 impl<T> PerCore<T> {
     /// Slots for the cores of this machine, each filled by `make`.
     pub fn new(mut make: impl FnMut() -> T) -> Self {
-        let slots = (crate::cores() * 2).next_power_of_two().min(SLOTS_MAX);
-        Self { slots: (0..slots).map(|_| Padded(make())).collect() }
+        // Asking for the number of cores reads files; a process makes thousands of these.
+        static SLOTS: OnceLock<usize> = OnceLock::new();
+        let slots = SLOTS.get_or_init(|| (crate::cores() * 2).next_power_of_two().min(SLOTS_MAX));
+        Self { slots: (0..*slots).map(|_| Padded(make())).collect() }
     }
 
     /// This thread's slot.

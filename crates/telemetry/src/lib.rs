@@ -4,8 +4,9 @@
 //! through `tracing`, which [`init_logs`] writes to stderr; it writes one line a request to an [`AccessLog`]
 //! and passes a [`TraceContext`] on.
 //!
-//! Invariants: counting touches no other core's cache line and takes no lock. Nothing here ever blocks the
-//! one who reports: what cannot be written in time is dropped, and counted.
+//! Invariants: counting touches no other core's cache line and takes no lock. A line of the access log never
+//! waits for a disk: what cannot be written in time is dropped whole, and counted. Logs go straight to
+//! standard error, because the last one before an end matters most; so they are for what is rare.
 
 mod access_log;
 pub mod json;

@@ -3,50 +3,43 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Prints a point in time by RFC 3339, in UTC, with milliseconds: `2026-03-01T12:30:00.250Z`.
-/// What lies outside the years 1970 to 9999 prints as the nearer end of that range.
+/// A point in time by RFC 3339, in UTC, with milliseconds: `2026-03-01T12:30:00.250Z`.
+/// What lies outside the years 1970 to 9999 is written as the nearer end of that range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rfc3339(pub SystemTime);
 
 const MILLIS_MAX: u128 = 253_402_300_799_999;
 
-/// The parts of a day that clocks show.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Clock {
-    days: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
-    milli: u64,
-}
-
-impl Clock {
-    pub(crate) fn utc(time: SystemTime) -> Self {
-        let millis =
-            time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()).min(MILLIS_MAX) as u64;
+impl Rfc3339 {
+    /// The text, always of the same length and in ASCII; it costs no allocation.
+    pub fn text(self) -> [u8; 24] {
+        let millis = self.0.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let millis = millis.min(MILLIS_MAX) as u64;
         let seconds = millis / 1000;
-        Self {
-            days: seconds / 86_400,
-            hour: seconds / 3600 % 24,
-            minute: seconds / 60 % 60,
-            second: seconds % 60,
-            milli: millis % 1000,
-        }
-    }
-}
-
-/// The time of day: `12:30:00.250`.
-impl fmt::Display for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02}:{:02}:{:02}.{:03}", self.hour, self.minute, self.second, self.milli)
+        let (year, month, day) = civil(seconds / 86_400);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        put(&mut text[..4], year);
+        put(&mut text[5..7], month);
+        put(&mut text[8..10], day);
+        put(&mut text[11..13], seconds / 3600 % 24);
+        put(&mut text[14..16], seconds / 60 % 60);
+        put(&mut text[17..19], seconds % 60);
+        put(&mut text[20..23], millis % 1000);
+        text
     }
 }
 
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let clock = Clock::utc(self.0);
-        let (year, month, day) = civil(clock.days);
-        write!(f, "{year:04}-{month:02}-{day:02}T{clock}Z")
+        self.text().iter().try_for_each(|byte| fmt::Write::write_char(f, char::from(*byte)))
+    }
+}
+
+/// The number's last digits, as many as there is room for.
+fn put(room: &mut [u8], mut number: u64) {
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 

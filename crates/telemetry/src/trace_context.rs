@@ -57,11 +57,21 @@ impl TraceContext {
     /// Appends the header's value: 55 bytes, version 00.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"00-");
-        write_hex(out, &self.trace_id.to_be_bytes());
+        out.extend_from_slice(&self.trace_id_text());
         out.push(b'-');
-        write_hex(out, &self.span_id.to_be_bytes());
+        out.extend_from_slice(&self.span_id_text());
         out.push(b'-');
-        write_hex(out, &[self.flags]);
+        out.extend_from_slice(&digits::<2>(self.flags.into()));
+    }
+
+    /// The trace's id as the header and logs have it.
+    pub fn trace_id_text(&self) -> [u8; 32] {
+        digits(self.trace_id)
+    }
+
+    /// The span's id as the header and logs have it.
+    pub fn span_id_text(&self) -> [u8; 16] {
+        digits(self.span_id.into())
     }
 }
 
@@ -77,11 +87,14 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+/// The last `N` lower-case hex digits of a number.
+fn digits<const N: usize>(mut number: u128) -> [u8; N] {
+    let mut text = [0; N];
+    for digit in text.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
     }
+    text
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A line for people: `12:30:00.250Z WARN  balance: endpoint is out pool=shop endpoint=shop-1`.
 
 use super::event::{Fields, Value};
-use crate::time::Clock;
+use crate::Rfc3339;
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 use tracing::{Level, Metadata};
@@ -12,22 +12,25 @@ const RESET: &str = "\x1b[0m";
 pub(super) fn line(now: SystemTime, metadata: &Metadata<'_>, fields: &Fields, is_coloured: bool) -> Vec<u8> {
     let mut line = String::with_capacity(160);
     // Writing to a String cannot fail.
-    let _ = write_line(&mut line, Clock::utc(now), metadata, fields, is_coloured);
+    let _ = write_line(&mut line, now, metadata, fields, is_coloured);
     line.into_bytes()
 }
 
 fn write_line(
     out: &mut String,
-    clock: Clock,
+    now: SystemTime,
     metadata: &Metadata<'_>,
     fields: &Fields,
     is_coloured: bool,
 ) -> fmt::Result {
     let (level, target) = (*metadata.level(), metadata.target());
+    let text = Rfc3339(now).text();
+    // Who sits at a terminal knows the day.
+    let clock = String::from_utf8_lossy(&text[11..]);
     if is_coloured {
-        write!(out, "{DIM}{clock}Z{RESET} {}{level:<5}{RESET} {DIM}{target}:{RESET}", colour(level))?;
+        write!(out, "{DIM}{clock}{RESET} {}{level:<5}{RESET} {DIM}{target}:{RESET}", colour(level))?;
     } else {
-        write!(out, "{clock}Z {level:<5} {target}:")?;
+        write!(out, "{clock} {level:<5} {target}:")?;
     }
     if !fields.message.is_empty() {
         write!(out, " {}", Printable(&fields.message))?;

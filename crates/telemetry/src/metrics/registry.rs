@@ -29,6 +29,7 @@ struct Hooks {
 }
 
 /// A function that is called before each rendering, until this is dropped.
+#[must_use = "a hook that is dropped is never called"]
 pub struct Hook {
     registry: Weak<Shared>,
     number: u64,
