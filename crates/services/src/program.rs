@@ -86,6 +86,7 @@ impl Program {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         sys::process::own_group(&mut command);
         sys::process::die_with_parent(&mut command);
+        sys::process::usual_open_files(&mut command);
         Ok(command)
     }
 
