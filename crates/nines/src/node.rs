@@ -173,7 +173,7 @@ impl Place {
             None => topology::ADMIN_DEFAULT,
         };
         let secret = node.and_then(|node| node.get("admin_token")).cloned();
-        let secret: Option<notation::Secret> = secret.and_then(|secret| secret.try_into().ok());
+        let secret: Option<topology::Secret> = secret.and_then(|secret| secret.try_into().ok());
         Some(Self { admin, token: secret.and_then(|secret| secret.reveal().ok()) })
     }
 }

@@ -8,22 +8,24 @@
 mod listing;
 mod manager;
 mod signals;
+mod voice;
 
 use super::Ended;
 use crate::cli::{LogFormat, UpArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::print::{self, Paint, span};
+use crate::print::{self, span};
 use flow::Drain;
 use listing::Token;
-use manager::Manager;
+use manager::{Manager, Watchdog};
 use signals::{Asked, Signals};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use topology::{Checked, Running, StartOptions};
+use voice::Voice;
 
 /// Which log lines are written unless `NINES_LOG` says otherwise.
 const LOG_DEFAULT: &str = "info";
@@ -90,36 +92,6 @@ async fn serve(checked: Checked, args: &UpArgs, format: LogFormat, began: Instan
     node.announce();
     let why = node.run(&mut signals).await;
     node.stop(why, &mut signals).await
-}
-
-/// Where the table and "ready" are written.
-#[derive(Clone, Copy)]
-enum Voice {
-    Stdout,
-    Stderr,
-    Silent,
-}
-
-impl Voice {
-    /// Access log lines on standard output, and JSON log lines on standard error, are for programs: nothing
-    /// else may stand between them.
-    fn of(running: &Running, format: LogFormat) -> Self {
-        use topology::AccessLogTarget::Stdout;
-        let is_taken = running.topology().edge.as_ref().is_some_and(|edge| edge.access_log == Stdout);
-        match (is_taken, format) {
-            (false, _) => Self::Stdout,
-            (true, LogFormat::Human) => Self::Stderr,
-            (true, LogFormat::Json) => Self::Silent,
-        }
-    }
-
-    fn say(self, text: impl FnOnce(Paint) -> String) {
-        match self {
-            Self::Stdout => print::out(&text(Paint::new(print::stdout_colors()))),
-            Self::Stderr => print::err(&text(Paint::new(print::stderr_colors()))),
-            Self::Silent => {}
-        }
-    }
 }
 
 /// Why the node stops.
@@ -274,29 +246,6 @@ impl Admin {
         self.drain.start();
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the admin API ended in a fault of ours");
-        }
-    }
-}
-
-/// Tells the service manager that we are alive, if it wants to know.
-struct Watchdog(Option<Interval>);
-
-impl Watchdog {
-    fn new(is_takeover: bool) -> Self {
-        Self(manager::watchdog_every(is_takeover).map(|every| {
-            let mut ticks = interval(every);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks
-        }))
-    }
-
-    /// Resolves when it is time; never, when nobody wants to know. Cancel safe.
-    async fn due(&mut self) {
-        match &mut self.0 {
-            Some(ticks) => {
-                ticks.tick().await;
-            }
-            None => std::future::pending().await,
         }
     }
 }

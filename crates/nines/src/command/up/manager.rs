@@ -1,6 +1,7 @@
 //! What the service manager is told (sd_notify(3)). Without one, nothing happens.
 
 use std::time::Duration;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// The service manager, if there is one.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +37,32 @@ impl Manager {
     }
 }
 
+/// Tells the service manager that we are alive, if it wants to know.
+pub(super) struct Watchdog(Option<Interval>);
+
+impl Watchdog {
+    /// Reads what the manager asks for.
+    pub(super) fn new(is_takeover: bool) -> Self {
+        Self(watchdog_every(is_takeover).map(|every| {
+            let mut ticks = interval(every);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        }))
+    }
+
+    /// Resolves when it is time; never, when nobody wants to know. Cancel safe.
+    pub(super) async fn due(&mut self) {
+        match &mut self.0 {
+            Some(ticks) => {
+                ticks.tick().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// How often to say that we are alive: twice in the time that the manager gives (sd_watchdog_enabled(3)).
-pub(super) fn watchdog_every(is_takeover: bool) -> Option<Duration> {
+fn watchdog_every(is_takeover: bool) -> Option<Duration> {
     let read = |name| std::env::var(name).ok();
     watchdog(
         read("WATCHDOG_USEC").as_deref(),
