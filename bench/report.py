@@ -91,8 +91,8 @@ def ratio(figures, key, peer):
 def preamble(results):
     host = results["machine"]
     versions = ", ".join(f"{peer} {version}" for peer, version in results["versions"].items())
-    lines = [f"{host['date'][:10]} · {versions} · Linux {host['kernel']}, {host['cores']} cores ({host['processor']}) · "
-             f"{results['rounds']} rounds of {results['seconds']} s, median ± half the spread · "
+    lines = [f"{host['date'][:10]} · {versions} · Linux {host['kernel']}, {host['cores']} cores "
+             f"({host['processor']}) · {results['rounds']} rounds of {results['seconds']} s, median ± half the spread · "
              f"load average before the run {host['load_before']}", ""]
     if results.get("direct_p99_us"):
         lines += [f"The same fixed rate straight to a backend, without a proxy, has a p99 of "
