@@ -25,6 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 mod edge_part;
 mod endpoints;
 mod error;
+mod events;
 mod handover;
 mod home;
 mod listen;
@@ -57,6 +58,7 @@ pub struct Running {
     dir: PathBuf,
     started: Instant,
     registry: Registry,
+    events: events::Events,
     home: Home,
     /// What cookies of sticky pools are made with.
     secret: [u8; 16],

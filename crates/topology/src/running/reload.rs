@@ -31,15 +31,7 @@ pub(super) async fn reload(running: &Running) -> Result<Changes, ReloadError> {
         Ok(checked) => apply(running, checked.topology).await,
         Err(rejected) => Err(ReloadError::Rejected(rejected)),
     };
-    let outcome = if result.is_ok() { "applied" } else { "refused" };
-    running
-        .registry
-        .counter(
-            "nines_topology_reloads_total",
-            "reloads of the file, by what became of them",
-            &[("outcome", outcome)],
-        )
-        .inc();
+    running.events.reloaded(result.is_ok());
     match &result {
         Ok(changes) => tracing::info!(target: "topology", %changes, "reloaded"),
         Err(error) => tracing::warn!(target: "topology", %error, "reload refused, nothing changed"),

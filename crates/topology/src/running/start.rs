@@ -1,6 +1,7 @@
 //! Starting, from nothing or from a running nines.
 
 use super::edge_part::EdgePart;
+use super::events::Events;
 use super::handover::{self, Previous};
 use super::home::Home;
 use super::listen::{self, Inherited};
@@ -188,6 +189,7 @@ async fn finish(
         path: checked.path,
         dir,
         started: Instant::now(),
+        events: Events::new(&backends.registry),
         registry: backends.registry,
         home,
         secret: backends.secret,

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 /// How long a message that has begun may take. Messages are small and written at once; only a process that
@@ -30,12 +31,21 @@ impl Peer {
         &mut self,
         wait: Duration,
     ) -> io::Result<(T, Vec<OwnedFd>)> {
-        tokio::time::timeout(wait, self.0.readable()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        tokio::time::timeout(wait, self.something_to_read()).await.map_err(|_| io::ErrorKind::TimedOut)??;
         let mut bytes = Vec::new();
         let fds = self.blocking(|stream| sys::handover::receive(stream, &mut bytes))?;
         let message = serde_json::from_slice(&bytes)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         Ok((message, fds))
+    }
+
+    /// tokio takes a socket for readable until a read says otherwise, and the reads here are not its own.
+    async fn something_to_read(&self) -> io::Result<()> {
+        let look = || match sys::tcp_quiet(self.0.as_fd()) {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(()),
+        };
+        self.0.async_io(Interest::READABLE, look).await
     }
 
     /// Sockets are attached by blocking calls: one end of the conversation waits for the other, and never
