@@ -92,8 +92,8 @@ def preamble(results):
     host = results["machine"]
     versions = ", ".join(f"{peer} {version}" for peer, version in results["versions"].items())
     lines = [f"{host['date'][:10]} · {versions} · Linux {host['kernel']}, {host['cores']} cores "
-             f"({host['processor']}) · {results['rounds']} rounds of {results['seconds']} s, median ± half the spread · "
-             f"load average before the run {host['load_before']}", ""]
+             f"({host['processor']}) · {results['rounds']} rounds of {results['seconds']} s, "
+             f"median ± half the spread · load average before the run {host['load_before']}", ""]
     if results.get("direct_p99_us"):
         lines += [f"The same fixed rate straight to a backend, without a proxy, has a p99 of "
                   f"{results['direct_p99_us']:,.0f} µs: load generator, backends and servers share the cores.", ""]

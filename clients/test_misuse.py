@@ -115,7 +115,7 @@ CHUNKS = {
     "size after a space": " 5\r\nhello\r\n0\r\n\r\n",
     "size with an underscore": "1_0\r\nhello\r\n0\r\n\r\n",
     "size beyond 64 bits": "10000000000000005\r\nhello\r\n0\r\n\r\n",
-    "size of forty digits": "0" * 39 + "5\r\nhello\r\n0\r\n\r\n",
+    "size of forty digits": "1" + "0" * 38 + "5\r\nhello\r\n0\r\n\r\n",
     "size of all ones": "ffffffffffffffff\r\nhello\r\n0\r\n\r\n",
     "bare LF after the size": "5\nhello\r\n0\r\n\r\n",
     "bare CR after the size": "5\rhello\r\n0\r\n\r\n",

@@ -11,7 +11,8 @@ const { Agent, request } = createRequire(`${process.env.NINES_NODE_MODULES}/`)("
 let connections = 0;
 diagnostics.subscribe("undici:client:connected", () => connections++);
 
-const dispatcher = new Agent();
+// One connection an origin, opened again only when the server has closed it.
+const dispatcher = new Agent({ connections: 1 });
 const answers = [];
 for (const wish of JSON.parse(await text(process.stdin))) {
   const body = wish.file ? createReadStream(wish.file) : (wish.body ?? null);
