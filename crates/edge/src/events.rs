@@ -114,7 +114,7 @@ impl AccessRecord<'_> {
                 out.push(b',');
             }
         };
-        text("ts", telemetry::Rfc3339(self.at).to_string().as_bytes());
+        text("ts", &telemetry::Rfc3339(self.at).text());
         text("client", self.client.as_bytes());
         text("method", self.method);
         text("host", self.host);
@@ -127,8 +127,8 @@ impl AccessRecord<'_> {
         text("user_agent", self.user_agent);
         text("cause", self.cause.as_bytes());
         text("request_id", &self.ids.request_id);
-        text("trace_id", format!("{:032x}", self.ids.trace.trace_id).as_bytes());
-        text("span_id", format!("{:016x}", self.ids.trace.span_id).as_bytes());
+        text("trace_id", &self.ids.trace.trace_id_text());
+        text("span_id", &self.ids.trace.span_id_text());
         let mut number = |key: &str, value: u64, last: bool| {
             out.extend_from_slice(key.as_bytes());
             out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());

@@ -125,6 +125,17 @@ fn raw_bytes_outside_ascii_are_refused_in_the_target_and_carried_in_values() {
 }
 
 #[test]
+fn a_name_that_a_gateway_would_take_for_one_of_ours_is_of_this_hop() {
+    for name in
+        ["X_Forwarded_For", "x-forwarded_proto", "Content_Length", "Transfer_Encoding", "X_Request_Id"]
+    {
+        assert_eq!(FieldKind::of_request(name.as_bytes()), FieldKind::HopByHop, "{name}");
+    }
+    assert_eq!(FieldKind::of_request(b"my_header"), FieldKind::Other);
+    assert_eq!(FieldKind::of_request(&[b'_'; 40]), FieldKind::Other);
+}
+
+#[test]
 fn the_absolute_form_says_whom_the_request_is_for() {
     let head = "GET http://Shop.test?x HTTP/1.1\r\nHost: shop.test\r\n\r\n";
     let request = whole(head);

@@ -149,19 +149,13 @@ fn hex(byte: u8) -> Option<u64> {
 fn trailer_section(bytes: &[u8]) -> Result<Option<usize>, ChunkError> {
     let len = match bytes {
         [b'\r', b'\n', ..] => Some(2),
-        _ => memchr::memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4),
+        _ => super::head::end_of_head(bytes, 0).map_err(|_| ChunkError::LineBreak)?,
     };
     if len.unwrap_or(bytes.len()) > TRAILER_BYTES_MAX {
         return Err(ChunkError::TrailerTooLarge);
     }
-    let Some(len) = len else {
-        let bare = super::head::has_bare_line_break(bytes);
-        return if bare { Err(ChunkError::LineBreak) } else { Ok(None) };
-    };
+    let Some(len) = len else { return Ok(None) };
     let section = &bytes[..len];
-    if super::head::has_bare_line_break(section) {
-        return Err(ChunkError::LineBreak);
-    }
     let mut fields = [httparse::EMPTY_HEADER; 32];
     match httparse::parse_headers(section, &mut fields) {
         Ok(httparse::Status::Complete((end, _))) if end == len => Ok(Some(len)),

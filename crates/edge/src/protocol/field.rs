@@ -49,6 +49,24 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
+    /// The kind of a request's field. Gateways to programs (CGI, WSGI) make one name of `X_Forwarded_For` and
+    /// `X-Forwarded-For`: what would pass there for a field that we vouch for is dropped like one of this hop.
+    pub fn of_request(name: &[u8]) -> Self {
+        match Self::of(name) {
+            Self::Other if name.len() <= 32 && name.contains(&b'_') => {
+                let mut dashed = [0; 32];
+                for (to, from) in dashed.iter_mut().zip(name) {
+                    *to = if *from == b'_' { b'-' } else { *from };
+                }
+                match Self::of(&dashed[..name.len()]) {
+                    Self::Other => Self::Other,
+                    _ => Self::HopByHop,
+                }
+            }
+            kind => kind,
+        }
+    }
+
     /// The kind of a field name, whatever its case.
     pub fn of(name: &[u8]) -> Self {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());

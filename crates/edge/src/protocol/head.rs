@@ -160,16 +160,18 @@ pub(crate) fn is_nominated(head: &[u8], fields: &[Field], name: &[u8]) -> bool {
 }
 
 /// Where the head in `bytes` ends, one past its empty line; the search goes on from `searched`.
-pub(crate) fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
-    let from = searched.saturating_sub(3);
-    memchr::memmem::find(&bytes[from..], b"\r\n\r\n").map(|at| from + at + 4)
-}
-
-/// RFC 9112 §2.2: a recipient may take a bare LF for a line end; we refuse it, and every bare CR, since
-/// peers differ in what they make of them.
-pub(crate) fn has_bare_line_break(head: &[u8]) -> bool {
-    // httparse refuses a CR that no LF follows, in the first line and in fields alike.
-    memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
+///
+/// RFC 9112 §2.2: a recipient may take a bare LF for a line end; we refuse it, since peers differ in what they
+/// make of it. A bare CR is refused by httparse, in the first line and in fields alike.
+pub(crate) fn end_of_head(bytes: &[u8], searched: usize) -> Result<Option<usize>, BadHead> {
+    for at in memchr::memchr_iter(b'\n', &bytes[searched..]).map(|at| searched + at) {
+        match &bytes[..at] {
+            [.., b'\r', b'\n', b'\r'] => return Ok(Some(at + 1)),
+            [.., b'\r'] => {}
+            _ => return Err(BadHead::BareLineBreak),
+        }
+    }
+    Ok(None)
 }
 
 /// RFC 9110 §8.6: digits only, no sign, no list, no overflow.

@@ -58,16 +58,17 @@ impl RequestHead {
     /// Parses the head at the start of `bytes`. `Ok(false)`: it is not whole yet.
     /// `searched` is how many bytes an earlier call has seen, so that slow heads cost no more than fast ones.
     pub fn parse(&mut self, bytes: &[u8], searched: usize, limits: RequestLimits) -> Result<bool, BadHead> {
-        let Some(len) = head::end_of_head(bytes, searched) else {
-            return unfinished(bytes, limits).map(|()| false);
+        let Some(len) = head::end_of_head(bytes, searched)? else {
+            return if bytes.len() >= limits.head_bytes_max {
+                Err(too_large(bytes, limits))
+            } else {
+                Ok(false)
+            };
         };
         if len > limits.head_bytes_max {
             return Err(too_large(bytes, limits));
         }
         let head = &bytes[..len];
-        if head::has_bare_line_break(head) {
-            return Err(BadHead::BareLineBreak);
-        }
         self.clear();
         self.len = len;
         if limits.fields_max <= FIELDS_ON_STACK {
@@ -116,7 +117,7 @@ impl RequestHead {
         let mut upgrade = None;
         for field in request.headers.iter() {
             let (name, value) = (field.name.as_bytes(), field.value);
-            let kind = FieldKind::of(name);
+            let kind = FieldKind::of_request(name);
             self.fields.push(Field { name: Span::of(name, head), value: Span::of(value, head), kind });
             match kind {
                 FieldKind::Host if host.replace(value).is_some() => return Err(BadHead::HostRepeated),
@@ -216,18 +217,6 @@ impl RequestHead {
             })
         })
     }
-}
-
-/// Judges a head that is not whole: it may be refused already.
-fn unfinished(bytes: &[u8], limits: RequestLimits) -> Result<(), BadHead> {
-    if bytes.len() >= limits.head_bytes_max {
-        return Err(too_large(bytes, limits));
-    }
-    // A bare LF may be the end of a head that will never come in another form.
-    if head::has_bare_line_break(bytes) {
-        return Err(BadHead::BareLineBreak);
-    }
-    Ok(())
 }
 
 fn too_large(bytes: &[u8], limits: RequestLimits) -> BadHead {

@@ -40,16 +40,13 @@ impl ResponseHead {
         method: Method,
         limits: RequestLimits,
     ) -> Result<bool, BadHead> {
-        let Some(len) = head::end_of_head(bytes, searched) else {
+        let Some(len) = head::end_of_head(bytes, searched)? else {
             return if bytes.len() >= limits.head_bytes_max { Err(BadHead::TooLarge) } else { Ok(false) };
         };
         if len > limits.head_bytes_max {
             return Err(BadHead::TooLarge);
         }
         let head = &bytes[..len];
-        if head::has_bare_line_break(head) {
-            return Err(BadHead::BareLineBreak);
-        }
         let mut fields = std::mem::take(&mut self.fields);
         fields.clear();
         *self = Self { fields, len, ..Self::default() };
