@@ -60,8 +60,8 @@ pub(crate) fn choose<'s>(
             && (!candidate.probing || candidate.endpoint.may_probe(snapshot.probe_patience, now))
     };
 
-    let mut issues_cookie = snapshot.has_cookie;
-    if snapshot.has_cookie
+    let mut issues_cookie = snapshot.cookie.is_some();
+    if snapshot.cookie.is_some()
         && let Some(named) = wish.sticky.and_then(token).and_then(|token| snapshot.named_by(token))
     {
         if usable(named) {

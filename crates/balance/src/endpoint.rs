@@ -271,3 +271,49 @@ impl fmt::Debug for Endpoint {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(now: Instant) -> Arc<Endpoint> {
+        Endpoint::new("app".into(), ([10, 0, 0, 1], 80).into(), 0, Weak::new(), now)
+    }
+
+    #[test]
+    fn a_request_that_finds_no_place_is_not_counted() {
+        let now = Instant::now();
+        let endpoint = endpoint(now);
+        assert!(endpoint.start(2) && endpoint.start(2));
+        assert!(!endpoint.start(2) && !endpoint.start(2));
+        assert_eq!((endpoint.inflight(), endpoint.requests()), (2, 2));
+        endpoint.end_answered(Duration::ZERO, now);
+        assert!(endpoint.start(2));
+    }
+
+    #[test]
+    fn a_quick_failure_is_no_quick_answer() {
+        let now = Instant::now();
+        let endpoint = endpoint(now);
+        endpoint.end_answered(Duration::from_millis(200), now);
+        let later = now + Duration::from_secs(5);
+        assert_eq!(endpoint.end_failed(Duration::from_micros(50), later), 1);
+        assert!(endpoint.latency().unwrap() >= Duration::from_millis(199));
+        endpoint.end_answered(Duration::from_micros(50), later + Duration::from_secs(5));
+        assert!(endpoint.latency().unwrap() < Duration::from_millis(150));
+    }
+
+    #[test]
+    fn what_was_given_up_is_neither_finished_nor_failed() {
+        let now = Instant::now();
+        let endpoint = endpoint(now);
+        for _ in 0..4 {
+            assert!(endpoint.start(u64::MAX));
+        }
+        endpoint.end_cancelled();
+        endpoint.end_answered(Duration::ZERO, now);
+        assert_eq!(endpoint.end_failed(Duration::ZERO, now), 1);
+        assert_eq!(endpoint.totals(), Totals { finished: 2, failed: 1 });
+        assert_eq!((endpoint.inflight(), endpoint.requests()), (1, 4));
+    }
+}

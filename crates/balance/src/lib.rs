@@ -1,13 +1,13 @@
 //! A pool of endpoints: who is alive and who is chosen.
 //!
-//! The sources ([`sources`]: servers, a service's instances, a name's addresses by [`discovery`]) say who the
-//! endpoints should be. Checks ([`health`]), failures of live requests ([`eject`]) and people (drain) say what
-//! each of them is. From all this the pool builds a [`snapshot`]: who may be picked, in groups of falling
-//! preference, with every policy's tables ready. A request reads the snapshot, [`choose`]s by one of the
-//! [`policy`]s, and holds a [`Picked`] until it says how it ended; its figures feed the next choice.
+//! The sources (`sources`: servers, a service's instances, a name's addresses by `discovery`) say who the
+//! endpoints should be. Checks (`health`), failures of live requests (`eject`) and people (drain) say what
+//! each of them is. From all this the pool builds a `snapshot`: who may be picked, in groups of falling
+//! preference, with every policy's tables ready. A request reads the snapshot, `choose`s by one of the
+//! `policy`s, and holds a [`Picked`] until it says how it ended; its figures feed the next choice.
 //!
 //! Invariants:
-//! - A pick takes no lock and sees exactly one snapshot. All state is behind one lock, [`pool`] alone takes it,
+//! - A pick takes no lock and sees exactly one snapshot. All state is behind one lock, `pool` alone takes it,
 //!   and every change under it ends in `settle`: told, counted, and a new snapshot.
 //! - Outside a panic, no unhealthy, ejected, draining or weight-0 endpoint is picked for a new client.
 //! - The last available endpoint is never ejected.

@@ -186,3 +186,17 @@ async fn resolve_again_and_again(pool: Arc<Pool>, resolver: Arc<dyn Resolve>, ho
         tokio::time::sleep(pause).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_moved_by_up_to_a_tenth_both_ways() {
+        let mut rng = SmallRng::seed_from_u64(9);
+        let pauses: Vec<f64> =
+            (0..1000).map(|_| jittered(Duration::from_secs(10), &mut rng).as_secs_f64()).collect();
+        assert!(pauses.iter().all(|pause| (9.0..=11.0).contains(pause)));
+        assert!(pauses.iter().any(|pause| *pause < 9.1) && pauses.iter().any(|pause| *pause > 10.9));
+    }
+}

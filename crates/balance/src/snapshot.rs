@@ -1,8 +1,9 @@
 //! What a pick reads: who may be chosen, in groups of falling preference, with each policy's tables ready.
 //! It is built whenever an endpoint's state changes, swapped whole, and never changed after.
 
-use crate::config::{Policy, PoolConfig, Sticky};
+use crate::config::{HashKey, Policy, PoolConfig, Sticky};
 use crate::member::Member;
+use crate::picked::KeySource;
 use crate::policy::draw::Shares;
 use crate::policy::maglev::Table;
 use crate::policy::ring_hash::Ring;
@@ -24,7 +25,10 @@ pub(crate) struct Snapshot {
     pub(crate) groups: Vec<Group>,
     /// The endpoints that a sticky cookie may name, by token: also those that take no new work.
     pub(crate) sticky: Vec<Candidate>,
-    pub(crate) has_cookie: bool,
+    /// The name of the cookie that the pool issues.
+    pub(crate) cookie: Option<Arc<str>>,
+    /// What a request's hash is made from.
+    pub(crate) key_source: KeySource,
     /// Requests in flight on one endpoint.
     pub(crate) inflight_max: u64,
     /// How long a probe is waited for.
@@ -88,7 +92,11 @@ impl Snapshot {
         let probing = groups.iter().flat_map(|group| &group.candidates).any(|candidate| candidate.probing);
         Self {
             sticky: sticky(members, is_panic),
-            has_cookie: matches!(config.sticky, Some(Sticky::Cookie(_))),
+            cookie: match &config.sticky {
+                Some(Sticky::Cookie(name)) => Some(name.as_str().into()),
+                _ => None,
+            },
+            key_source: key_source(config),
             inflight_max,
             probe_patience: config.eject.for_.get(),
             is_plain: inflight_max == u64::MAX && !probing,
@@ -184,6 +192,19 @@ impl Chooser {
             Policy::RingHash => Self::RingHash(Ring::of(candidates, unit)),
             Policy::Maglev => Self::Maglev(Table::of(candidates)),
         }
+    }
+}
+
+/// Keeping clients by header or address is a hash itself, and comes before the policy's.
+fn key_source(config: &PoolConfig) -> KeySource {
+    match (&config.sticky, &config.hash) {
+        (Some(Sticky::Header(name)), _) => KeySource::Header(name.as_str().into()),
+        (Some(Sticky::ClientAddress), _) => KeySource::ClientAddress,
+        (_, Some(HashKey::Header(name))) => KeySource::Header(name.as_str().into()),
+        (_, Some(HashKey::Cookie(name))) => KeySource::Cookie(name.as_str().into()),
+        (_, Some(HashKey::ClientAddress)) => KeySource::ClientAddress,
+        (_, Some(HashKey::Path)) => KeySource::Path,
+        (_, None) => KeySource::None,
     }
 }
 

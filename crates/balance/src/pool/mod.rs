@@ -4,7 +4,7 @@
 mod change;
 
 use crate::choose::{Refusal, choose};
-use crate::config::{HashKey, PoolConfig, Sticky};
+use crate::config::PoolConfig;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::error::{Error, PickError};
 use crate::events::PoolMeters;
@@ -143,24 +143,12 @@ impl Pool {
 
     /// What [`Wish::hash`] is to be made from.
     pub fn key_source(&self) -> KeySource {
-        let config = self.config.load();
-        match (&config.sticky, &config.hash) {
-            (Some(Sticky::Header(name)), _) => KeySource::Header(name.as_str().into()),
-            (Some(Sticky::ClientAddress), _) => KeySource::ClientAddress,
-            (_, Some(HashKey::Header(name))) => KeySource::Header(name.as_str().into()),
-            (_, Some(HashKey::Cookie(name))) => KeySource::Cookie(name.as_str().into()),
-            (_, Some(HashKey::ClientAddress)) => KeySource::ClientAddress,
-            (_, Some(HashKey::Path)) => KeySource::Path,
-            (_, None) => KeySource::None,
-        }
+        self.snapshot.load().key_source.clone()
     }
 
     /// The name of the cookie that holds a client to its endpoint, if the pool issues one.
     pub fn sticky_cookie(&self) -> Option<Arc<str>> {
-        match &self.config.load().sticky {
-            Some(Sticky::Cookie(name)) => Some(name.as_str().into()),
-            _ => None,
-        }
+        self.snapshot.load().cookie.clone()
     }
 
     /// Picks an endpoint for one try of a request. Takes no lock, and allocates nothing but for an error.

@@ -87,6 +87,19 @@ fn with_too_few_available_all_are_used_but_the_draining() {
 }
 
 #[test]
+fn in_a_panic_being_near_is_no_merit() {
+    let servers = "servers = [{ address = \"a:1\", at = \"eu\" }, \"b:1\", \"c:1\"]\npanic = \"50%\"\nhealth = { tcp = true }";
+    let mut world = World::at(servers, Some("eu")).resolved();
+    world.check("a:1", true);
+    world.check("b:1", true);
+    world.check("c:1", false);
+    assert_eq!(world.used(), "a:1");
+    world.check("b:1", false);
+    world.check("b:1", false);
+    assert_eq!(world.used(), "a:1 b:1 c:1");
+}
+
+#[test]
 fn without_panic_nobody_is_better_than_an_unhealthy_one() {
     let mut world = World::abc("health = { tcp = true }");
     for name in ["a:1", "b:1", "c:1"] {

@@ -117,6 +117,17 @@ async fn a_check_names_its_host_and_closes_its_connection() {
 }
 
 #[tokio::test]
+async fn a_body_counts_only_within_its_first_64_kib() {
+    let address = http(|request| {
+        let before: usize = request.uri().path()[1..].parse().unwrap();
+        Response::new(Full::from([vec![b'x'; before], b"well".to_vec()].concat()))
+    })
+    .await;
+    assert!(check(&rules("http = \"/65532\"\nbody = \"well\""), address).await.is_ok());
+    assert!(check(&rules("http = \"/65533\"\nbody = \"well\""), address).await.is_err());
+}
+
+#[tokio::test]
 async fn an_endless_body_is_read_only_so_far() {
     let address = raw(|mut stream| async move {
         let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
