@@ -1,10 +1,10 @@
 //! A small world for one test: a folder with a file, backends, a running node, a client.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,19 +23,14 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
     }
 }
 
-/// An address that nobody listens on. Below the range from which the kernel takes ports for itself, so that
-/// it is still free when it is used, and each test process counts from a place of its own.
-pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + u16::try_from(std::process::id() % 200).unwrap() * 100;
-    loop {
-        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(nth < 2000, "no free port");
-        let address = SocketAddr::from(([127, 0, 0, 1], first.saturating_add(nth).min(32_000)));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
+/// An address of this test's own: the whole of 127.0.0.0/8 is this machine, so that each test of each process
+/// has a host to itself, and nobody takes its ports.
+fn own_host() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(nth < 255, "more worlds than hosts");
+    Ipv4Addr::new(127, 64 | (high & 63), low, nth)
 }
 
 /// A folder with a `nines.toml`.
@@ -48,7 +43,9 @@ pub(crate) struct World {
 impl World {
     /// `file` is what follows `[node]`; `EDGE` in it stands for the edge's address.
     pub(crate) fn new(file: &str) -> Self {
-        let world = Self { dir: tempfile::tempdir().unwrap(), admin: free_address(), edge: free_address() };
+        let host = own_host();
+        let [admin, edge] = [9900, 8080].map(|port| SocketAddr::from((host, port)));
+        let world = Self { dir: tempfile::tempdir().unwrap(), admin, edge };
         world.write(file);
         world
     }
