@@ -89,6 +89,30 @@ def test_a_status_is_tried_elsewhere_when_the_pool_says_so(start, backends, stat
     assert set(names(nines.port, 8)) == {"alive"} and broken.requests
 
 
+@pytest.mark.parametrize("status", [502, 503])
+def test_the_last_status_is_told_when_nobody_answers_better(start, backends, status):
+    both = [backends("one"), backends("two")]
+    for one in both:
+        one.on("/", lambda exchange: exchange.respond(status, b"broken"))
+    nines = start(pool(both, f'retry = {{ on = ["{status}"] }}\neject = {{ failures = 0 }}'))
+    assert get(nines.port).status == status
+    assert [len(one.requests) for one in both] == [1, 1]
+
+
+def test_half_a_head_is_not_mixed_with_another_endpoint_s_answer(start, backends):
+    broken, alive = backends("broken"), backends("alive")
+    broken.on("/", lambda exchange: (exchange.send(b"HTTP/1.1 200 OK\r\nX-Stale: 1\r\nX-Half: "), exchange.reset()))
+    nines = start(pool([broken, alive], "eject = { failures = 0 }"))
+    for _ in range(6):
+        response = get(nines.port)
+        assert response.get("x-stale") is None and response.get("x-half") is None
+        if response.status == 200:
+            assert json.loads(response.body)["backend"] == "alive"
+        else:
+            assert response.status == 502
+    assert broken.requests
+
+
 def test_a_failing_endpoint_is_ejected_and_comes_back(start, backends):
     broken, alive = backends("broken"), backends("alive")
     broken.on("/", crash)
