@@ -1,7 +1,8 @@
 //! Names to addresses: each name is resolved again when its answer's time to live is over.
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{ResolverBuilder, TokioResolver};
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -13,6 +14,9 @@ pub(crate) const TTL_MIN: Duration = Duration::from_secs(1);
 pub(crate) const TTL_MAX: Duration = Duration::from_secs(300);
 /// How long one lookup may take, over all name servers and search domains.
 const LOOKUP_MAX: Duration = Duration::from_secs(10);
+
+/// A resolver that is still to be told how.
+pub(crate) type Builder = ResolverBuilder<TokioRuntimeProvider>;
 
 /// The addresses of a name, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,21 +45,25 @@ pub struct SystemResolver;
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> Resolving<'a> {
         Box::pin(async move {
-            let lookup = tokio::time::timeout(LOOKUP_MAX, look_up(host)).await;
+            // RFC 6761 §6.3: these names are always the loopback address, and nobody needs to be asked.
+            if host == "localhost" || host.ends_with(".localhost") {
+                return Ok(Resolved { addresses: vec![Ipv4Addr::LOCALHOST.into()], ttl: TTL_MAX });
+            }
+            let builder = TokioResolver::builder_tokio().map_err(|error| error.to_string())?;
+            let lookup = tokio::time::timeout(LOOKUP_MAX, look_up(builder, host)).await;
             lookup.map_err(|_| format!("no answer within {}s", LOOKUP_MAX.as_secs()))?
         })
     }
 }
 
-async fn look_up(host: &str) -> Result<Resolved, String> {
-    // RFC 6761 §6.3: these names are always the loopback address, and nobody needs to be asked.
-    if host == "localhost" || host.ends_with(".localhost") {
-        return Ok(Resolved { addresses: vec![Ipv4Addr::LOCALHOST.into()], ttl: TTL_MAX });
-    }
-    let mut builder = TokioResolver::builder_tokio().map_err(|error| error.to_string())?;
+/// A lookup by the hosts file and the builder's name servers.
+pub(crate) async fn look_up(mut builder: Builder, host: &str) -> Result<Resolved, String> {
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
     let resolver = builder.build().map_err(|error| error.to_string())?;
-    let found = resolver.lookup_ip(host).await.map_err(|error| error.to_string())?;
+    let found = resolver.lookup_ip(host).await.map_err(|error| match error.is_no_records_found() {
+        true => "it has no addresses".to_owned(),
+        false => error.to_string(),
+    })?;
     let addresses: Vec<IpAddr> = found.iter().collect();
     if addresses.is_empty() {
         return Err("it has no addresses".into());

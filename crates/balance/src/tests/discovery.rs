@@ -1,8 +1,11 @@
 //! Names that are resolved, by a resolver that answers from a script, on stopped time.
 
 use super::world::*;
-use crate::discovery::{Resolve, Resolved, Resolving};
+use crate::discovery::{Builder, Resolve, Resolved, Resolving, look_up};
 use crate::{SystemResolver, Wish};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -155,4 +158,60 @@ async fn localhost_needs_no_name_server() {
         SystemResolver.resolve("shop.localhost").await.unwrap().addresses,
         [IpAddr::from([127, 0, 0, 1])]
     );
+}
+
+/// A name server that answers a question for A with these addresses, for AAAA with none, and any other name
+/// with "no such name" (RFC 1035 §4).
+async fn name_server(name: &'static str, addresses: &'static [[u8; 4]], ttl: u32) -> Builder {
+    const A: u16 = 1;
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let wire_name: Vec<u8> = name
+        .split('.')
+        .flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat())
+        .chain([0])
+        .collect();
+    tokio::spawn(async move {
+        let mut query = [0; 1500];
+        loop {
+            let (_, client) = socket.recv_from(&mut query).await.unwrap();
+            let asks = query[12..].starts_with(&wire_name);
+            let question = &query[12..12 + wire_name.len() + 4];
+            let kind = u16::from_be_bytes([question[wire_name.len()], question[wire_name.len() + 1]]);
+            let answers: &[[u8; 4]] = if asks && kind == A { addresses } else { &[] };
+            let code = if asks { 0x80 } else { 0x83 };
+            let head =
+                [query[0], query[1], 0x85, code, 0, u8::from(asks), 0, answers.len() as u8, 0, 0, 0, 0];
+            let mut reply = head.to_vec();
+            if asks {
+                reply.extend_from_slice(question);
+            }
+            for address in answers {
+                reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1]);
+                reply.extend_from_slice(&ttl.to_be_bytes());
+                reply.extend_from_slice(&[0, 4]);
+                reply.extend_from_slice(address);
+            }
+            socket.send_to(&reply, client).await.unwrap();
+        }
+    });
+    let mut server = NameServerConfig::udp([127, 0, 0, 1].into());
+    server.connections[0].port = port;
+    let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+}
+
+#[tokio::test]
+async fn a_name_server_is_asked_and_its_time_to_live_heeded() {
+    let builder = name_server("shop.test", &[[10, 0, 0, 1], [10, 0, 0, 2]], 40).await;
+    let mut found = look_up(builder, "shop.test.").await.unwrap();
+    found.addresses.sort();
+    assert_eq!(found.addresses, [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]);
+    assert!(found.ttl <= 40 * SEC && found.ttl > 10 * SEC, "{:?}", found.ttl);
+}
+
+#[tokio::test]
+async fn a_name_without_addresses_is_a_failure() {
+    let builder = name_server("shop.test", &[], 40).await;
+    assert_eq!(look_up(builder, "shop.test.").await, Err("it has no addresses".into()));
 }
