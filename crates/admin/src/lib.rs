@@ -1,6 +1,6 @@
 //! The HTTP API over a running topology: health, readiness, metrics, live figures, drain, reload, explain.
 //!
-//! A connection is accepted by [`server`] (how many, how slow, how large), a request is admitted by `guard`
+//! A connection is accepted by `server` (how many, how slow, how large), a request is admitted by `guard`
 //! (token, Host, Origin), found in `routes` (the one list that also becomes `/openapi.json`), and answered
 //! by `answers` from [`topology::Running`]. An answer that is not 2xx is a `problem` (RFC 9457).
 //!

@@ -36,6 +36,16 @@ fn the_log_is_json_off_a_terminal_and_one_object_a_line() {
 }
 
 #[test]
+fn the_log_is_for_people_when_asked_for() {
+    let world = World::new(&proxy_of(&[&Backend::start("a")]));
+    let mut node = world.up_with(&["--log", "human"]);
+    node.wait_ready();
+    assert_eq!(node.stop(), Some(0));
+    let log = node.stderr();
+    assert!(log.contains("INFO") && !log.contains('{') && !log.contains('\x1b'), "{log}");
+}
+
+#[test]
 fn standard_output_belongs_to_the_access_log_when_it_goes_there() {
     let file = proxy_of(&[&Backend::start("a")]).replace("[pool.web]", "access_log = \"stdout\"\n[pool.web]");
     let world = World::new(&file);

@@ -3,9 +3,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Far above what anything here takes, for machines that are busy with something else.
@@ -112,7 +113,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    fn of(output: std::process::Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -124,16 +125,22 @@ impl Ran {
 /// A running `nines up`; killed when the test ends, however it ends.
 pub(crate) struct Node {
     child: Child,
-    stdout: Arc<Mutex<String>>,
-    stderr: Arc<Mutex<String>>,
+    stdout: Output,
+    stderr: Output,
+}
+
+/// What a process has written so far, and the thread that reads it until the end.
+struct Output {
+    text: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
 }
 
 impl Node {
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let stdout = collect(child.stdout.take().unwrap());
-        let stderr = collect(child.stderr.take().unwrap());
+        let stdout = Output::of(child.stdout.take().unwrap());
+        let stderr = Output::of(child.stderr.take().unwrap());
         Self { child, stdout, stderr }
     }
 
@@ -142,11 +149,11 @@ impl Node {
     }
 
     pub(crate) fn stdout(&self) -> String {
-        self.stdout.lock().unwrap().clone()
+        self.stdout.text.lock().unwrap().clone()
     }
 
     pub(crate) fn stderr(&self) -> String {
-        self.stderr.lock().unwrap().clone()
+        self.stderr.text.lock().unwrap().clone()
     }
 
     /// Waits until the pools are ready.
@@ -170,10 +177,14 @@ impl Node {
         is_alive(self.pid())
     }
 
-    /// Waits for the end.
+    /// Waits for the end, and for all that was written until then.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let what = format!("the end of process {}", self.pid());
-        eventually(&what, || self.child.try_wait().unwrap())
+        let status = eventually(&what, || self.child.try_wait().unwrap());
+        for output in [&self.stdout, &self.stderr] {
+            eventually("the end of its output", || output.reader.is_finished().then_some(()));
+        }
+        status
     }
 
     /// SIGTERM and the exit code that follows.
@@ -193,16 +204,18 @@ impl Drop for Node {
     }
 }
 
-fn collect(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
-    let text = Arc::new(Mutex::new(String::new()));
-    let into = Arc::clone(&text);
-    std::thread::spawn(move || {
-        let mut part = [0; 4096];
-        while let Ok(count @ 1..) = from.read(&mut part) {
-            into.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..count]));
-        }
-    });
-    text
+impl Output {
+    fn of(mut from: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let into = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(count @ 1..) = from.read(&mut part) {
+                into.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..count]));
+            }
+        });
+        Self { text, reader }
+    }
 }
 
 /// Whether a process runs: it exists and is no zombie.
