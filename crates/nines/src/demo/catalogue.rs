@@ -57,8 +57,8 @@ pub(super) const PRODUCTS: [Product; 12] = [
         price_cents: 18_900,
         shape: Shape {
             height: 240.0,
-            profile: &[44.0, 92.0, 122.0, 126.0, 106.0, 62.0, 54.0],
-            handle: false,
+            profile: &[52.0, 98.0, 117.0, 123.0, 118.0, 99.0, 56.0, 56.0],
+            handle: None,
             clay: CHALK,
             glaze: SNOW,
             glazed: 0.72,
@@ -73,7 +73,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 110.0,
             profile: &[46.0, 78.0, 104.0, 118.0, 124.0],
-            handle: false,
+            handle: None,
             clay: SAND,
             glaze: CELADON,
             glazed: 0.6,
@@ -88,7 +88,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 150.0,
             profile: &[64.0, 70.0, 72.0, 71.0, 70.0],
-            handle: true,
+            handle: Some(CLAY),
             clay: CLAY,
             glaze: CHALK,
             glazed: 0.66,
@@ -103,7 +103,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 270.0,
             profile: &[48.0, 74.0, 86.0, 78.0, 48.0, 26.0, 24.0, 34.0],
-            handle: false,
+            handle: None,
             clay: CHAR,
             glaze: COBALT,
             glazed: 0.55,
@@ -118,7 +118,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 120.0,
             profile: &[40.0, 70.0, 84.0, 88.0, 86.0],
-            handle: false,
+            handle: None,
             clay: CLAY,
             glaze: TENMOKU,
             glazed: 0.7,
@@ -133,7 +133,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 190.0,
             profile: &[56.0, 78.0, 86.0, 74.0, 56.0, 60.0],
-            handle: true,
+            handle: Some(COBALT),
             clay: CHALK,
             glaze: COBALT,
             glazed: 0.4,
@@ -148,10 +148,10 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 48.0,
             profile: &[70.0, 110.0, 140.0, 152.0],
-            handle: false,
+            handle: None,
             clay: SAND,
             glaze: SNOW,
-            glazed: 0.5,
+            glazed: 0.85,
         },
     },
     Product {
@@ -163,7 +163,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 170.0,
             profile: &[40.0, 62.0, 68.0, 54.0, 26.0, 18.0, 22.0],
-            handle: false,
+            handle: None,
             clay: SAND,
             glaze: CLAY,
             glazed: 0.5,
@@ -178,7 +178,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 100.0,
             profile: &[36.0, 50.0, 56.0, 58.0],
-            handle: true,
+            handle: Some(CHAR),
             clay: CHAR,
             glaze: CHALK,
             glazed: 0.6,
@@ -193,7 +193,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 190.0,
             profile: &[78.0, 92.0, 102.0, 108.0, 112.0, 116.0],
-            handle: false,
+            handle: None,
             clay: CLAY,
             glaze: CELADON,
             glazed: 0.3,
@@ -208,7 +208,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 230.0,
             profile: &[58.0, 68.0, 70.0, 64.0, 34.0, 22.0, 20.0, 28.0],
-            handle: false,
+            handle: None,
             clay: CHALK,
             glaze: CELADON,
             glazed: 0.62,
@@ -223,7 +223,7 @@ pub(super) const PRODUCTS: [Product; 12] = [
         shape: Shape {
             height: 210.0,
             profile: &[78.0, 96.0, 102.0, 104.0, 98.0, 74.0, 70.0],
-            handle: false,
+            handle: None,
             clay: CHAR,
             glaze: TENMOKU,
             glazed: 0.64,

@@ -23,8 +23,8 @@ pub(super) struct Shape {
     pub(super) height: f32,
     /// Radii at even steps from the foot to the rim, in the picture's units.
     pub(super) profile: &'static [f32],
-    /// Whether there is a handle.
-    pub(super) handle: bool,
+    /// The colour of its handle, if it has one.
+    pub(super) handle: Option<&'static str>,
     /// The colour of the bare clay.
     pub(super) clay: &'static str,
     /// The colour of the glaze.
@@ -53,7 +53,9 @@ fn draw(product: &Product) -> String {
     let (rim_y, inside) = (rim * TILT, rim - 5.0);
     let body = outline(profile, height);
     let (drip, specks) = (drip(top, height * glazed), specks(product.id, top, height));
-    let handle = if handle { handle_path(profile, height) } else { String::new() };
+    let handle = handle.map(|colour| handle_of(profile, height, colour)).unwrap_or_default();
+    // The curve goes a little beyond its points.
+    let half = widest(profile) + 6.0;
     let (shadow, shadow_y) = (foot * 1.9, foot * TILT * 1.7);
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 400" width="400" height="400">
@@ -66,7 +68,7 @@ fn draw(product: &Product) -> String {
 <rect width="400" height="400" fill="url(#wall)"/>
 <rect y="300" width="400" height="100" fill="#d3c5b1"/>
 <ellipse cx="212" cy="{GROUND}" rx="{shadow:.1}" ry="{shadow_y:.1}" fill="url(#shadow)"/>
-<g fill="none" stroke-linecap="round"><path d="{handle}" stroke="{glaze}" stroke-width="17"/><path d="{handle}" stroke="#000" stroke-opacity=".28" stroke-width="17"/><path d="{handle}" stroke="{glaze}" stroke-width="9"/></g>
+{handle}
 <g clip-path="url(#pot)">
 <rect width="400" height="400" fill="{clay}"/>
 <path d="{drip}" fill="{glaze}"/>
@@ -78,8 +80,8 @@ fn draw(product: &Product) -> String {
 <ellipse cx="200" cy="{inside_top:.1}" rx="{inside:.1}" ry="{inside_y:.1}" fill="#1d1511" fill-opacity=".62"/>
 </svg>
 "##,
-        left = MIDDLE - widest(profile),
-        width = widest(profile) * 2.0,
+        left = MIDDLE - half,
+        width = half * 2.0,
         inside_top = top + 1.0,
         inside_y = inside * TILT,
     )
@@ -136,19 +138,27 @@ fn drip(top: f32, reach: f32) -> String {
 }
 
 /// From the wall below the rim, out and back.
-fn handle_path(profile: &[f32], height: f32) -> String {
+fn handle_of(profile: &[f32], height: f32, colour: &str) -> String {
     let points = side(profile, height, 1.0);
     let at = |share: f32| points[((points.len() - 1) as f32 * share).round() as usize];
-    let (upper, lower) = (at(0.8), at(0.25));
-    let out = upper.0.max(lower.0) + 52.0;
-    format!(
+    let (upper, lower) = (at(0.85), at(0.2));
+    let out = upper.0.max(lower.0) + height * 0.34;
+    let path = format!(
         "M{:.1} {:.1}C{out:.1} {:.1} {out:.1} {:.1} {:.1} {:.1}",
-        upper.0 - 4.0,
-        upper.1,
-        upper.1 - 4.0,
-        lower.1 + 2.0,
-        lower.0 - 4.0,
+        upper.0 - 6.0,
+        upper.1 + 4.0,
+        upper.1 - 6.0,
+        lower.1 + 6.0,
+        lower.0 - 6.0,
         lower.1
+    );
+    let stroke =
+        |colour: &str, width: u8| format!(r#"<path d="{path}" stroke="{colour}" stroke-width="{width}"/>"#);
+    let (edge, light) = (stroke("#000\" stroke-opacity=\".3", 18), stroke("#fff\" stroke-opacity=\".12", 5));
+    format!(
+        r#"<g fill="none" stroke-linecap="round">{}{edge}{}{light}</g>"#,
+        stroke(colour, 18),
+        stroke(colour, 12)
     )
 }
 
@@ -186,7 +196,7 @@ mod tests {
                 product.id
             );
             assert!(
-                widest(shape.profile) + if shape.handle { 60.0 } else { 0.0 } < MIDDLE - 10.0,
+                widest(shape.profile) + shape.handle.map_or(0.0, |_| 60.0) < MIDDLE - 10.0,
                 "{}",
                 product.id
             );
