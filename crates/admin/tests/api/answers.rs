@@ -15,8 +15,13 @@ async fn health_and_readiness_are_answered() {
 
 #[tokio::test]
 async fn a_node_that_waits_for_a_pool_is_not_ready_and_says_for_which() {
-    let file = FILE.to_owned()
-        + "[pool.slow]\nservers = [\"192.0.2.1:9\"]\nhealth = { tcp = true, timeout = \"60s\" }\n";
+    // It takes the check's connection and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let pool = format!(
+        "[pool.slow]\nservers = [\"{}\"]\nhealth = {{ http = \"/\", timeout = \"60s\" }}\n",
+        silent.local_addr().unwrap()
+    );
+    let file = FILE.to_owned() + &pool;
     let world = World::start_with(&file, None, Limits::default()).await;
     let answer = world.get("/readyz").await;
     assert!(answer.problem(503).contains("pool slow"), "{answer:?}");
