@@ -39,6 +39,13 @@ impl Health {
         Self { verdict, against: 0, proven: false, cause: cause.into() }
     }
 
+    /// The health of a process that takes the place of a healthy one without a gap. Its service saw that it
+    /// accepts connections, and there may be nobody else: it serves until its first check says otherwise.
+    pub(crate) fn taking_over() -> Self {
+        let cause = "took the place of a healthy one, its first check is under way";
+        Self { verdict: Verdict::Assumed, against: 0, proven: false, cause: cause.into() }
+    }
+
     pub(crate) fn is_healthy(&self) -> bool {
         matches!(self.verdict, Verdict::Assumed | Verdict::Healthy)
     }

@@ -194,7 +194,10 @@ impl Pool {
     fn kept(&self, mut member: Member, wanted: Wanted, config: &PoolConfig, now: Instant) -> Member {
         let before = member.endpoint.as_ref().map(|endpoint| endpoint.address());
         if before != wanted.address {
-            // Another process, perhaps another machine: what was known about the old one says nothing about it.
+            // Another process, perhaps another machine: what was known about the old one says nothing about it,
+            // unless a service put it there in place of the old one, which was ready until this moment.
+            let takes_over =
+                config.service.is_some() && wanted.ready && member.would_be_well_if_not_ejected();
             let endpoint = wanted.address.map(|address| self.endpoint(&wanted.name, address, now));
             if let Some(old) = member.endpoint.take() {
                 old.set_gone();
@@ -203,7 +206,9 @@ impl Pool {
                 }
             }
             member.endpoint = endpoint;
-            member.health = Health::new(config.health.is_some());
+            let is_checked = config.health.is_some();
+            member.health =
+                if takes_over && is_checked { Health::taking_over() } else { Health::new(is_checked) };
             member.ejections = member.ejections.begin_anew();
             member.history = History::default();
             if let Some(endpoint) = &member.endpoint {

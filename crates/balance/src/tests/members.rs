@@ -78,7 +78,25 @@ fn an_instance_at_a_new_address_is_a_new_endpoint_that_stays_drained_and_goes_on
         (State::Draining, 1, 1)
     );
     world.pool.undrain("shop-1").unwrap();
+    world.pool.set_instances(vec![
+        crate::Instance { ready: false, ..instance("shop-1", 9) },
+        instance("shop-2", 2),
+    ]);
+    world.pool.set_instances(vec![instance("shop-1", 7), instance("shop-2", 2)]);
     assert_eq!(world.state("shop-1"), State::Unknown, "the new process has not been checked");
+}
+
+#[test]
+fn a_process_that_takes_over_from_a_healthy_one_serves_until_its_first_check_says_otherwise() {
+    let mut world = World::new("service = \"shop\"\nhealth = { tcp = true }");
+    world.pool.set_instances(vec![instance("shop-1", 1)]);
+    world.check("shop-1", true);
+    world.pool.set_instances(vec![instance("shop-1", 2)]);
+    assert_eq!(world.used(), "shop-1", "there is no moment without an endpoint");
+    world.check("shop-1", false);
+    assert_eq!(world.state("shop-1"), State::Unhealthy);
+    world.pool.set_instances(vec![instance("shop-1", 3)]);
+    assert_eq!(world.state("shop-1"), State::Unknown, "it took over from one that was not healthy");
 }
 
 #[test]
