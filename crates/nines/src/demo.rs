@@ -1,7 +1,7 @@
 //! The demo: a small shop for pots, to have something real behind the load balancer.
 //!
 //! ```text
-//! /  /product/ID  /search  /cart     pages, and a cart that lives in a cookie
+//! /  /products  /product/ID  /search  /cart   pages, and a cart that lives in a cookie
 //! /img/ID.svg  /style.css            pictures and style, with ETag: what a cache likes
 //! /api/products  /api/products/ID    the same as JSON
 //! /whoami  /slow  /events            what shows a proxy at work: who answered, how long it took, a stream
@@ -118,6 +118,7 @@ async fn serve(port: u16) -> io::Result<()> {
 fn router(shop: Arc<Shop>) -> Router {
     Router::new()
         .route("/", get(pages::front))
+        .route("/products", get(pages::products))
         .route("/product/{id}", get(pages::product))
         .route("/search", get(pages::search))
         .route("/cart", get(cart::show).post(cart::change))

@@ -23,6 +23,12 @@ pub(super) async fn front(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> 
     page(&shop, &Cart::of(&headers), StatusCode::OK, "Nine Pots", &content)
 }
 
+/// `/products`.
+pub(super) async fn products(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
+    let content = format!("<h1>Everything on the shelf</h1>\n{}", cards(&PRODUCTS));
+    page(&shop, &Cart::of(&headers), StatusCode::OK, "Products · Nine Pots", &content)
+}
+
 /// `/product/{id}`.
 pub(super) async fn product(
     State(shop): State<Arc<Shop>>,

@@ -63,7 +63,7 @@ async fn the_front_shows_every_product_and_who_answered() {
 
 #[tokio::test]
 async fn every_link_of_every_page_leads_somewhere() {
-    for page in ["/", "/product/moon-jar", "/cart", "/search?q=vase", "/whoami"] {
+    for page in ["/", "/products", "/product/moon-jar", "/cart", "/search?q=vase", "/whoami"] {
         let body = get(page, &[BROWSER, ("cookie", "cart=tea-bowl.2")]).await.body;
         let links =
             body.split(['"']).filter(|part| part.starts_with('/') && *part != "/slow" && *part != "/events");

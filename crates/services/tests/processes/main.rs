@@ -1,6 +1,6 @@
 //! Real processes under supervision.
 //!
-//! This program plays every part itself, so that the tests need nothing installed but `/bin/sh`: started as
+//! This program plays every part itself, so that the tests need nothing installed but a shell and its usual tools: started as
 //! `guard` it is `nines guard`, as `serve PORT …` a small server, as `host FILE` a nines with the services of
 //! a file. Otherwise it runs its tests, as the usual harness would.
 
