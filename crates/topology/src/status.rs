@@ -71,7 +71,7 @@ pub struct RouteStatus {
 /// Whether the node can serve, and what it waits for if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Readiness {
-    /// Every pool has endpoints and knows how they are, and the node is not stopping.
+    /// Every pool can serve, or has checked all its endpoints; and the node is not stopping.
     pub ready: bool,
     /// The node has been told to stop, or another process has taken over.
     pub stopping: bool,

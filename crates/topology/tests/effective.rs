@@ -8,7 +8,9 @@ fn parse(text: &str) -> topology::Topology {
 
 #[test]
 fn the_effective_file_loads_to_an_equal_topology() {
-    for text in ["", "[edge]\nhttp = []\n", include_str!("files/good.toml")] {
+    for text in
+        ["", "[edge]\nhttp = []\n", include_str!("files/good.toml"), include_str!("../../../nines.toml")]
+    {
         let topology = parse(text);
         let effective = topology::effective(&topology);
         assert_eq!(parse(&effective), topology);

@@ -35,7 +35,7 @@ fn every_key_is_described_and_every_table_is_closed() {
         match schema {
             Value::Object(keys) => keys.iter().for_each(|(key, value)| walk(value, &format!("{path}/{key}"))),
             Value::Array(items) => {
-                items.iter().enumerate().for_each(|(nth, value)| walk(value, &format!("{path}/{nth}")))
+                items.iter().enumerate().for_each(|(nth, value)| walk(value, &format!("{path}/{nth}")));
             }
             _ => {}
         }

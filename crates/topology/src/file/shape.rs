@@ -164,7 +164,7 @@ impl<'s> Walk<'s> {
             match (known, rest) {
                 (Some(schema), _) => self.check(schema, value, key.span()),
                 (None, Some(Value::Object(_))) => {
-                    self.check(&schema["additionalProperties"], value, key.span())
+                    self.check(&schema["additionalProperties"], value, key.span());
                 }
                 (None, Some(Value::Bool(false))) => {
                     let known = properties.into_iter().flat_map(|all| all.keys()).map(String::as_str);

@@ -29,7 +29,7 @@ pub(super) enum PreparedEdge {
     /// It is new, and serves already.
     Added(Edge),
     /// It stays.
-    Changed(edge::Prepared),
+    Changed(Box<edge::Prepared>),
 }
 
 impl PreparedEdge {
@@ -81,7 +81,7 @@ impl EdgePart {
             (None, Some(parts)) => Ok(PreparedEdge::Added(Edge::start(parts, registry.clone(), Vec::new())?)),
             (Some(edge), Some(mut parts)) => {
                 keep_ports(&mut parts.config.http, &self.addresses());
-                Ok(PreparedEdge::Changed(edge.prepare(parts)?))
+                Ok(PreparedEdge::Changed(Box::new(edge.prepare(parts)?)))
             }
         }
     }
@@ -94,7 +94,7 @@ impl EdgePart {
             PreparedEdge::Added(edge) => self.0 = Some(edge),
             PreparedEdge::Changed(prepared) => {
                 if let Some(edge) = &self.0 {
-                    edge.commit(prepared);
+                    edge.commit(*prepared);
                 }
             }
         }

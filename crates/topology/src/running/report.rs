@@ -52,9 +52,15 @@ fn readiness_of(phase: Phase, pools: &[PoolStatus]) -> Readiness {
     Readiness { ready: !stopping && waiting.is_empty(), stopping, waiting }
 }
 
+/// Whether a pool need not be waited for: it can serve, or it is known that it cannot. A pool that serves
+/// stays ready when one more instance comes whose first check is still to be made.
+pub(super) fn is_ready(pool: &PoolStatus) -> bool {
+    pool.ready || pool.available > 0
+}
+
 /// The pools that are not ready, and why not.
 pub(super) fn waiting(pools: &[PoolStatus]) -> Vec<PoolWaiting> {
-    let not_ready = pools.iter().filter(|pool| !pool.ready);
+    let not_ready = pools.iter().filter(|pool| !is_ready(pool));
     not_ready.map(|pool| PoolWaiting { pool: pool.name.clone(), why: why_not_ready(pool) }).collect()
 }
 
@@ -108,4 +114,35 @@ fn route_status(path: &str, route: &RouteConfig) -> RouteStatus {
         format!("respond {status}")
     };
     RouteStatus { path: path.to_owned(), conditional: route.when.is_some(), action }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use balance::{Pool, PoolConfig, PoolContext};
+
+    fn status(servers: &str) -> PoolStatus {
+        let context = PoolContext {
+            name: "shop".into(),
+            at: None,
+            secret: [0; 16],
+            registry: telemetry::Registry::new(),
+        };
+        let config: PoolConfig = toml::from_str(servers).unwrap();
+        Pool::new(context, config).status()
+    }
+
+    #[test]
+    fn a_pool_is_waited_for_until_it_can_serve_and_says_what_is_missing() {
+        assert_eq!(waiting(&[status("servers = ['127.0.0.1:1']")]), []);
+        let missing = |servers: &str| waiting(&[status(servers)]).remove(0).why;
+        let checked = "servers = ['127.0.0.1:1', '127.0.0.1:2']\nhealth = { tcp = true }";
+        assert_eq!(missing(checked), "first health check not made: 127.0.0.1:1, 127.0.0.1:2");
+        assert_eq!(missing("servers = ['shop.test:80']"), "name not resolved: shop.test:80");
+        assert_eq!(missing("service = 'shop'"), "no endpoints yet");
+
+        let mut half_checked = status(checked);
+        half_checked.available = 1;
+        assert_eq!(waiting(&[half_checked]), [], "one endpoint serves, another is new");
+    }
 }

@@ -10,7 +10,7 @@ use topology::{EndpointError, Query, StartError};
 pub(crate) const TESTS: &[Test] = &[
     ("a_node_serves_its_site_from_its_service_and_stops", || block_on(a_node_serves_and_stops())),
     ("a_second_nines_on_the_same_data_is_refused_by_the_number_of_the_first", || {
-        block_on(a_second_is_refused())
+        block_on(a_second_is_refused());
     }),
     ("a_taken_port_names_its_holder_and_leaves_nothing_running", || block_on(a_taken_port())),
     ("a_program_that_is_not_there_leaves_nothing_running", || block_on(a_missing_program())),

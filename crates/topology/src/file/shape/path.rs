@@ -34,11 +34,11 @@ impl Path {
 
     /// The keys alone: which of several items of an array makes no difference to what may stand in it.
     pub(super) fn names(&self) -> Vec<&str> {
-        let key = |step| match step {
-            &Step::Key(ref key) => Some(key.as_str()),
+        let keys = self.0.iter().filter_map(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
             Step::Index(_) => None,
-        };
-        self.0.iter().filter_map(key).collect()
+        });
+        keys.collect()
     }
 
     /// The table that holds the last key; `None` at the top level.

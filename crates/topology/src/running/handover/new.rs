@@ -4,7 +4,7 @@ use super::message::{Answer, Ask, PoolPower, Tier, VERSION};
 use super::peer::Peer;
 use crate::running::home::Home;
 use crate::running::listen::Inherited;
-use crate::running::{StartError, TakeoverError};
+use crate::running::{StartError, TakeoverError, report};
 use balance::{PoolStatus, State};
 use std::collections::BTreeMap;
 use std::io;
@@ -85,7 +85,7 @@ impl Previous {
             Ok((answer, _)) => return Err(unexpected(&answer).into()),
             // It may have died after it let go: then the lock is free.
             Err(error) => {
-                tracing::warn!(target: "topology", %error, "the process before this one fell silent")
+                tracing::warn!(target: "topology", %error, "the process before this one fell silent");
             }
         }
         let end = tokio::time::Instant::now() + LOCK_WAIT;
@@ -103,7 +103,7 @@ impl Previous {
 /// What a pool lacks that the previous process had. One that is down on both sides, or that is new, keeps
 /// nobody waiting for more than its first checks. `instances` is how many its service should have.
 fn lack(before: Option<PoolPower>, now: &PoolStatus, instances: usize) -> Option<String> {
-    if before.is_none_or(|before| before.ready) && !now.ready {
+    if before.is_none_or(|before| before.ready) && !report::is_ready(now) {
         return Some("its endpoints are not known yet".into());
     }
     let available = before.map_or(0, |before| before.available);

@@ -2,7 +2,7 @@
 
 use super::message::{Answer, Ask, Listener, PoolPower, Tier, VERSION};
 use super::peer::Peer;
-use crate::running::{Phase, Running};
+use crate::running::{Phase, Running, report};
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -101,7 +101,8 @@ fn hello(running: &Running) -> Answer {
     let live = running.live();
     let pools = live.pools.values().map(|part| {
         let status = part.pool.status();
-        (status.name, PoolPower { ready: status.ready, available: status.available })
+        let power = PoolPower { ready: report::is_ready(&status), available: status.available };
+        (status.name, power)
     });
     Answer::Hello { version: VERSION, pid: std::process::id(), pools: pools.collect() }
 }
