@@ -64,6 +64,11 @@ impl Faults {
 
 /// The candidate nearest to `name` by edit distance, if any is near enough to be what was meant.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // What is longer is no slip of the pen, and the comparison costs its length.
+    const NAME_CHARS_MAX: usize = 100;
+    if name.chars().nth(NAME_CHARS_MAX).is_some() {
+        return None;
+    }
     let distance_max = (name.chars().count() / 3).max(1) + 1;
     candidates
         .into_iter()
