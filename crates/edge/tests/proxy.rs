@@ -249,6 +249,43 @@ fn an_idempotent_request_is_tried_on_another_endpoint_and_a_post_is_not() {
 }
 
 #[test]
+fn what_one_endpoint_left_behind_is_no_part_of_another_s_answer() {
+    let torn = Backend::answering_and_closing("HTTP/1.1 200 OK\r\nX-Torn: 1\r\n");
+    let busy = Backend::answering("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy");
+    let good = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood");
+    let pool = "balance = 'round-robin'\neject = { failures = 0 }\nretry = { budget = '100%', on = ['reset', '503'] }";
+    let world = World::with_pools(&[&torn, &busy, &good], pool, "");
+    for _ in 0..6 {
+        let response = world.ask(&get_once("/"));
+        assert!(response.ends_with("good") && !response.contains("X-Torn"), "{response}");
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_is_given_to_nobody() {
+    let backend = Backend::answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    );
+    let world = World::with_pool(&backend, "");
+    let mut client = world.connect();
+    client.send(&format!("{}{}{}", get("/1"), get("/2"), get("/3")));
+    for _ in 1..=3 {
+        assert!(client.response().ends_with("\r\n\r\nhi"));
+    }
+}
+
+#[test]
+fn a_client_that_leaves_amid_a_response_ends_it_at_a_silent_backend() {
+    let backend = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+    let world = World::with_pool(&backend, "");
+    let mut client = world.connect();
+    client.send(&get("/"));
+    client.read_until("half");
+    drop(client);
+    assert!(backend.sees_an_end(Duration::from_secs(10)));
+}
+
+#[test]
 fn nobody_to_ask_is_503_with_retry_after() {
     let world = World::with_pool_config("servers = ['127.0.0.1:1']\neject = { failures = 0 }", "");
     let response = world.ask(&get_once("/"));

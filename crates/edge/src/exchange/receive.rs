@@ -5,7 +5,7 @@ use super::send::Sent;
 use crate::buffer::Buffer;
 use crate::core::Core;
 use crate::forwarding::RequestIds;
-use crate::io::{Timer, poll_read, read, write_all};
+use crate::io::{Timer, poll_read, write_all};
 use crate::protocol::{BadHead, Body, Method, RequestLimits, ResponseHead, Version, write_chunk_start};
 use crate::sites::{Route, Site};
 use std::cell::Cell;
@@ -148,7 +148,7 @@ impl Receiving<'_, '_> {
             Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
         }
         let (Sent::Whole(sent_at) | Sent::Partly(sent_at)) = self.sent.get() else { return Poll::Pending };
-        if poll_client_gone(self.client.as_ref(), cx).is_ready() {
+        if self.is_client_gone(cx) {
             return Poll::Ready(Err(ReceiveEnd::ClientGone));
         }
         self.timer.set(sent_at + self.timeouts.first_byte);
@@ -254,16 +254,31 @@ impl Receiving<'_, '_> {
 
     async fn read_body(&mut self, body: &mut Body) -> Result<(), ReceiveEnd> {
         self.timer.set(Instant::now() + self.timeouts.endpoint_idle);
-        match read(&mut self.endpoint, self.up, self.timer).await {
-            Ok(0) => {
-                body.end_of_connection().map_err(|_| ReceiveEnd::Broken("endpoint ended its body early"))
+        std::future::poll_fn(|cx| self.poll_body_bytes(body, cx)).await
+    }
+
+    /// Waits for bytes of the body, for the client to leave, or for the endpoint to have stalled.
+    fn poll_body_bytes(&mut self, body: &mut Body, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveEnd>> {
+        match poll_read(&mut self.endpoint, self.up, cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(0)) => {
+                let ended = body.end_of_connection();
+                return Poll::Ready(ended.map_err(|_| ReceiveEnd::Broken("endpoint ended its body early")));
             }
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Err(ReceiveEnd::Broken("endpoint stalled in its body"))
+            Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => {
+                return Poll::Ready(Err(ReceiveEnd::Broken("endpoint reset the connection in its body")));
             }
-            Err(_) => Err(ReceiveEnd::Broken("endpoint reset the connection in its body")),
         }
+        if self.is_client_gone(cx) {
+            return Poll::Ready(Err(ReceiveEnd::ClientGone));
+        }
+        self.timer.poll_passed(cx).map(|()| Err(ReceiveEnd::Broken("endpoint stalled in its body")))
+    }
+
+    /// Whether the client has left; while its request is on its way, that is for the sending side to notice.
+    fn is_client_gone(&self, cx: &mut Context<'_>) -> bool {
+        !matches!(self.sent.get(), Sent::Going) && poll_client_gone(self.client.as_ref(), cx).is_ready()
     }
 
     async fn write_to_client(&mut self, rest: &[u8]) -> Result<(), ReceiveEnd> {

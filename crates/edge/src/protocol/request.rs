@@ -240,8 +240,11 @@ fn refused(head: &[u8], error: httparse::Error) -> BadHead {
                 matches!(text, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                     if major.is_ascii_digit() && minor.is_ascii_digit())
             };
-            let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-            if is_version(last) { BadHead::Version } else { BadHead::RequestLine }
+            let mut parts = line.split(|byte| *byte == b' ').skip(2);
+            match (parts.next(), parts.next()) {
+                (Some(version), None) if is_version(version) => BadHead::Version,
+                _ => BadHead::RequestLine,
+            }
         }
         httparse::Error::Token => {
             let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];

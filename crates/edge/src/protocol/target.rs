@@ -22,10 +22,10 @@ impl<'a> TargetForm<'a> {
         }
         if target.first() == Some(&b'/') {
             let (path, query) = split_query(target);
-            return Ok(Self { authority: None, path, query });
+            return whole_escapes(Self { authority: None, path, query });
         }
         if target == b"*" && is_options {
-            return Ok(Self { authority: None, path: target, query: b"" });
+            return Ok(Self { authority: None, path: target, query: &target[1..] });
         }
         // RFC 9112 §3.2.2: a server must accept the absolute form even though only proxies are sent it.
         let rest = strip_prefix_ignore_case(target, b"http://")
@@ -34,8 +34,28 @@ impl<'a> TargetForm<'a> {
         let authority_len = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
         let (authority, rest) = rest.split_at(authority_len);
         let (path, query) = split_query(rest);
-        Ok(Self { authority: Some(authority), path, query })
+        whole_escapes(Self { authority: Some(authority), path, query })
     }
+}
+
+/// RFC 3986 §2.1: a `%` begins an escape. What a path with half an escape means is anyone's guess. (Queries
+/// are left to those who read them.)
+fn whole_escapes(target: TargetForm<'_>) -> Result<TargetForm<'_>, BadHead> {
+    let is_whole = |at: usize| unescaped(&target.path[at..]).is_some();
+    if memchr::memchr_iter(b'%', target.path).all(is_whole) {
+        Ok(target)
+    } else {
+        Err(BadHead::TargetCharacter)
+    }
+}
+
+/// The byte that an escape at the start of `text` stands for.
+fn unescaped(text: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
+    if text.first() != Some(&b'%') {
+        return None;
+    }
+    Some((digit(1)? << 4 | digit(2)?) as u8)
 }
 
 fn split_query(target: &[u8]) -> (&[u8], &[u8]) {
@@ -50,7 +70,7 @@ fn strip_prefix_ignore_case<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8
 /// Whether this is `uri-host [":" port]` (RFC 3986 §3.2.2) with a host that is not empty, and no userinfo.
 pub fn is_valid_host(authority: &[u8]) -> bool {
     let (host, port) = split_port(authority);
-    let port_is_valid = port.is_none_or(|port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit));
+    let port_is_valid = port.is_none_or(is_port);
     let host_is_valid = match host {
         [b'[', address @ .., b']'] => {
             std::str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
@@ -59,6 +79,15 @@ pub fn is_valid_host(authority: &[u8]) -> bool {
         _ => !host.is_empty() && host.len() <= 255 && host.iter().all(|byte| REG_NAME[*byte as usize]),
     };
     port_is_valid && host_is_valid
+}
+
+/// RFC 3986 §3.2.3: digits, possibly none; and no port is above 65535.
+fn is_port(port: &[u8]) -> bool {
+    let number = port.iter().try_fold(0u32, |number, digit| {
+        let number = number * 10 + char::from(*digit).to_digit(10)?;
+        (number <= 65_535).then_some(number)
+    });
+    number.is_some()
 }
 
 const REG_NAME: [bool; 256] = {
@@ -91,23 +120,50 @@ fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The path without dot segments (RFC 3986 §5.2.4, §6.2.2.2), so that a route and the backend mean the same
-/// thing by it: `/img/../admin` is `/admin` to both. Percent-encoded dots count as dots; nothing else is
-/// decoded. Borrowed when there is nothing to do, which is nearly always.
+/// The path in the form that routes are looked up by and that is passed on, so that a route and the backend
+/// mean the same thing by it: escapes that need not be are undone (RFC 3986 §6.2.2.2), dot segments are removed
+/// (§5.2.4). `/img/../%61dmin` is `/admin` to both; `%2F` stays as it is. Borrowed when there is nothing to do,
+/// which is nearly always.
 pub fn normalized_path(path: &[u8]) -> Cow<'_, [u8]> {
-    let suspicious = memchr::memmem::find(path, b"/.").is_some()
-        || memchr::memmem::find(path, b"%2e").is_some()
-        || memchr::memmem::find(path, b"%2E").is_some();
-    if !suspicious || path.first() != Some(&b'/') {
+    if path.first() != Some(&b'/') {
         return Cow::Borrowed(path);
     }
+    let unescaped = match memchr::memchr(b'%', path) {
+        Some(_) => Cow::Owned(without_needless_escapes(path)),
+        None => Cow::Borrowed(path),
+    };
+    match memchr::memmem::find(&unescaped, b"/.") {
+        Some(_) => Cow::Owned(without_dot_segments(&unescaped)),
+        None => unescaped,
+    }
+}
+
+fn without_needless_escapes(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut at = 0;
+    while at < path.len() {
+        match unescaped(&path[at..]) {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            _ => {
+                out.push(path[at]);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+fn without_dot_segments(path: &[u8]) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
     let mut ends_in_slash = false;
     for segment in path[1..].split(|byte| *byte == b'/') {
         ends_in_slash = false;
-        match dots(segment) {
-            Some(1) => ends_in_slash = true,
-            Some(2) => {
+        match segment {
+            b"." => ends_in_slash = true,
+            b".." => {
                 segments.pop();
                 ends_in_slash = true;
             }
@@ -122,18 +178,5 @@ pub fn normalized_path(path: &[u8]) -> Cow<'_, [u8]> {
     if ends_in_slash || segments.is_empty() {
         normal.push(b'/');
     }
-    Cow::Owned(normal)
-}
-
-/// How many dots a segment of nothing but dots is made of.
-fn dots(mut segment: &[u8]) -> Option<u32> {
-    let mut count = 0;
-    while !segment.is_empty() {
-        segment = match segment {
-            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
-            _ => return None,
-        };
-        count += 1;
-    }
-    (count > 0).then_some(count)
+    normal
 }
