@@ -1,7 +1,7 @@
 //! What changes a pool's members. Each change ends in `settle`: the new states are told and counted, and a new
 //! snapshot is built for the picks.
 
-use super::{Members, Pool};
+use super::{DRAINED_AWAY_MAX, Members, Pool};
 use crate::config::PoolConfig;
 use crate::eject::{Ejection, Ejections, History, may_eject, stands_out};
 use crate::endpoint::{Endpoint, EndpointId, Totals};
@@ -161,12 +161,18 @@ impl Pool {
         for wanted in wanted {
             let member = match before.remove(&wanted.name) {
                 Some(member) => self.kept(member, wanted, &config, now),
-                None => self.added(wanted, &config, now),
+                None => {
+                    let draining = members.drained_away.remove(&wanted.name);
+                    self.added(wanted, draining, &config, now)
+                }
             };
             members.all.push(member);
         }
         for member in before.into_values() {
             member.meters.tell_gone(member.shown.state);
+            if member.draining && members.drained_away.len() < DRAINED_AWAY_MAX {
+                members.drained_away.insert(Arc::clone(&member.wanted.name));
+            }
             if let Some(endpoint) = member.endpoint {
                 endpoint.set_gone();
             }
@@ -174,13 +180,13 @@ impl Pool {
         self.settle(members, now);
     }
 
-    fn added(&self, wanted: Wanted, config: &PoolConfig, now: Instant) -> Member {
+    fn added(&self, wanted: Wanted, draining: bool, config: &PoolConfig, now: Instant) -> Member {
         let endpoint = wanted.address.map(|address| self.endpoint(&wanted.name, address, now));
         Member {
             meters: Meters::new(&self.registry, &self.name, &wanted.name),
             endpoint,
             wanted,
-            draining: false,
+            draining,
             health: Health::new(config.health.is_some()),
             ejections: Ejections::default(),
             ejection_cause: String::new(),

@@ -14,7 +14,7 @@ use crate::snapshot::Snapshot;
 use crate::sources::Instance;
 use arc_swap::{ArcSwap, Guard};
 use rand::rngs::SmallRng;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -69,7 +69,13 @@ struct Members {
     instances: Vec<Instance>,
     /// The addresses of each name, as they were last heard.
     resolved: HashMap<String, Vec<IpAddr>>,
+    /// Endpoints that were draining when they went: they are draining when they come back, as an instance does
+    /// after a restart.
+    drained_away: BTreeSet<Arc<str>>,
 }
+
+/// Names kept in [`Members::drained_away`]; beyond that a drain ends with its endpoint.
+const DRAINED_AWAY_MAX: usize = 1024;
 
 impl Pool {
     /// A pool with the endpoints that are known without asking anyone; it starts no task.

@@ -27,6 +27,19 @@ fn endpoints_that_stay_through_a_reload_keep_what_is_known_about_them() {
 }
 
 #[test]
+fn an_instance_that_was_drained_is_drained_when_it_comes_back() {
+    let mut world = World::new("service = \"shop\"");
+    world.pool.set_instances(vec![instance("shop-1", 1), instance("shop-2", 2)]);
+    world.pool.drain("shop-2").unwrap();
+    world.pool.set_instances(vec![instance("shop-1", 1)]);
+    world.pool.set_instances(vec![instance("shop-1", 1), instance("shop-2", 3)]);
+    assert_eq!(world.state("shop-2"), State::Draining);
+    assert_eq!(world.used(), "shop-1");
+    world.pool.undrain("shop-2").unwrap();
+    assert_eq!(world.used(), "shop-1 shop-2");
+}
+
+#[test]
 fn a_reload_changes_limits_and_policy() {
     let mut world = World::abc("limit = { inflight = 1, queue = 0 }");
     let _permit = world.pool.gate().try_enter().unwrap();
