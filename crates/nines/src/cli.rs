@@ -231,7 +231,7 @@ pub(crate) struct ReloadArgs {
 pub(crate) struct DrainArgs {
     /// The endpoint: a name that `nines status` shows, or an address
     pub(crate) endpoint: String,
-    /// Only in this pool; otherwise in every pool that has the endpoint
+    /// Only in this pool; needed when several pools have an endpoint of this name
     #[arg(long)]
     pub(crate) pool: Option<String>,
     #[command(flatten)]
