@@ -23,8 +23,8 @@ use tokio::sync::{Notify, watch};
 
 /// A buffer for what clients send: a usual head, or a piece of a body.
 pub(crate) const DOWN_BYTES: usize = 16 << 10;
-/// A buffer for what endpoints send.
-pub(crate) const UP_BYTES: usize = 64 << 10;
+/// A buffer for what endpoints send: a page of 64 KiB and its head come and go in one piece.
+pub(crate) const UP_BYTES: usize = 80 << 10;
 /// Sets of buffers that a core keeps for the next requests; more are freed.
 const SPARE_WORKS_MAX: usize = 256;
 
