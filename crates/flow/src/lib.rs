@@ -3,7 +3,7 @@
 //! Work asks a [`Gate`] for a permit; when none is left it stands in a bounded line, first come first
 //! served, until its time is up. Failed work may be tried again while a [`RetryBudget`] allows it, after a
 //! [`Backoff`]. Work that runs holds a [`Working`] guard, so that a [`Drain`] knows when all of it is done.
-//! What is handed to another task goes through a [`queue`] with a bound and a word for when it is full.
+//! What is handed to another task goes through a [`queue()`] with a bound and a word for when it is full.
 //!
 //! Invariants: a permit is never lost and never doubled, whoever is cancelled, however late. Every decision
 //! that depends on time or chance is given `now` and `rng`; only waiting itself asks tokio's clock.

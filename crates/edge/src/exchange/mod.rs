@@ -1,6 +1,6 @@
 //! One request through a pool: admitted, sent to an endpoint, tried again on another where that is safe.
 //!
-//! The order of things: [`run`] waits for a place, then tries endpoints; [`attempt`] makes one try, which is
+//! The order of things: [`run`] waits for a place, then tries endpoints; [`Exchange::attempt`] makes one try, which is
 //! [`send`] (the request) and [`receive`] (the response), side by side where the body is long.
 //! Invariant: nothing is tried again once a byte of a final response may have reached the client, or once a
 //! byte of the request's body can no longer be read again from the buffer.
