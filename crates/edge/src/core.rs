@@ -40,7 +40,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Work {
     /// From the client.
     pub(crate) down: Buffer,
-    /// From the endpoint.
+    /// From the endpoint. Without memory while there is nothing in it, see [`Core::lend`].
     pub(crate) up: Buffer,
     /// Towards the endpoint, then towards the client.
     pub(crate) out: Vec<u8>,
@@ -57,7 +57,7 @@ impl Work {
     fn new() -> Self {
         Self {
             down: Buffer::new(DOWN_BYTES),
-            up: Buffer::new(UP_BYTES),
+            up: Buffer::new(0),
             out: Vec::with_capacity(2048),
             request: RequestHead::default(),
             response: ResponseHead::default(),
@@ -81,6 +81,7 @@ pub(crate) struct Core {
     pub(crate) rng: RefCell<SmallRng>,
     #[expect(clippy::vec_box, reason = "a connection's task holds a pointer, not the buffers' bookkeeping")]
     spare: RefCell<Vec<Box<Work>>>,
+    spare_buffers: RefCell<Vec<Buffer>>,
     date: RefCell<(u64, Vec<u8>)>,
     /// Since when this core drains.
     draining: Cell<Option<Instant>>,
@@ -111,6 +112,7 @@ impl Core {
             events,
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             spare: RefCell::default(),
+            spare_buffers: RefCell::default(),
             date: RefCell::default(),
             draining: Cell::new(None),
             connections: RefCell::default(),
@@ -138,12 +140,31 @@ impl Core {
 
     /// Buffers that are no longer needed.
     pub(crate) fn give_back(&self, mut work: Box<Work>) {
+        self.take_back(&mut work.up);
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE_WORKS_MAX {
             work.down.reset(DOWN_BYTES);
-            work.up.reset(UP_BYTES);
             work.out.clear();
             spare.push(work);
+        }
+    }
+
+    /// Gives a buffer its memory, if it has none: that which was used last, so that what is read next lands where
+    /// the processor's cache is warm. A response that is waited for holds no memory.
+    pub(crate) fn lend(&self, buffer: &mut Buffer) {
+        if buffer.capacity() == 0 {
+            *buffer = self.spare_buffers.borrow_mut().pop().unwrap_or_else(|| Buffer::new(UP_BYTES));
+        }
+    }
+
+    /// Takes back what was lent. What the buffer still held is forgotten.
+    pub(crate) fn take_back(&self, buffer: &mut Buffer) {
+        let mut spare = self.spare_buffers.borrow_mut();
+        if buffer.capacity() > 0 && spare.len() < SPARE_WORKS_MAX {
+            buffer.reset(UP_BYTES);
+            spare.push(std::mem::replace(buffer, Buffer::new(0)));
+        } else {
+            *buffer = Buffer::new(0);
         }
     }
 
@@ -152,6 +173,9 @@ impl Core {
         let mut spare = self.spare.borrow_mut();
         let kept = spare.len().div_ceil(2);
         spare.truncate(kept);
+        let mut buffers = self.spare_buffers.borrow_mut();
+        let kept = buffers.len().div_ceil(2);
+        buffers.truncate(kept);
     }
 
     /// Appends today's `Date` line, made once a second.

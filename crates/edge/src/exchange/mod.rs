@@ -11,7 +11,7 @@ mod send;
 
 use crate::buffer::Mark;
 use crate::connection::{After, Client, Report};
-use crate::core::{Core, Snapshot, UP_BYTES, Work};
+use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
 use crate::protocol::FieldKind;
 use crate::retry::{self, Tried};
@@ -209,7 +209,7 @@ impl Exchange<'_> {
         };
         heads::write_request(&parts, out);
         // Whatever another endpoint has left behind is no part of this answer.
-        up.reset(UP_BYTES);
+        self.core.take_back(up);
         let mut response_out = std::mem::take(&mut self.client.response_out);
         response_out.clear();
         let (client_read, client_write) = self.client.stream.split();

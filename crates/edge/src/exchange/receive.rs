@@ -140,9 +140,19 @@ impl Receiving<'_, '_> {
         }
     }
 
+    /// Reads into memory that is there only while there is something in it.
+    fn poll_endpoint(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.core.lend(self.up);
+        let polled = poll_read(&mut self.endpoint, self.up, cx);
+        if self.up.filled().is_empty() {
+            self.core.take_back(self.up);
+        }
+        polled
+    }
+
     /// Waits for bytes of the head, for the client to leave, or for the time to run out, once it runs.
     fn poll_head_bytes(&mut self, after_bytes: bool, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveEnd>> {
-        match poll_read(&mut self.endpoint, self.up, cx) {
+        match self.poll_endpoint(cx) {
             Poll::Pending => {}
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ReceiveEnd::Reset { after_bytes })),
             Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
@@ -245,6 +255,9 @@ impl Receiving<'_, '_> {
             written.map_err(|error| client_failed(&error))?;
             self.out.clear();
             self.up.consume_to(decoded.consumed);
+            if self.up.filled().is_empty() {
+                self.core.take_back(self.up);
+            }
             if body.is_finished() {
                 return Ok(());
             }
@@ -259,7 +272,7 @@ impl Receiving<'_, '_> {
 
     /// Waits for bytes of the body, for the client to leave, or for the endpoint to have stalled.
     fn poll_body_bytes(&mut self, body: &mut Body, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveEnd>> {
-        match poll_read(&mut self.endpoint, self.up, cx) {
+        match self.poll_endpoint(cx) {
             Poll::Pending => {}
             Poll::Ready(Ok(0)) => {
                 let ended = body.end_of_connection();
