@@ -37,6 +37,8 @@ fn every_form_of_misuse_is_refused_by_its_name() {
     let host = "Host: a\r\n";
     let cases: Vec<(String, BadHead)> = vec![
         ("GET / HTTP/1.1\r\n\r\n".into(), BadHead::HostMissing),
+        ("CONNECT a:80 HTTP/1.1\r\n\r\n".into(), BadHead::HostMissing),
+        (format!("CONNECT /a HTTP/1.1\r\n{host}\r\n"), BadHead::TargetForm),
         (format!("GET / HTTP/1.1\r\n{host}{host}\r\n"), BadHead::HostRepeated),
         ("GET / HTTP/1.1\r\nHost:\r\n\r\n".into(), BadHead::HostInvalid),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(), BadHead::HostInvalid),

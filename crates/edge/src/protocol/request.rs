@@ -160,18 +160,22 @@ impl RequestHead {
     }
 
     fn read_target(&mut self, head: &[u8], target: &[u8], host: Option<&[u8]>) -> Result<(), BadHead> {
-        // The authority form is CONNECT's alone, and CONNECT is refused whatever its target is.
+        if host.is_none() && self.version == Version::Http11 {
+            return Err(BadHead::HostMissing);
+        }
+        if host.is_some_and(|host| !is_valid_host(host)) {
+            return Err(BadHead::HostInvalid);
+        }
+        self.host = host.map(|host| Span::of(host, head));
+        // The authority form is CONNECT's alone, and CONNECT is refused whatever it asks for.
         if self.method == Method::Connect {
             self.path = Span::of(target, head);
-            return Ok(());
+            return if is_valid_host(target) { Ok(()) } else { Err(BadHead::TargetForm) };
         }
         let target = TargetForm::parse(target, self.method == Method::Options)?;
         self.path = Span::of(target.path, head);
         self.query = Span::of(target.query, head);
-        if host.is_none() && self.version == Version::Http11 {
-            return Err(BadHead::HostMissing);
-        }
-        if [host, target.authority].into_iter().flatten().any(|authority| !is_valid_host(authority)) {
+        if target.authority.is_some_and(|authority| !is_valid_host(authority)) {
             return Err(BadHead::HostInvalid);
         }
         if let (Some(host), Some(authority)) = (host, target.authority)
