@@ -18,6 +18,13 @@ pub(crate) struct Mark {
     end: usize,
 }
 
+impl Mark {
+    /// Bytes between its ends.
+    pub(crate) fn len(self) -> usize {
+        self.end - self.start
+    }
+}
+
 impl Buffer {
     /// An empty buffer; its memory is zeroed once, and reused from then on.
     pub(crate) fn new(capacity: usize) -> Self {
@@ -112,10 +119,17 @@ impl Buffer {
         self.bytes.len()
     }
 
-    /// Forgets everything, and gives back what it grew beyond `capacity`.
+    /// Gives back all room but that of the held and the filled bytes.
+    pub(crate) fn trim(&mut self) {
+        self.compact();
+        self.bytes.truncate(self.end);
+        self.bytes.shrink_to_fit();
+    }
+
+    /// Forgets everything, and has room for `capacity` bytes, no more and no less.
     pub(crate) fn reset(&mut self, capacity: usize) {
         (self.held, self.start, self.end) = (0, 0, 0);
-        if self.bytes.len() > capacity {
+        if self.bytes.len() != capacity {
             *self = Self::new(capacity);
         }
     }
@@ -163,5 +177,16 @@ mod tests {
         assert_eq!((buffer.capacity(), buffer.filled()), (16, &b"gh"[..]));
         buffer.reset(8);
         assert_eq!((buffer.capacity(), buffer.filled()), (8, &b""[..]));
+    }
+
+    #[test]
+    fn a_trimmed_buffer_holds_what_is_in_it_and_grows_back_when_it_is_reset() {
+        let mut buffer = filled_with(b"HEADab");
+        buffer.hold(4);
+        buffer.consume(1);
+        buffer.trim();
+        assert_eq!((buffer.capacity(), buffer.held(), buffer.filled()), (5, &b"HEAD"[..], &b"b"[..]));
+        buffer.reset(8);
+        assert_eq!(buffer.spare().len(), 8, "a next request can be read");
     }
 }

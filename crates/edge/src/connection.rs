@@ -63,7 +63,11 @@ pub(crate) struct Report {
 impl Report {
     /// Notes that a response that had begun did not get to its end.
     pub(crate) fn cut_off(&mut self, cause: &'static str) {
-        self.status = self.progress.status.get();
+        // Half of an interim response has no final status yet.
+        self.status = match self.progress.status.get() {
+            0 => Refusal::EndpointTimeout.status(),
+            status => status,
+        };
         self.sent_bytes = self.progress.sent_bytes.get();
         self.cause = Some(cause.into());
     }
@@ -78,8 +82,7 @@ enum NoRequest {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(core: Rc<Core>, stream: TcpStream, peer: SocketAddr) {
-    let registered = core.register();
+pub(crate) async fn serve(core: Rc<Core>, registered: Registered, stream: TcpStream, peer: SocketAddr) {
     let now = Instant::now();
     let mut client = Client {
         stream,
@@ -251,6 +254,9 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
                             report.cut_off("request took too long");
                             Ended::Answered(After::Close)
                         }
+                        Err(_) if report.tries == 0 => {
+                            Ended::Refused(Refusal::Busy("no place in time".into()))
+                        }
                         Err(_) => Ended::Refused(Refusal::EndpointTimeout),
                     },
                 }
@@ -260,6 +266,10 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
     };
     let after = match ended {
         Ended::Answered(after) => after,
+        Ended::Switched(switched) => {
+            let idle = snapshot.config.timeout.tunnel_idle.get();
+            switched.run(core, client, work, idle, &mut report).await
+        }
         Ended::Refused(refusal) => refuse(core, &snapshot, client, work, refusal, &mut report).await,
     };
     let took = started.elapsed();

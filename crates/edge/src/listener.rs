@@ -74,6 +74,8 @@ async fn obey(mut parts: CoreParts) {
             now = sweep.tick() => {
                 core.upstreams.sweep(now.into_std());
                 core.shrink();
+                // A reload may have raised the limit that they wait under.
+                core.connection_ended.notify_waiters();
             }
         }
     }
@@ -108,7 +110,9 @@ async fn accept(core: Rc<Core>, listener: TcpListener, cores: usize) {
         }
         match listener.accept().await {
             Ok((stream, peer)) => {
-                tokio::task::spawn_local(connection::serve(core.clone(), stream, peer));
+                // Counted at once: the next look at the limit, or a drain, must not miss it.
+                let registered = core.register();
+                tokio::task::spawn_local(connection::serve(core.clone(), registered, stream, peer));
             }
             // A connection that is gone already concerns nobody else; a lack of descriptors passes as
             // connections end, and accepting at full speed would only burn the core.

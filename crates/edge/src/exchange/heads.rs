@@ -143,6 +143,7 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
     let nominates = response.connection.nominates;
     // RFC 9110 §8.6: no Content-Length in 1xx and 204; with chunks there is none.
     let has_length = response.status >= 200 && response.status != 204 && parts.coding == Coding::Identity;
+    let mut said_length = false;
     copy_kept_lines(head, &response.fields, response.len - 2, out, |field| {
         let name = field.name.of_head(head);
         let passes = match field.kind {
@@ -151,7 +152,8 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
             | FieldKind::TransferEncoding
             | FieldKind::RequestId => false,
             FieldKind::Upgrade => switches,
-            FieldKind::ContentLength => has_length,
+            // RFC 9110 §8.6: equal lengths are made one.
+            FieldKind::ContentLength => has_length && !std::mem::replace(&mut said_length, true),
             _ => !nominates || !is_nominated(head, &response.fields, name),
         };
         passes && !edits.drops(name) && !site.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))

@@ -21,7 +21,7 @@ use crate::upstream::{self, Upstream};
 use balance::{EndpointId, KeySource, Outcome, Picked, Pool, PoolConfig, RetryOn, Wish, hash_key};
 use heads::RequestParts;
 pub(crate) use receive::Progress;
-use receive::{ReceiveEnd, Received, Receiving, RequestFacts, Timeouts};
+use receive::{ReceiveEnd, Received, Receiving, RequestFacts, Timeouts, poll_client_gone};
 use send::{SendEnd, Sending, Sent};
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -29,7 +29,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A request that has been routed to a pool.
 pub(crate) struct Exchange<'a> {
@@ -50,11 +50,14 @@ pub(crate) enum Ended {
     Answered(After),
     /// Nothing was sent: the caller answers with this.
     Refused(Refusal),
+    /// A 101 was sent: the caller runs what follows, which no limit of a request binds.
+    Switched(Switched),
 }
 
 /// How one try ended.
 enum Try {
     Answered(After),
+    Switched(Switched),
     /// Nothing of a final response has been sent to the client.
     Failed {
         refusal: Refusal,
@@ -76,14 +79,20 @@ pub(crate) enum Reach {
 
 /// Serves the request from the pool.
 pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
-    let permit = match pool.gate().try_enter() {
+    // Told before it costs the pool anything.
+    let length = exchange.work.request.body.bytes_left();
+    if length.is_some_and(|length| length > exchange.site.body_bytes_max) {
+        return Ended::Refused(Refusal::BodyTooLarge);
+    }
+    // Held until the response has ended. A tunnel is no request in flight: the edge's own limit on connections
+    // bounds it.
+    let _permit = match pool.gate().try_enter() {
         Some(permit) => permit,
-        None => match pool.gate().enter().await {
+        None => match exchange.wait_in_line(pool).await {
             Ok(permit) => permit,
-            Err(refused) => return Ended::Refused(Refusal::Busy(format!("pool {}: {refused}", pool.name()))),
+            Err(ended) => return ended,
         },
     };
-    let mut permit = Some(permit);
     let config = pool.config();
     let hash = exchange.hash(&pool.key_source());
     let sticky_cookie = pool.sticky_cookie();
@@ -111,8 +120,9 @@ pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
         }
         let cookie = sticky_cookie.as_deref();
         let can_retry = tried.len() + 1 < tries_max;
-        match exchange.attempt(&config, picked, cookie, can_retry, &mut permit).await {
+        match exchange.attempt(&config, picked, cookie, can_retry).await {
             Try::Answered(after) => return Ended::Answered(after),
+            Try::Switched(switched) => return Ended::Switched(switched),
             Try::Failed { refusal, on, sent } => {
                 let failed = Tried { on, sent, method: exchange.work.request.method };
                 let is_retried = can_retry
@@ -142,6 +152,38 @@ impl Exchange<'_> {
         }
     }
 
+    /// Waits for a place. A client that leaves meanwhile leaves the line.
+    async fn wait_in_line(&mut self, pool: &Pool) -> Result<flow::Permit, Ended> {
+        let mut entering = pin!(pool.gate().enter());
+        let entered = std::future::poll_fn(|cx| match entering.as_mut().poll(cx) {
+            Poll::Ready(entered) => Poll::Ready(Some(entered)),
+            Poll::Pending => poll_client_gone(&self.client.stream, cx).map(|()| None),
+        });
+        match entered.await {
+            Some(Ok(permit)) => Ok(permit),
+            Some(Err(refused)) => {
+                Err(Ended::Refused(Refusal::Busy(format!("pool {}: {refused}", pool.name()))))
+            }
+            None => Err(Ended::Answered(self.client_left("client left"))),
+        }
+    }
+
+    /// Whether all of the body came with its head: then it can be sent again from the buffer.
+    fn body_is_here(&self) -> bool {
+        let length = self.work.request.body.bytes_left();
+        length.is_some_and(|length| length <= self.mark.len() as u64)
+    }
+
+    /// Notes that the client ended the exchange, which says nothing about the endpoint.
+    fn client_left(&mut self, cause: &'static str) -> After {
+        self.core.events.client_gone.inc();
+        if self.report.status == 0 {
+            self.report.status = CLIENT_GONE;
+        }
+        self.report.cause = Some(cause.into());
+        After::Close
+    }
+
     /// One try on one endpoint. A kept connection that turns out to have ended is replaced by a new one once,
     /// which says nothing against the endpoint.
     async fn attempt(
@@ -150,11 +192,10 @@ impl Exchange<'_> {
         picked: Picked,
         cookie_name: Option<&str>,
         can_retry: bool,
-        permit: &mut Option<flow::Permit>,
     ) -> Try {
         let began = Instant::now();
-        let is_idempotent = self.work.request.method.is_idempotent();
-        let mut kept = self.core.upstreams.take(picked.endpoint(), !is_idempotent);
+        let may_repeat = self.work.request.method.is_idempotent() && self.body_is_here();
+        let mut kept = self.core.upstreams.take(picked.endpoint(), !may_repeat);
         loop {
             let mut upstream = match kept.take() {
                 Some(upstream) => {
@@ -179,10 +220,10 @@ impl Exchange<'_> {
             let sticky = cookie_name.zip(picked.set_cookie());
             let talked = self.talk(config, &picked, &mut upstream, sticky, can_retry).await;
             let ended_early = matches!(talked.received, Err(ReceiveEnd::Reset { after_bytes: false }));
-            if is_reused && ended_early && is_idempotent && talked.reach == Reach::Replayable {
+            if is_reused && ended_early && may_repeat {
                 continue;
             }
-            return self.conclude(config, picked, upstream, talked, began, permit).await;
+            return self.conclude(config, picked, upstream, talked, began);
         }
     }
 
@@ -196,6 +237,7 @@ impl Exchange<'_> {
         can_retry: bool,
     ) -> Talked {
         let client_idle = self.snapshot.config.timeout.body_idle.get();
+        let reach = if self.body_is_here() { Reach::Replayable } else { Reach::Passed };
         let Work { down, up, out, request, response, ids, path, .. } = &mut *self.work;
         let parts = RequestParts {
             snapshot: self.snapshot,
@@ -215,7 +257,8 @@ impl Exchange<'_> {
         let (client_read, client_write) = self.client.stream.split();
         let (endpoint_read, endpoint_write) = upstream.stream.split();
         let sent = Cell::new(Sent::Going);
-        let unwanted = |status| can_retry && retry::is_unwanted(&config.retry, status, request.method);
+        let may_repeat = can_retry && reach == Reach::Replayable;
+        let unwanted = |status| may_repeat && retry::is_unwanted(&config.retry, status, request.method);
         let mut receiving = Receiving {
             core: self.core,
             site: self.site,
@@ -246,8 +289,6 @@ impl Exchange<'_> {
         };
         // A body that has come whole with its head stays in the buffer, and can be sent again from there.
         down.rewind(self.mark);
-        let is_whole = request.body.bytes_left().is_some_and(|length| length <= down.filled().len() as u64);
-        let reach = if is_whole { Reach::Replayable } else { Reach::Passed };
         let sending = Sending {
             client: client_read,
             endpoint: endpoint_write,
@@ -265,15 +306,13 @@ impl Exchange<'_> {
     }
 
     /// Draws the conclusions from a try: for the endpoint, for its connection, for the client.
-    #[allow(clippy::too_many_arguments)]
-    async fn conclude(
+    fn conclude(
         &mut self,
         config: &PoolConfig,
         picked: Picked,
         upstream: Upstream,
         talked: Talked,
         began: Instant,
-        permit: &mut Option<flow::Permit>,
     ) -> Try {
         let now = Instant::now();
         let progress = &self.report.progress;
@@ -289,6 +328,9 @@ impl Exchange<'_> {
             drop(picked);
             self.report.cause = Some(refusal.to_string().into());
             return if has_begun {
+                if status == 0 {
+                    self.report.status = refusal.status();
+                }
                 Try::Answered(After::Close)
             } else {
                 Try::Failed { refusal, on: None, sent: talked.reach }
@@ -310,25 +352,16 @@ impl Exchange<'_> {
                 })
             }
             Ok(Received::Switched) => {
-                // A tunnel is no request in flight: the edge's own limit on connections bounds it.
-                drop(permit.take());
                 self.core.events.tunnels.inc();
-                self.tunnel(upstream).await;
-                picked.finish(Outcome::Answered { status }, latency, Instant::now());
-                Try::Answered(After::Close)
+                Try::Switched(Switched { picked, upstream, latency })
             }
             Ok(Received::Unwanted) => {
                 picked.finish(Outcome::Answered { status }, latency, now);
                 let on = retry::unwanted_as(status);
                 Try::Failed { refusal: Refusal::EndpointStatus(status), on, sent: talked.reach }
             }
-            Err(ReceiveEnd::ClientGone) => {
-                drop(picked);
-                self.core.events.client_gone.inc();
-                self.report.status = if status == 0 { CLIENT_GONE } else { status };
-                self.report.cause = Some("client left".into());
-                Try::Answered(After::Close)
-            }
+            Err(ReceiveEnd::ClientGone) => Try::Answered(self.client_left("client left")),
+            Err(ReceiveEnd::ClientStalled) => Try::Answered(self.client_left("client stopped reading")),
             Err(ReceiveEnd::Broken(cause)) => {
                 picked.finish(Outcome::Broken, latency, now);
                 self.report.cause = Some(cause.into());
@@ -348,16 +381,41 @@ impl Exchange<'_> {
             }
         }
     }
+}
 
-    async fn tunnel(&mut self, mut upstream: Upstream) {
+/// An endpoint that speaks another protocol with the client from now on. Until that ends it counts as in flight
+/// at the endpoint (for the policies, for `limit.inflight_per_endpoint` and for a drain), but no longer in the
+/// pool's gate.
+pub(crate) struct Switched {
+    picked: Picked,
+    upstream: Upstream,
+    latency: Duration,
+}
+
+impl Switched {
+    /// Passes bytes until both sides have ended. `idle` is how long both may be silent.
+    pub(crate) async fn run(
+        mut self,
+        core: &Core,
+        client: &mut Client,
+        work: &mut Work,
+        idle: Duration,
+        report: &mut Report,
+    ) -> After {
+        // A tunnel lasts: it keeps no more memory than what it still has to say.
+        work.down.trim();
+        work.up.trim();
         let tunnel = Tunnel {
-            client: &mut self.client.stream,
-            endpoint: &mut upstream.stream,
-            from_client: self.work.down.filled(),
-            from_endpoint: self.work.up.filled(),
-            idle: self.snapshot.config.timeout.tunnel_idle.get(),
+            client: &mut client.stream,
+            endpoint: &mut self.upstream.stream,
+            from_client: work.down.filled(),
+            from_endpoint: work.up.filled(),
+            idle,
         };
-        self.report.sent_bytes = Box::pin(tunnel.run()).await;
+        report.sent_bytes = Box::pin(tunnel.run()).await;
+        core.take_back(&mut work.up);
+        self.picked.finish(Outcome::Answered { status: 101 }, self.latency, Instant::now());
+        After::Close
     }
 }
 
@@ -385,6 +443,7 @@ where
     R: tokio::io::AsyncRead + Unpin,
     W: tokio::io::AsyncWrite + Unpin,
 {
+    let progress = receiving.progress;
     let mut sending = pin!(sending.run());
     let mut receiving = pin!(receiving.run());
     let mut is_sending = true;
@@ -395,6 +454,10 @@ where
                 Ok(()) => sent.set(Sent::Whole(Instant::now())),
                 // What stopped reading may have answered: the response tells.
                 Err(SendEnd::Endpoint) => sent.set(Sent::Partly(Instant::now())),
+                // RFC 9110 §10.1.1: who has its final answer need not send the body that it announced.
+                Err(SendEnd::Refused(Refusal::ClientTimeout)) if progress.status.get() != 0 => {
+                    sent.set(Sent::Partly(Instant::now()));
+                }
                 Err(SendEnd::ClientGone) => return Poll::Ready((Err(ReceiveEnd::ClientGone), None)),
                 Err(SendEnd::Refused(refusal)) => {
                     return Poll::Ready((Err(ReceiveEnd::ClientGone), Some(refusal)));

@@ -46,7 +46,9 @@ pub(super) enum ReceiveEnd {
     Malformed(BadHead),
     /// The client left.
     ClientGone,
-    /// The body broke off, or one side stalled, after the client was sent the head.
+    /// The client stopped reading.
+    ClientStalled,
+    /// The body broke off, or the endpoint stalled, after the client was sent the head.
     Broken(&'static str),
 }
 
@@ -97,7 +99,7 @@ pub(crate) struct Progress {
     pub(crate) status: Cell<u16>,
     /// When it came.
     pub(crate) head_at: Cell<Option<Instant>>,
-    /// Some of the final head may have reached the client.
+    /// Some of the final head may have reached the client, or half of an interim one.
     pub(crate) has_begun: Cell<bool>,
     /// Bytes of the body that were sent to the client.
     pub(crate) sent_bytes: Cell<u64>,
@@ -172,7 +174,10 @@ impl Receiving<'_, '_> {
         let head_len = self.response.len;
         if is_wanted {
             write_interim(self.response, &self.up.filled()[..head_len], &mut self.out);
+            // Until it is whole, nothing else can be said.
+            self.progress.has_begun.set(true);
             self.write_to_client(&[]).await?;
+            self.progress.has_begun.set(false);
         }
         self.up.consume(head_len);
         Ok(())
@@ -305,13 +310,13 @@ impl Receiving<'_, '_> {
 
 fn client_failed(error: &io::Error) -> ReceiveEnd {
     match error.kind() {
-        io::ErrorKind::TimedOut => ReceiveEnd::Broken("client stopped reading"),
+        io::ErrorKind::TimedOut => ReceiveEnd::ClientStalled,
         _ => ReceiveEnd::ClientGone,
     }
 }
 
 /// Ready once the client has closed. Bytes of a next request (pipelining) are left alone, and end the watch.
-fn poll_client_gone(client: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
+pub(super) fn poll_client_gone(client: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
     match client.poll_read_ready(cx) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(Err(_)) => Poll::Ready(()),

@@ -54,9 +54,6 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Sending<'_, R, W> {
     /// Sends it all. The client's bytes after the body stay in the buffer.
     pub(super) async fn run(mut self) -> Result<(), SendEnd> {
         let is_chunked = self.body.is_chunked();
-        if self.body.bytes_left().is_some_and(|length| length > self.body_bytes_max) {
-            return Err(SendEnd::Refused(Refusal::BodyTooLarge));
-        }
         let mut before: Vec<u8> = Vec::new();
         let mut after: Vec<u8> = Vec::new();
         let mut passed = 0u64;

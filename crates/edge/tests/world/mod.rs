@@ -62,13 +62,21 @@ impl World {
         Self::build("", &format!("servers = ['{}']", backend.address), &sites)
     }
 
+    /// A world with all of it said.
+    pub(crate) fn with_all(edge: &str, backends: &[&Backend], pool: &str, site: &str) -> Self {
+        let servers: Vec<String> = backends.iter().map(|backend| format!("'{}'", backend.address)).collect();
+        let pool = format!("servers = [{}]\n{pool}", servers.join(","));
+        Self::build(edge, &pool, &[("default", &format!("{site}\nroute = {{ '/' = {{ pool = 'p' }} }}"))])
+    }
+
     fn build(edge: &str, pool: &str, sites: &[(&str, &str)]) -> Self {
         let registry = telemetry::Registry::new();
         let pool_config: PoolConfig = toml::from_str(pool).expect("the pool is good");
         let context = PoolContext { name: "p".into(), at: None, secret: [7; 16], registry: registry.clone() };
         let pools = HashMap::from([("p".to_owned(), Pool::new(context, pool_config))]);
+        let cores = if edge.contains("cores = ") { "" } else { "cores = 2" };
         let config: EdgeConfig =
-            toml::from_str(&format!("http = ['127.0.0.1:0']\ncores = 2\n{edge}")).expect("the edge is good");
+            toml::from_str(&format!("http = ['127.0.0.1:0']\n{cores}\n{edge}")).expect("the edge is good");
         let sites: Named<SiteConfig> = sites
             .iter()
             .map(|(host, site)| (Name::new(*host), toml::from_str(site).expect("the site is good")))
@@ -112,6 +120,21 @@ impl World {
         let edge = edge.as_ref().unwrap();
         let parts = EdgeParts { config: self.config.clone(), sites, pools: self.pools.clone() };
         edge.commit(edge.prepare(parts).unwrap());
+    }
+
+    /// Changes `limit.connections`.
+    pub(crate) fn reload_connections_max(&self, connections_max: u32) {
+        let mut config = self.config.clone();
+        config.limit.connections = connections_max;
+        let site: SiteConfig = toml::from_str("route = { '/' = { pool = 'p' } }").unwrap();
+        let sites = Named::from([(Name::new("default"), site)]);
+        let edge = self.edge.lock().unwrap();
+        let edge = edge.as_ref().unwrap();
+        edge.commit(edge.prepare(EdgeParts { config, sites, pools: self.pools.clone() }).unwrap());
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pools["p"]
     }
 
     pub(crate) fn drain_in_background(&self) -> JoinHandle<bool> {
@@ -340,6 +363,17 @@ impl Backend {
             if state.read_head(stream) {
                 wait_until("the backend is opened", || state.open.load(Ordering::SeqCst));
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\ngated");
+            }
+        })
+    }
+
+    /// Sends half of a response at once, and the rest once it has been opened; reads no body.
+    pub(crate) fn gated_midway() -> Self {
+        Self::start("", |stream, state, _| {
+            if state.read_head(stream) {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
+                wait_until("the backend is opened", || state.open.load(Ordering::SeqCst));
+                let _ = stream.write_all(b" half");
             }
         })
     }

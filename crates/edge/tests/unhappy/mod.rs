@@ -1,0 +1,129 @@
+//! What goes wrong on one side, and what it must not cost the other.
+
+use crate::world::{Backend, World, get, wait_until};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Longer than the limits of 100 ms that these tests set: what they show is that nothing happens then.
+const PAST_THE_LIMIT: Duration = Duration::from_millis(400);
+
+#[test]
+fn a_tunnel_is_not_bound_by_the_limit_of_a_request() {
+    let backend = Backend::switching();
+    let world = World::with_all("timeout = { request = '100ms' }", &[&backend], "", "");
+    let mut client = world.connect();
+    client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    client.read_until("\r\n\r\n");
+    sleep(PAST_THE_LIMIT);
+    client.send("later");
+    assert_eq!(client.read_until("later"), "later");
+}
+
+#[test]
+fn a_client_that_stops_reading_is_not_the_endpoint_s_failure() {
+    let body = "a".repeat(24 << 20);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let backend = Backend::answering(answer.leak());
+    let world = World::with_all("timeout = { body_idle = '100ms' }", &[&backend], "", "");
+    let mut client = world.connect();
+    client.send(&get("/"));
+    backend.wait_for("GET / ");
+    wait_until("the request is over", || world.pool().status().endpoints[0].inflight == 0);
+    assert_eq!(world.pool().status().endpoints[0].failures, 0);
+}
+
+#[test]
+fn a_client_that_never_ends_its_body_still_gets_the_answer_that_came_before() {
+    let backend = Backend::gated_midway();
+    let world = World::with_all("timeout = { body_idle = '100ms' }", &[&backend], "", "");
+    let mut client = world.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    client.read_until("first");
+    sleep(PAST_THE_LIMIT);
+    backend.open();
+    assert_eq!(client.rest(), " half");
+}
+
+#[test]
+fn a_status_that_cannot_be_tried_again_reaches_the_client_as_the_endpoint_said_it() {
+    let answer = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbusy";
+    let backends = [Backend::answering(answer), Backend::answering(answer)];
+    let pool = "eject = { failures = 0 }\nretry = { budget = '100%', on = ['503'] }";
+    let world = World::with_all("", &[&backends[0], &backends[1]], pool, "");
+    let response = world.ask(
+        "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    );
+    assert!(response.ends_with("\r\n\r\nbusy"), "{response}");
+}
+
+#[test]
+fn a_body_that_is_too_large_by_its_own_word_costs_no_endpoint_anything() {
+    let backend = Backend::swallowing();
+    let world = World::with_all("", &[&backend], "", "body_max = '1KiB'");
+    let response = world.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n");
+    assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
+    assert_eq!(backend.connections(), 0);
+}
+
+#[test]
+fn no_error_page_is_written_into_the_midst_of_an_interim_response() {
+    let hint = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "a".repeat(60_000));
+    let backend = Backend::answering(hint.repeat(400).leak());
+    let world = World::with_all("timeout = { request = '200ms' }", &[&backend], "", "");
+    let mut client = world.connect();
+    client.send(&get("/"));
+    backend.wait_for("GET / ");
+    wait_until("the request is over", || world.pool().status().endpoints[0].inflight == 0);
+    let all = client.rest();
+    let (before, _) = all.rsplit_once("HTTP/1.1 ").unwrap();
+    assert!(before.is_empty() || before.ends_with("\r\n\r\n"), "{}", &before[before.len() - 40..]);
+}
+
+#[test]
+fn a_client_that_leaves_the_line_makes_room_in_it() {
+    let backend = Backend::gated();
+    let pool = "limit = { inflight = 1, queue = 1, wait = '120s' }";
+    let world = World::with_all("", &[&backend], pool, "");
+    let mut first = world.connect();
+    first.send(&get("/"));
+    backend.wait_for("GET / ");
+    let mut second = world.connect();
+    second.send(&get("/"));
+    wait_until("the second waits", || world.pool().gate().waiting() == 1);
+    drop(second);
+    wait_until("the second has left", || world.pool().gate().waiting() == 0);
+    backend.open();
+    assert!(first.response().ends_with("gated"));
+}
+
+#[test]
+fn a_request_whose_time_runs_out_in_the_line_is_told_to_come_later() {
+    let backend = Backend::gated();
+    let pool = "limit = { inflight = 1, queue = 1, wait = '120s' }";
+    let world = World::with_all("timeout = { request = '100ms' }", &[&backend], pool, "");
+    let _permit = world.pool().gate().try_enter().expect("nobody else is here");
+    let response = world.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("Retry-After: 1\r\n"), "{response}");
+}
+
+#[test]
+fn a_limit_of_connections_that_is_raised_lets_in_who_waits() {
+    let backend = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let world = World::with_all("cores = 1\nlimit = { connections = 1 }", &[&backend], "", "");
+    let mut first = world.connect();
+    first.send(&get("/"));
+    assert!(first.response().ends_with("hi"));
+    let mut second = world.connect();
+    second.send(&get("/"));
+    world.reload_connections_max(10);
+    assert!(second.response().ends_with("hi"));
+}
+
+#[test]
+fn a_length_that_an_endpoint_says_twice_is_said_once() {
+    let backend =
+        Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Y: z\r\nContent-Length: 2\r\n\r\nhi");
+    let world = World::with_all("", &[&backend], "", "");
+    let response = world.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(response.matches("Content-Length: 2\r\n").count(), 1, "{response}");
+}
