@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::error::Refusal;
 use crate::forwarding::RequestIds;
 use crate::protocol::{write_length, write_status_line};
+use crate::sites::Edits;
 
 /// The standard reason phrase, or none for a status that has none here.
 pub(crate) fn reason(status: u16) -> &'static str {
@@ -49,6 +50,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) body: &'a [u8],
     /// More header lines, each with its CRLF.
     pub(crate) lines: &'a [u8],
+    /// The route's edits, which come last.
+    pub(crate) edits: Option<&'a Edits>,
     /// The request was HEAD: the head is the same, and no body follows.
     pub(crate) head_only: bool,
     /// `Connection: close`, or what HTTP/1.0 needs to keep it.
@@ -59,6 +62,7 @@ impl Answer<'_> {
     /// Appends the response. Returns the body's bytes on the wire.
     pub(crate) fn write(&self, core: &Core, ids: &RequestIds, out: &mut Vec<u8>) -> u64 {
         write_status_line(out, self.status, reason(self.status).as_bytes());
+        let added = out.len();
         core.write_date_line(out);
         // RFC 9110 §8.6: a 204 has no Content-Length.
         if self.status != 204 {
@@ -73,6 +77,9 @@ impl Answer<'_> {
         }
         ids.write_request_id(out);
         out.extend_from_slice(self.lines);
+        if let Some(edits) = self.edits {
+            edits.apply_to_added(out, added);
+        }
         if let Some(connection) = self.connection {
             out.extend_from_slice(b"Connection: ");
             out.extend_from_slice(connection.as_bytes());

@@ -205,6 +205,7 @@ async fn refuse_head(core: &Rc<Core>, client: &mut Client, work: &mut Work, refu
         content_type: page.content_type,
         body: &page.body,
         lines: &page.lines,
+        edits: None,
         head_only: false,
         connection: Some("close"),
     };
@@ -325,7 +326,7 @@ async fn answer_ourselves(
 ) -> After {
     let after = discard_body(work, core);
     let Work { request, down, out, ids, host, path, .. } = &mut *work;
-    let mut lines = route.response_edits.lines.clone();
+    let mut lines = Vec::new();
     let (status, content_type, body) = match &route.action {
         Action::Redirect { to, status } => {
             lines.extend_from_slice(b"Location: ");
@@ -343,6 +344,7 @@ async fn answer_ourselves(
         content_type,
         body,
         lines: &lines,
+        edits: Some(&route.response_edits),
         head_only: request.method == Method::Head,
         connection: connection_option(after, request.version),
     };
@@ -376,6 +378,7 @@ async fn refuse(
         content_type: page.content_type,
         body: &page.body,
         lines: &page.lines,
+        edits: None,
         head_only: request.method == Method::Head,
         connection: connection_option(after, request.version),
     };

@@ -64,13 +64,21 @@ fn write_hex(out: &mut Vec<u8>, number: u128) {
     }
 }
 
+/// What a trusted proxy in front of us has said of its client: it is passed on, and not said again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Said {
+    pub(crate) proto: bool,
+    pub(crate) host: bool,
+    pub(crate) real_ip: bool,
+}
+
 /// The lines about a client that are the same for all its requests on a connection, made once.
 #[derive(Debug)]
 pub(crate) struct ClientLines {
     /// The client's address as text.
     pub(crate) address: Box<str>,
-    /// `X-Forwarded-Proto` and `X-Real-IP`.
-    fixed: Box<[u8]>,
+    /// `X-Real-IP`, a whole line.
+    real_ip: Box<[u8]>,
     /// The value's start of `Forwarded` (RFC 7239 §4): `for=192.0.2.1;proto=http`.
     forwarded: Box<[u8]>,
 }
@@ -86,7 +94,7 @@ impl ClientLines {
         };
         Self {
             address: client.to_string().into(),
-            fixed: format!("X-Forwarded-Proto: http\r\nX-Real-IP: {client}\r\n").into_bytes().into(),
+            real_ip: format!("X-Real-IP: {client}\r\n").into_bytes().into(),
             forwarded: format!("{node};proto=http").into_bytes().into(),
         }
     }
@@ -98,6 +106,7 @@ impl ClientLines {
         out: &mut Vec<u8>,
         host: &[u8],
         via: &[u8],
+        said: Said,
         earlier_for: impl Iterator<Item = &'v [u8]>,
         earlier_forwarded: impl Iterator<Item = &'v [u8]>,
     ) {
@@ -108,8 +117,13 @@ impl ClientLines {
         }
         out.extend_from_slice(self.address.as_bytes());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&self.fixed);
-        if !host.is_empty() {
+        if !said.proto {
+            out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+        }
+        if !said.real_ip {
+            out.extend_from_slice(&self.real_ip);
+        }
+        if !host.is_empty() && !said.host {
             out.extend_from_slice(b"X-Forwarded-Host: ");
             out.extend_from_slice(host);
             out.extend_from_slice(b"\r\n");
@@ -148,7 +162,16 @@ mod tests {
     fn a_v6_client_is_quoted_in_forwarded_and_a_mapped_one_is_v4() {
         let lines = |address: &str| {
             let client = ClientLines::new(address.parse().unwrap());
-            text(|out| client.write_lines(out, b"shop.test:8080", b"nines", [].into_iter(), [].into_iter()))
+            text(|out| {
+                client.write_lines(
+                    out,
+                    b"shop.test:8080",
+                    b"nines",
+                    Said::default(),
+                    [].into_iter(),
+                    [].into_iter(),
+                );
+            })
         };
         let v6 = lines("2001:db8::1");
         assert!(
@@ -166,7 +189,14 @@ mod tests {
         let earlier = [&b"203.0.113.7"[..], &b"198.51.100.2"[..]];
         let forwarded = [&b"for=203.0.113.7"[..]];
         let lines = text(|out| {
-            client.write_lines(out, b"", b"nines", earlier.into_iter(), forwarded.into_iter());
+            client.write_lines(
+                out,
+                b"",
+                b"nines",
+                Said::default(),
+                earlier.into_iter(),
+                forwarded.into_iter(),
+            );
         });
         assert!(lines.contains("X-Forwarded-For: 203.0.113.7, 198.51.100.2, 192.0.2.1\r\n"), "{lines}");
         assert!(lines.contains("Forwarded: for=203.0.113.7, for=192.0.2.1;proto=http\r\n"), "{lines}");

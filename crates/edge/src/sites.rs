@@ -7,7 +7,7 @@
 use crate::config::{HeaderEdits, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig};
 use crate::error::Error;
 use crate::events::SiteEvents;
-use crate::protocol::{Method, RequestHead};
+use crate::protocol::{FieldKind, Method, RequestHead};
 use crate::when::Conditions;
 use balance::Pool;
 use notation::{Named, TextOr};
@@ -57,7 +57,9 @@ pub(crate) struct Edits {
     /// Names in lower case: what is removed, and what is replaced.
     gone: Vec<Box<[u8]>>,
     /// Whole lines, `Name: value\r\n`.
-    pub(crate) lines: Vec<u8>,
+    lines: Vec<u8>,
+    /// Whether some are headers that nines adds by itself.
+    touches_ours: bool,
 }
 
 impl Edits {
@@ -70,7 +72,27 @@ impl Edits {
             lines.extend_from_slice(value.as_bytes());
             lines.extend_from_slice(b"\r\n");
         }
-        Self { gone: gone.map(|name| lowercase(name)).collect(), lines }
+        let gone: Vec<Box<[u8]>> = gone.map(|name| lowercase(name)).collect();
+        let is_ours = |name: &[u8]| {
+            FieldKind::of(name) != FieldKind::Other
+                || [&b"via"[..], b"location", b"content-type"].contains(&name)
+        };
+        let touches_ours = gone.iter().any(|name| is_ours(name));
+        Self { gone, lines, touches_ours }
+    }
+
+    /// Makes the edits to the lines that nines has added to a head, which start at `from`.
+    pub(crate) fn apply_to_added(&self, out: &mut Vec<u8>, from: usize) {
+        if self.touches_ours {
+            let added = out.split_off(from);
+            for line in added.split_inclusive(|byte| *byte == b'\n') {
+                let name = &line[..memchr::memchr(b':', line).unwrap_or(0)];
+                if !self.drops(name) {
+                    out.extend_from_slice(line);
+                }
+            }
+        }
+        out.extend_from_slice(&self.lines);
     }
 
     /// Whether a header of the message is dropped.

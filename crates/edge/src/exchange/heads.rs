@@ -1,7 +1,7 @@
 //! The heads that are passed on: what came in, less what was meant for this hop, plus what a proxy adds.
 
 use crate::core::{Core, Snapshot};
-use crate::forwarding::{ClientLines, RequestIds};
+use crate::forwarding::{ClientLines, RequestIds, Said};
 use crate::protocol::{
     FieldKind, RequestHead, ResponseHead, Version, copy_kept_lines, is_nominated, write_status_line,
 };
@@ -71,6 +71,7 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
         None if request.takes_trailers => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
         None => {}
     }
+    let added = out.len();
     let host = request.host.map_or(&b""[..], |host| host.of_head(head));
     let values = |name: &'static [u8]| {
         request.fields.iter().filter(move |field| {
@@ -79,23 +80,25 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
                 && field.name.of_head(head).eq_ignore_ascii_case(name)
         })
     };
+    let has = |name| values(name).next().is_some();
+    let said =
+        Said { proto: has(b"x-forwarded-proto"), host: has(b"x-forwarded-host"), real_ip: has(b"x-real-ip") };
     parts.client.write_lines(
         out,
         host,
         snapshot.config.via.as_bytes(),
+        said,
         values(b"x-forwarded-for").map(|field| field.value.of_head(head)),
         values(b"forwarded").map(|field| field.value.of_head(head)),
     );
     parts.ids.write_lines(out);
-    out.extend_from_slice(&edits.lines);
+    edits.apply_to_added(out, added);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Of a trusted proxy's lines: those that we neither extend nor replace.
+/// Of a trusted proxy's lines: those that we do not extend. What it said of its client, its word is kept.
 fn keeps_forwarded_line(name: &[u8]) -> bool {
-    const OURS: [&[u8]; 5] =
-        [b"x-forwarded-for", b"forwarded", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip"];
-    !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+    !name.eq_ignore_ascii_case(b"x-forwarded-for") && !name.eq_ignore_ascii_case(b"forwarded")
 }
 
 /// An HTTP/1.0 client may leave out `Host`; the absolute form carries it in the target.
@@ -158,6 +161,7 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
         };
         passes && !edits.drops(name) && !site.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     });
+    let added = out.len();
     // RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
     if !response.has_date {
         parts.core.write_date_line(out);
@@ -172,6 +176,8 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
     } else if parts.client_version == Version::Http10 {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
+    parts.ids.write_request_id(out);
+    edits.apply_to_added(out, added);
     if let Some((name, value)) = parts.sticky {
         out.extend_from_slice(b"Set-Cookie: ");
         out.extend_from_slice(name.as_bytes());
@@ -179,8 +185,6 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"; Path=/; HttpOnly; SameSite=Lax\r\n");
     }
-    parts.ids.write_request_id(out);
-    out.extend_from_slice(&edits.lines);
     out.extend_from_slice(b"\r\n");
 }
 

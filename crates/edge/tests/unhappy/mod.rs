@@ -127,3 +127,42 @@ fn a_length_that_an_endpoint_says_twice_is_said_once() {
     let response = world.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(response.matches("Content-Length: 2\r\n").count(), 1, "{response}");
 }
+
+#[test]
+fn a_trusted_proxy_s_word_about_its_client_is_kept() {
+    let backend = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let world = World::with_all("trust_forwarded = true", &[&backend], "", "");
+    world.ask(
+        "GET / HTTP/1.1\r\nHost: inner\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.test\r\n\
+         X-Real-IP: 203.0.113.7\r\nX-Forwarded-For: 203.0.113.7\r\nConnection: close\r\n\r\n",
+    );
+    let seen = backend.seen();
+    for there in [
+        "X-Forwarded-Proto: https\r\n",
+        "X-Forwarded-Host: shop.test\r\n",
+        "X-Real-IP: 203.0.113.7\r\n",
+        "X-Forwarded-For: 203.0.113.7, 127.0.0.1\r\n",
+    ] {
+        let name = &there[..there.find(':').unwrap()];
+        assert!(seen.contains(there) && seen.matches(&format!("{name}:")).count() == 1, "{there}: {seen}");
+    }
+}
+
+#[test]
+fn a_header_that_is_set_replaces_the_one_that_nines_would_add() {
+    let backend = Backend::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let route = "'/' = { pool = 'p', request_headers = { set = { x-forwarded-proto = 'https' }, remove = ['via'] }, \
+                 response_headers = { set = { date = 'today' }, remove = ['x-request-id'] } }\n\
+                 '/own' = { respond = { body = '{}' }, response_headers = { set = { content-type = 'application/json' } } }";
+    let world = World::with_sites(&[("default", route)], &backend);
+    let ask = |path: &str| world.ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+    let count = |text: &str, name: &str| text.to_lowercase().matches(&format!("\r\n{name}: ")).count();
+    let response = ask("/");
+    assert_eq!((count(&response, "date"), count(&response, "x-request-id")), (1, 0), "{response}");
+    assert!(response.contains("date: today\r\n"), "{response}");
+    let seen = backend.seen();
+    assert_eq!((count(&seen, "x-forwarded-proto"), count(&seen, "via")), (1, 0), "{seen}");
+    assert!(seen.contains("x-forwarded-proto: https\r\n"), "{seen}");
+    let own = ask("/own");
+    assert!(count(&own, "content-type") == 1 && own.contains("content-type: application/json\r\n"), "{own}");
+}
