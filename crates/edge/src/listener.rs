@@ -15,8 +15,8 @@ use tokio::task::{AbortHandle, LocalSet};
 
 /// What a core is told.
 pub(crate) enum Command {
-    /// Accept on this socket too.
-    Listen(std::net::TcpListener),
+    /// Accept on these sockets too.
+    Listen(Vec<std::net::TcpListener>),
     /// Stop accepting on these addresses; their connections go on.
     Unlisten(Vec<SocketAddr>),
     /// Stop accepting, finish what is under way until the deadline, tell whether that was all, and end.
@@ -55,7 +55,9 @@ async fn obey(mut parts: CoreParts) {
         tokio::select! {
             command = parts.commands.recv() => match command {
                 None => return,
-                Some(Command::Listen(listener)) => listeners.extend(listen(&core, listener, parts.cores)),
+                Some(Command::Listen(sockets)) => {
+                    listeners.extend(sockets.into_iter().filter_map(|socket| listen(&core, socket, parts.cores)));
+                }
                 Some(Command::Unlisten(addresses)) => listeners.retain(|(address, task)| {
                     let stays = !addresses.contains(address);
                     if !stays {

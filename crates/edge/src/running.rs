@@ -85,7 +85,7 @@ impl Edge {
         let mut listeners = BTreeMap::new();
         for address in &parts.config.http {
             let sockets = match by_address.remove(address) {
-                Some(sockets) => sockets,
+                Some(sockets) => one_each(*address, sockets, cores)?,
                 None => open(*address, cores)?,
             };
             // Port 0 asks the kernel for a port; it is known by what it became.
@@ -225,20 +225,23 @@ impl Edge {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives each core its share of the sockets. An inherited set may have another number than there are
+    /// Gives each core its share of the sockets, in one command. An inherited set may be larger than there are
     /// cores: all of them are served, since the kernel spreads connections over all of them.
     fn add_listeners(&self, listeners: BTreeMap<SocketAddr, Vec<TcpListener>>) {
+        let mut shares: Vec<Vec<TcpListener>> = self.cores.iter().map(|_| Vec::new()).collect();
         for (address, sockets) in listeners {
             for (index, socket) in sockets.iter().enumerate() {
-                let core = &self.cores[index % self.cores.len()];
                 match socket.try_clone() {
-                    Ok(socket) => core.tell(Command::Listen(socket)),
+                    Ok(socket) => shares[index % self.cores.len()].push(socket),
                     Err(error) => {
                         tracing::error!(target: "edge", %address, %error, "a socket cannot be shared");
                     }
                 }
             }
             self.lock().insert(address, sockets);
+        }
+        for (core, share) in self.cores.iter().zip(shares).filter(|(_, share)| !share.is_empty()) {
+            core.tell(Command::Listen(share));
         }
     }
 
@@ -262,6 +265,19 @@ impl CoreHandle {
             tracing::error!(target: "edge", "a core does not listen to commands");
         }
     }
+}
+
+/// Sockets that were left behind, and more beside them until each core has one.
+fn one_each(
+    address: SocketAddr,
+    mut sockets: Vec<TcpListener>,
+    cores: usize,
+) -> Result<Vec<TcpListener>, Error> {
+    while sockets.len() < cores {
+        let socket = sys::listen_tcp(address, BACKLOG).map_err(|source| Error::Listen { address, source })?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
 }
 
 fn open(address: SocketAddr, cores: usize) -> Result<Vec<TcpListener>, Error> {

@@ -1,6 +1,10 @@
 //! What goes wrong on one side, and what it must not cost the other.
 
 use crate::world::{Backend, World, get, wait_until};
+use edge::{Edge, EdgeConfig, EdgeParts, SiteConfig};
+use notation::{Faults, Name, Named};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -165,4 +169,52 @@ fn a_header_that_is_set_replaces_the_one_that_nines_would_add() {
     assert!(seen.contains("x-forwarded-proto: https\r\n"), "{seen}");
     let own = ask("/own");
     assert!(count(&own, "content-type") == 1 && own.contains("content-type: application/json\r\n"), "{own}");
+}
+
+/// Sockets that another nines leaves behind, all for one address.
+fn left_behind(sockets: usize) -> (SocketAddr, Vec<TcpListener>) {
+    let first = sys::listen_tcp(SocketAddr::from(([127, 0, 0, 1], 0)), 128).expect("a port is free");
+    let address = first.local_addr().expect("it is bound");
+    let more = (1..sockets).map(|_| sys::listen_tcp(address, 128).expect("a port is free"));
+    (address, std::iter::once(first).chain(more).collect())
+}
+
+fn start_on(address: SocketAddr, inherited: Vec<TcpListener>, cores: u32) -> Edge {
+    let config: EdgeConfig =
+        toml::from_str(&format!("http = ['{address}']\ncores = {cores}")).expect("the edge is good");
+    let site: SiteConfig =
+        toml::from_str("route = { '/' = { respond = { body = 'new' } } }").expect("the site is good");
+    let parts =
+        EdgeParts { config, sites: Named::from([(Name::new("default"), site)]), pools: Default::default() };
+    Edge::start(parts, telemetry::Registry::new(), inherited).expect("the edge starts")
+}
+
+#[test]
+fn one_core_serves_all_the_sockets_of_a_node_with_many() {
+    let (address, sockets) = left_behind(128);
+    let _edge = start_on(address, sockets, 1);
+    for _ in 0..200 {
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).unwrap();
+        assert!(response.ends_with("new"), "{response}");
+    }
+}
+
+#[test]
+fn more_cores_than_sockets_were_left_behind_all_get_one() {
+    let (address, sockets) = left_behind(1);
+    let edge = start_on(address, sockets, 3);
+    assert_eq!(edge.listeners().unwrap().len(), 3);
+}
+
+#[test]
+fn a_header_that_frames_a_response_cannot_be_hidden() {
+    let site: SiteConfig = toml::from_str("hide_headers = ['Content-Length', 'server']").unwrap();
+    let mut faults = Faults::default();
+    edge::check(&EdgeConfig::default(), &Named::from([(Name::new("default"), site)]), &mut faults);
+    let told = format!("{faults:?}");
+    assert!(told.contains("Content-Length") && !told.contains("server"), "{told}");
 }
