@@ -11,6 +11,10 @@ pub fn check(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) 
     for site in sites.values() {
         for header in &site.hide_headers {
             check_header_name(header, faults);
+            if is_untouchable(header) {
+                let message = format!("header `{header}` frames the message: it cannot be hidden");
+                faults.add(header.span(), message);
+            }
         }
         for (path, routes) in &site.route {
             check_path(path, faults);
@@ -166,10 +170,14 @@ const UNTOUCHABLE: [&str; 8] = [
     "upgrade",
 ];
 
+fn is_untouchable(name: &str) -> bool {
+    UNTOUCHABLE.iter().any(|untouchable| name.eq_ignore_ascii_case(untouchable))
+}
+
 fn check_edits(path: &Name, edits: &HeaderEdits, faults: &mut Faults) {
     for name in edits.set.keys().chain(&edits.remove) {
         check_header_name(name, faults);
-        if UNTOUCHABLE.iter().any(|untouchable| name.eq_ignore_ascii_case(untouchable)) {
+        if is_untouchable(name) {
             faults
                 .add(name.span(), format!("header `{name}` frames the message: it cannot be set or removed"));
         }
