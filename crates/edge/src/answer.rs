@@ -147,6 +147,7 @@ fn prefers_json(accept: Option<&[u8]>) -> bool {
 /// The target of a redirect, with `{host}`, `{path}` and `{query}` filled in. The request's own parts hold
 /// no control bytes: a head that has any is refused.
 pub(crate) fn redirect_target(template: &str, host: &[u8], path: &[u8], query: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
     let mut rest = template;
     while let Some(open) = rest.find('{') {
         out.extend_from_slice(&rest.as_bytes()[..open]);
@@ -164,6 +165,11 @@ pub(crate) fn redirect_target(template: &str, host: &[u8], path: &[u8], query: &
         }
     }
     out.extend_from_slice(rest.as_bytes());
+    // `//evil.test/` as a path is no harm; as a target it is another host, and browsers read `\` as `/`.
+    if out.get(start) == Some(&b'/') && !template.starts_with("//") {
+        let slashes = out[start..].iter().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
+        out.drain(start + 1..start + slashes);
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +186,15 @@ mod tests {
         assert_eq!(target("https://{host}{path}{query}"), "https://shop.test/a/b?x=1");
         assert_eq!(target("/new"), "/new");
         assert_eq!(target("/{odd}{path"), "/{odd}{path");
+    }
+
+    #[test]
+    fn a_path_cannot_make_a_redirect_leave_its_host() {
+        for path in ["//evil.test/", "/\\evil.test/", "///\\/evil.test/"] {
+            let mut out = b"Location: ".to_vec();
+            redirect_target("{path}index.html", b"shop.test", path.as_bytes(), b"", &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), "Location: /evil.test/index.html");
+        }
     }
 
     #[test]
