@@ -112,6 +112,10 @@ fn every_form_of_misuse_is_refused_by_its_name() {
         (format!("GET /\r\n{host}\r\n"), BadHead::RequestLine),
         ("\n\r\n\r\n".into(), BadHead::BareLineBreak),
         (format!("GET / HTTP/1.1\r\n{host}Expect: 200-ok\r\n\r\n"), BadHead::Expectation),
+        (
+            format!("GET / HTTP/1.1\r\n{host}Expect: 200-ok\r\nExpect: 100-continue\r\n\r\n"),
+            BadHead::Expectation,
+        ),
         (format!("GET / HTTP/1.1\r\n{host}{}\r\n", "X: a\r\n".repeat(20)), BadHead::TooManyFields),
         (format!("GET / HTTP/1.1\r\n{host}X: {}\r\n\r\n", "a".repeat(5000)), BadHead::TooLarge),
         (format!("GET /{} HTTP/1.1\r\n{host}\r\n", "a".repeat(5000)), BadHead::TargetTooLong),

@@ -84,7 +84,7 @@ impl RequestHead {
                 other => other?,
             }
         }
-        self.check_framing()?;
+        self.check_expectations(head)?;
         Ok(true)
     }
 
@@ -133,7 +133,7 @@ impl RequestHead {
                     chunked = true;
                 }
                 FieldKind::Upgrade => upgrade = Some(Upgrade(Span::of(value, head))),
-                FieldKind::Expect => self.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+                FieldKind::Expect => self.expects_continue = true,
                 FieldKind::Te => {
                     self.takes_trailers |=
                         head::list(value).any(|token| token.eq_ignore_ascii_case(b"trailers"));
@@ -187,13 +187,13 @@ impl RequestHead {
         Ok(())
     }
 
-    fn check_framing(&self) -> Result<(), BadHead> {
-        // RFC 9112 §9.2 lets a server treat other expectations as errors; there are none.
-        let has_expectation = self.fields.iter().any(|field| field.kind == FieldKind::Expect);
-        if has_expectation && !self.expects_continue {
-            return Err(BadHead::Expectation);
-        }
-        Ok(())
+    /// RFC 9110 §10.1.1 lets a server refuse expectations that it does not know; it knows one.
+    fn check_expectations(&self, head: &[u8]) -> Result<(), BadHead> {
+        let is_unknown = |field: &Field| {
+            field.kind == FieldKind::Expect
+                && !field.value.of_head(head).eq_ignore_ascii_case(b"100-continue")
+        };
+        if self.fields.iter().any(is_unknown) { Err(BadHead::Expectation) } else { Ok(()) }
     }
 
     /// Whether the client keeps the connection open after this exchange.
