@@ -28,7 +28,7 @@ pub(crate) struct Site {
     exact: HashMap<Box<[u8]>, Vec<Arc<Route>>>,
     prefix: HashMap<Box<[u8]>, Vec<Arc<Route>>>,
     /// Response headers that are not passed on, in lower case.
-    pub(crate) hidden: Vec<Box<[u8]>>,
+    hidden: Vec<Box<[u8]>>,
     pub(crate) body_bytes_max: u64,
     pub(crate) events: SiteEvents,
 }
@@ -182,6 +182,11 @@ impl Site {
             map.insert(path.as_bytes().into(), routes?);
         }
         Ok(site)
+    }
+
+    /// Whether a response header is not passed on.
+    pub(crate) fn hides(&self, name: &[u8]) -> bool {
+        self.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     }
 
     /// The route for a request. `path` is normalised; `query` is with its `?`.

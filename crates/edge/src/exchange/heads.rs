@@ -159,7 +159,7 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
             FieldKind::ContentLength => has_length && !std::mem::replace(&mut said_length, true),
             _ => !nominates || !is_nominated(head, &response.fields, name),
         };
-        passes && !edits.drops(name) && !site.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
+        passes && !edits.drops(name) && !site.hides(name)
     });
     let added = out.len();
     // RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
@@ -189,7 +189,7 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
 }
 
 /// Writes an interim head (1xx but 101) for the client to `out`: only what is meant for it.
-pub(super) fn write_interim(response: &ResponseHead, head: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_interim(site: &Site, response: &ResponseHead, head: &[u8], out: &mut Vec<u8>) {
     out.clear();
     write_status_line(out, response.status, response.reason.of_head(head));
     copy_kept_lines(head, &response.fields, response.len - 2, out, |field| {
@@ -201,7 +201,8 @@ pub(super) fn write_interim(response: &ResponseHead, head: &[u8], out: &mut Vec<
                 | FieldKind::ContentLength
                 | FieldKind::Upgrade
         );
-        !is_of_this_hop && !is_nominated(head, &response.fields, field.name.of_head(head))
+        let name = field.name.of_head(head);
+        !is_of_this_hop && !is_nominated(head, &response.fields, name) && !site.hides(name)
     });
     out.extend_from_slice(b"\r\n");
 }

@@ -173,7 +173,7 @@ impl Receiving<'_, '_> {
             && (self.response.status != 100 || self.request.expects_continue);
         let head_len = self.response.len;
         if is_wanted {
-            write_interim(self.response, &self.up.filled()[..head_len], &mut self.out);
+            write_interim(self.site, self.response, &self.up.filled()[..head_len], &mut self.out);
             // Until it is whole, nothing else can be said.
             self.progress.has_begun.set(true);
             self.write_to_client(&[]).await?;

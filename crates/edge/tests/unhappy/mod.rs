@@ -171,6 +171,16 @@ fn a_header_that_is_set_replaces_the_one_that_nines_would_add() {
     assert!(count(&own, "content-type") == 1 && own.contains("content-type: application/json\r\n"), "{own}");
 }
 
+#[test]
+fn what_is_hidden_is_hidden_in_interim_responses_too() {
+    let backend = Backend::answering(
+        "HTTP/1.1 103 Early Hints\r\nServer: x\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    );
+    let world = World::with_all("", &[&backend], "", "hide_headers = ['server']");
+    let response = world.ask("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(response.contains("Link: </a>\r\n") && !response.contains("Server"), "{response}");
+}
+
 /// Sockets that another nines leaves behind, all for one address.
 fn left_behind(sockets: usize) -> (SocketAddr, Vec<TcpListener>) {
     let first = sys::listen_tcp(SocketAddr::from(([127, 0, 0, 1], 0)), 128).expect("a port is free");
