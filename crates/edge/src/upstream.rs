@@ -104,3 +104,26 @@ pub(crate) async fn connect(
     events.upstream_opened.inc();
     Ok(Upstream { stream, is_reused: false })
 }
+
+/// Whether a connection failed for want of something on this side (descriptors, ports, memory), which says
+/// nothing about the endpoint.
+pub(crate) fn is_our_lack(error: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const EADDRNOTAVAIL: i32 = 99;
+    const ENOBUFS: i32 = 105;
+    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | EADDRNOTAVAIL | ENOBUFS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_descriptors_is_ours_and_a_refused_connection_is_the_endpoint_s() {
+        assert!(is_our_lack(&io::Error::from_raw_os_error(24)));
+        assert!(!is_our_lack(&io::Error::from_raw_os_error(111)));
+        assert!(!is_our_lack(&io::ErrorKind::TimedOut.into()));
+    }
+}

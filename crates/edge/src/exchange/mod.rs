@@ -206,6 +206,10 @@ impl Exchange<'_> {
                     let endpoint = picked.endpoint();
                     match upstream::connect(endpoint, config.timeout.connect.get(), &self.core.events).await {
                         Ok(upstream) => upstream,
+                        Err(error) if upstream::is_our_lack(&error) => {
+                            let refusal = Refusal::Busy(format!("no connection can be opened: {error}"));
+                            return Try::Failed { refusal, on: None, sent: Reach::Nowhere };
+                        }
                         Err(_) => {
                             let now = Instant::now();
                             picked.finish(Outcome::ConnectFailed, now - began, now);
