@@ -6,7 +6,7 @@
 //! 2. [`connection`] reads one request after the other: [`protocol`] parses a head, or refuses it with 400
 //!    before anything is decided by it;
 //! 3. [`sites`] finds the site by the host and the route by the path ([`when`]: and by everything else);
-//! 4. the route answers by itself ([`answer`]), or names a pool;
+//! 4. the route answers by itself ([`reply`], [`answer`]), or names a pool;
 //! 5. [`exchange`] takes the request through the pool: a place in its gate, an endpoint ([`balance`]), a
 //!    connection to it ([`upstream`]), the request out, the response back, another try where that is safe;
 //!    after a 101 the two connections become a [`tunnel`];
@@ -32,6 +32,7 @@ mod forwarding;
 mod io;
 mod listener;
 pub mod protocol;
+mod reply;
 mod retry;
 mod running;
 mod sites;

@@ -1,0 +1,120 @@
+//! Requests that nines answers by itself: redirects, fixed responses, refusals.
+
+use crate::answer::{Answer, ErrorPage, redirect_target};
+use crate::connection::{After, Client, Report};
+use crate::core::{Core, Snapshot, Work};
+use crate::error::Refusal;
+use crate::exchange;
+use crate::io::write_all;
+use crate::protocol::{Method, Version};
+use crate::sites::{Action, Route};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// Answers with a redirect or a fixed response.
+pub(crate) async fn answer_ourselves(
+    core: &Rc<Core>,
+    snapshot: &Snapshot,
+    client: &mut Client,
+    work: &mut Work,
+    route: &Route,
+    report: &mut Report,
+) -> After {
+    let after = discard_body(work, core);
+    let Work { request, down, out, ids, host, path, .. } = &mut *work;
+    let mut lines = Vec::new();
+    let (status, content_type, body) = match &route.action {
+        Action::Redirect { to, status } => {
+            lines.extend_from_slice(b"Location: ");
+            redirect_target(to, host, path, request.query.of_head(down.held()), &mut lines);
+            lines.extend_from_slice(b"\r\n");
+            (*status, "", &b""[..])
+        }
+        Action::Respond(respond) => (respond.status, respond.content_type.as_str(), respond.body.as_bytes()),
+        Action::Pool(_) => unreachable!("requests for pools are exchanged"),
+    };
+    out.clear();
+    report.status = status;
+    let answer = Answer {
+        status,
+        content_type,
+        body,
+        lines: &lines,
+        edits: Some(&route.response_edits),
+        head_only: request.method == Method::Head,
+        connection: connection_option(after, request.version),
+    };
+    report.sent_bytes = answer.write(core, ids, out);
+    send_answer(client, work, snapshot, after).await
+}
+
+/// Answers with an error page.
+pub(crate) async fn refuse(
+    core: &Rc<Core>,
+    snapshot: &Snapshot,
+    client: &mut Client,
+    work: &mut Work,
+    refusal: Refusal,
+    report: &mut Report,
+) -> After {
+    let body_is_in_passing = report.tries > 0 && !work.request.body.is_finished();
+    let after = if body_is_in_passing || refusal == Refusal::Method {
+        // What follows is the rest of a body, or (after CONNECT) no HTTP at all.
+        After::Linger
+    } else {
+        discard_body(work, core)
+    };
+    let page = ErrorPage::new(&refusal, &work.ids, exchange::accept(work));
+    let Work { request, out, ids, .. } = &mut *work;
+    out.clear();
+    report.status = refusal.status();
+    report.cause = Some(refusal.to_string().into());
+    let answer = Answer {
+        status: report.status,
+        content_type: page.content_type,
+        body: &page.body,
+        lines: &page.lines,
+        edits: None,
+        head_only: request.method == Method::Head,
+        connection: connection_option(after, request.version),
+    };
+    report.sent_bytes = answer.write(core, ids, out);
+    send_answer(client, work, snapshot, after).await
+}
+
+/// Takes the request's body out of the buffer if it has come whole; otherwise the connection ends after the
+/// answer, since what follows cannot be told from the body.
+fn discard_body(work: &mut Work, core: &Core) -> After {
+    let mut body = work.request.body.clone();
+    let (bytes, from) = work.down.filled_in_place();
+    match body.decode(bytes, from) {
+        Ok(decoded) if body.is_finished() => {
+            work.down.consume_to(decoded.consumed);
+            if work.request.persists() && !core.is_draining() { After::Keep } else { After::Close }
+        }
+        _ => After::Linger,
+    }
+}
+
+fn connection_option(after: After, version: Version) -> Option<&'static str> {
+    match (after, version) {
+        (After::Keep, Version::Http11) => None,
+        (After::Keep, Version::Http10) => Some("keep-alive"),
+        _ => Some("close"),
+    }
+}
+
+/// Writes what is in `work.out`.
+pub(crate) async fn send_answer(
+    client: &mut Client,
+    work: &Work,
+    snapshot: &Snapshot,
+    after: After,
+) -> After {
+    let idle = snapshot.config.timeout.body_idle.get();
+    client.timer.set(Instant::now() + idle);
+    match write_all(&mut client.stream, &[&work.out], &mut client.timer, idle).await {
+        Ok(()) => after,
+        Err(_) => After::Close,
+    }
+}
