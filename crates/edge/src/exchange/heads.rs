@@ -80,7 +80,7 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
                 && field.name.of_head(head).eq_ignore_ascii_case(name)
         })
     };
-    let has = |name| values(name).next().is_some();
+    let has = |name| trusted && values(name).next().is_some();
     let said =
         Said { proto: has(b"x-forwarded-proto"), host: has(b"x-forwarded-host"), real_ip: has(b"x-real-ip") };
     parts.client.write_lines(
