@@ -4,8 +4,8 @@ use crate::config::{EdgeConfig, HeaderEdits, RedirectConfig, Respond, Rewrite, R
 use crate::protocol::normalized_path;
 use notation::{Faults, Name, Named, TextOr};
 
-/// Checks `[edge]` and all sites. Whether the pools that routes name exist is not checked here: who knows all
-/// names does that.
+/// Checks `[edge]` and all sites. Whether the pools that routes name exist, and whether addresses are free of each
+/// other, is not checked here: who knows all names and listeners does that.
 pub fn check(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) {
     check_edge(edge, faults);
     for site in sites.values() {
@@ -37,11 +37,6 @@ pub fn check(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) 
 }
 
 fn check_edge(edge: &EdgeConfig, faults: &mut Faults) {
-    for (index, address) in edge.http.iter().enumerate() {
-        if edge.http[..index].contains(address) && address.port() != 0 {
-            faults.add(None, format!("[edge] http names {address} twice"));
-        }
-    }
     let head = edge.limit.head.get();
     if !(1 << 10..=1 << 20).contains(&head) {
         faults.add(None, format!("[edge] limit.head is {}: from 1KiB to 1MiB", edge.limit.head));
