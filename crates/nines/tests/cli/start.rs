@@ -118,10 +118,12 @@ fn the_demo_runs_with_instances_that_feed_their_pool() {
     let world = World::new(DEMO);
     let node = world.up();
     assert_eq!(get(world.edge, "/").unwrap().status, 200);
-    let status = world.status();
+    // A pool is ready with its first instance; the second follows.
+    let status = eventually("both instances are available", || {
+        Some(world.status()).filter(|status| status["pools"][0]["available"] == 2)
+    });
     let instances = status["services"][0]["instances"].as_array().unwrap();
     assert_eq!(instances.len(), 2);
-    assert_eq!(status["pools"][0]["available"], 2);
     assert_eq!(status["readiness"]["ready"], true);
     assert_eq!(status["pid"], node.pid());
 }
