@@ -153,6 +153,7 @@ class Backend:
     def __init__(self, name="backend", port=0):
         self.name = name
         self.handlers = {}
+        self.busy, self.idle = 0, threading.Condition()
         self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.forget()
@@ -172,6 +173,16 @@ class Backend:
 
     def seen(self, path):
         return [request for request in self.requests if request.path == path]
+
+    def wait_idle(self, path, seconds=10):
+        """Waits until a request for the path has been seen and none is being served any more."""
+        with self.idle:
+            assert self.idle.wait_for(lambda: self.seen(path) and not self.busy, seconds)
+
+    def work(self, change):
+        with self.idle:
+            self.busy += change
+            self.idle.notify_all()
 
     def stop(self):
         # Wakes the thread in accept(), which close() alone would not.
@@ -205,13 +216,17 @@ class Backend:
 
     def one(self, reader, number):
         method, target, version = reader.line().decode("latin-1").split(" ")
-        request = Request(method, target, version, reader.fields(), number)
-        self.requests.append(request)
-        exchange = Exchange(self, reader, request)
-        self.handlers.get(request.path, describe)(exchange)
-        if not exchange.body_is_read and exchange.keep:
-            exchange.read_body()
-        return exchange.keep
+        self.work(+1)
+        try:
+            request = Request(method, target, version, reader.fields(), number)
+            self.requests.append(request)
+            exchange = Exchange(self, reader, request)
+            self.handlers.get(request.path, describe)(exchange)
+            if not exchange.body_is_read and exchange.keep:
+                exchange.read_body()
+            return exchange.keep
+        finally:
+            self.work(-1)
 
 
 def describe(exchange):
