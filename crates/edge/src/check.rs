@@ -1,6 +1,8 @@
 //! What the types of the file cannot say: checks that look at more than one value.
 
-use crate::config::{EdgeConfig, HeaderEdits, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig};
+use crate::config::{
+    EdgeConfig, HeaderEdits, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig, redirect_parts,
+};
 use crate::protocol::normalized_path;
 use notation::{Faults, Name, Named, TextOr};
 
@@ -122,10 +124,7 @@ fn check_route(path: &Name, route: &RouteConfig, faults: &mut Faults) {
 }
 
 fn check_redirect(path: &Name, redirect: &TextOr<RedirectConfig>, faults: &mut Faults) {
-    let (to, status) = match redirect {
-        TextOr::Text(to) => (to, 308),
-        TextOr::Long(RedirectConfig { to, status }) => (to, *status),
-    };
+    let (to, status) = redirect_parts(redirect);
     let span = to.span().or(path.span());
     let is_target = ["/", "http://", "https://", "{path}"].iter().any(|start| to.starts_with(start));
     if !is_target || !to.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -210,6 +210,14 @@ pub struct RedirectConfig {
     pub status: u16,
 }
 
+/// The target and the status of a redirect, however it is written.
+pub(crate) fn redirect_parts(redirect: &TextOr<RedirectConfig>) -> (&Name, u16) {
+    match redirect {
+        TextOr::Text(to) => (to, permanent_redirect()),
+        TextOr::Long(RedirectConfig { to, status }) => (to, *status),
+    }
+}
+
 fn permanent_redirect() -> u16 {
     308
 }

@@ -7,7 +7,7 @@ use crate::events::AccessRecord;
 use crate::exchange::{self, Ended, Exchange, Progress};
 use crate::forwarding::ClientLines;
 use crate::io::{Timer, poll_read, read};
-use crate::protocol::{FieldKind, Method, host_without_port, normalized_path};
+use crate::protocol::FieldKind;
 use crate::reply::{answer_ourselves, refuse, send_answer};
 use crate::sites::{Action, Route, Site};
 use balance::Endpoint;
@@ -288,16 +288,7 @@ fn identify(core: &Core, snapshot: &Snapshot, work: &mut Work) {
     let head = down.held();
     let given = snapshot.config.trust_forwarded.then(|| request.value(head, FieldKind::RequestId)).flatten();
     ids.renew(given, request.value(head, FieldKind::TraceParent), &mut *core.rng.borrow_mut());
-    host.clear();
-    if let Some(authority) = request.host {
-        host.extend_from_slice(host_without_port(authority.of_head(head)));
-        host.make_ascii_lowercase();
-    }
-    path.clear();
-    path.extend_from_slice(&normalized_path(request.path.of_head(head)));
-    if path.is_empty() {
-        path.push(b'/');
-    }
+    request.write_looked_up(head, host, path);
 }
 
 fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {
@@ -306,8 +297,7 @@ fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {
 
 fn route<'s>(snapshot: &'s Snapshot, work: &Work) -> Result<(&'s Site, &'s Route), Refusal> {
     let Work { request, down, path, .. } = work;
-    // CONNECT would make us a way to anywhere, TRACE would show what we add.
-    if matches!(request.method, Method::Connect | Method::Trace) {
+    if request.method.is_refused() {
         return Err(Refusal::Method);
     }
     let site = find_site(snapshot, work).ok_or(Refusal::NoSite)?;

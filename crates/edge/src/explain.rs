@@ -2,10 +2,11 @@
 
 use crate::core::Snapshot;
 use crate::error::Error;
-use crate::protocol::{Method, RequestHead, RequestLimits, host_without_port, normalized_path};
+use crate::exchange::hash_of;
+use crate::protocol::{RequestHead, RequestLimits};
 use crate::running::{EdgeParts, compile_offline};
 use crate::sites::{Action, FoundBy, Route};
-use balance::{KeySource, PoolExplanation, Wish, hash_key};
+use balance::{PoolExplanation, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -94,12 +95,8 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
         Ok(false) => return Err(refused("it is incomplete".into())),
         Err(bad) => return Err(refused(bad.to_string())),
     }
-    let authority = head.host.map_or(&b""[..], |host| host.of_head(&bytes));
-    let host = host_without_port(authority).to_ascii_lowercase();
-    let mut path = normalized_path(head.path.of_head(&bytes)).into_owned();
-    if path.is_empty() {
-        path.push(b'/');
-    }
+    let (mut host, mut path) = (Vec::new(), Vec::new());
+    head.write_looked_up(&bytes, &mut host, &mut path);
     let mut explanation = Explanation {
         listeners: snapshot.config.http.iter().map(ToString::to_string).collect(),
         host: text(&host),
@@ -111,7 +108,7 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
         sent_as: None,
         pool: None,
     };
-    if matches!(head.method, Method::Connect | Method::Trace) {
+    if head.method.is_refused() {
         explanation.action = "refuse with 405 Method Not Allowed".into();
         return Ok(explanation);
     }
@@ -165,13 +162,7 @@ fn explain_route(
             route.write_path(path, &mut line);
             line.extend_from_slice(head.query.of_head(bytes));
             explanation.sent_as = Some(text(&line));
-            let hash = match pool.key_source() {
-                KeySource::None => None,
-                KeySource::Header(name) => head.value_of(bytes, name.as_bytes()).map(hash_key),
-                KeySource::Cookie(name) => head.cookie(bytes, name.as_bytes()).map(hash_key),
-                KeySource::ClientAddress => query.client.map(crate::exchange::hash_address),
-                KeySource::Path => Some(hash_key(path)),
-            };
+            let hash = hash_of(&pool.key_source(), head, bytes, path, query.client);
             let cookie = pool.sticky_cookie();
             let sticky = cookie.as_ref().and_then(|name| head.cookie(bytes, name.as_bytes()));
             let wish = Wish { hash, sticky, avoid: &[] };

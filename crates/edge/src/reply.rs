@@ -4,9 +4,8 @@ use crate::answer::{Answer, ErrorPage, redirect_target};
 use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
-use crate::exchange;
 use crate::io::write_all;
-use crate::protocol::{Method, Version};
+use crate::protocol::{FieldKind, Method, Version};
 use crate::sites::{Action, Route};
 use std::rc::Rc;
 use std::time::Instant;
@@ -64,7 +63,8 @@ pub(crate) async fn refuse(
     } else {
         discard_body(work, core)
     };
-    let page = ErrorPage::new(&refusal, &work.ids, exchange::accept(work));
+    let accept = work.request.value(work.down.held(), FieldKind::Accept);
+    let page = ErrorPage::new(&refusal, &work.ids, accept);
     let Work { request, out, ids, .. } = &mut *work;
     out.clear();
     report.status = refusal.status();

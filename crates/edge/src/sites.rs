@@ -4,13 +4,13 @@
 //! up exactly, then by its prefixes from the longest. Among routes of one path the first whose `when` holds
 //! wins; when none holds, the search goes on with shorter prefixes.
 
-use crate::config::{HeaderEdits, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig};
+use crate::config::{HeaderEdits, Respond, Rewrite, RouteConfig, SiteConfig, redirect_parts};
 use crate::error::Error;
 use crate::events::SiteEvents;
 use crate::protocol::{FieldKind, Method, RequestHead};
 use crate::when::Conditions;
 use balance::Pool;
-use notation::{Named, TextOr};
+use notation::Named;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -222,9 +222,9 @@ impl Route {
                 let pool = pools.get(pool.as_str()).ok_or_else(|| Error::UnknownPool(pool.to_string()))?;
                 Action::Pool(pool.clone())
             }
-            (_, Some(TextOr::Text(to)), _) => Action::Redirect { to: to.to_string(), status: 308 },
-            (_, Some(TextOr::Long(RedirectConfig { to, status })), _) => {
-                Action::Redirect { to: to.to_string(), status: *status }
+            (_, Some(redirect), _) => {
+                let (to, status) = redirect_parts(redirect);
+                Action::Redirect { to: to.to_string(), status }
             }
             (_, _, respond) => Action::Respond(respond.clone().unwrap_or_default()),
         };

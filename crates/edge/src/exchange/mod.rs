@@ -15,7 +15,7 @@ use crate::buffer::Mark;
 use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
-use crate::protocol::FieldKind;
+use crate::protocol::RequestHead;
 use crate::retry::{self, Tried};
 use crate::sites::{Route, Site};
 use crate::upstream::{self, Upstream};
@@ -97,7 +97,10 @@ pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
         },
     };
     let config = pool.config();
-    let hash = exchange.hash(&pool.key_source());
+    let hash = {
+        let Work { request, down, path, .. } = &*exchange.work;
+        hash_of(&pool.key_source(), request, down.held(), path, Some(exchange.client.address))
+    };
     let sticky_cookie = pool.sticky_cookie();
     let mut tried: Vec<EndpointId> = Vec::new();
     let mut failure: Option<Refusal> = None;
@@ -143,18 +146,6 @@ pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
 }
 
 impl Exchange<'_> {
-    /// What the pool chooses by, if it hashes.
-    fn hash(&self, source: &KeySource) -> Option<u64> {
-        let Work { request, down, path, .. } = &*self.work;
-        match source {
-            KeySource::None => None,
-            KeySource::Header(name) => request.value_of(down.held(), name.as_bytes()).map(hash_key),
-            KeySource::Cookie(name) => request.cookie(down.held(), name.as_bytes()).map(hash_key),
-            KeySource::ClientAddress => Some(hash_address(self.client.address)),
-            KeySource::Path => Some(hash_key(path)),
-        }
-    }
-
     /// Waits for a place. A client that leaves meanwhile leaves the line.
     async fn wait_in_line(&mut self, pool: &Pool) -> Result<flow::Permit, Ended> {
         let mut entering = pin!(pool.gate().enter());
@@ -340,15 +331,27 @@ where
     .await
 }
 
+/// What a pool chooses by, if it hashes. `path` is normalised; a client that is not known has no hash.
+pub(crate) fn hash_of(
+    source: &KeySource,
+    request: &RequestHead,
+    head: &[u8],
+    path: &[u8],
+    client: Option<IpAddr>,
+) -> Option<u64> {
+    match source {
+        KeySource::None => None,
+        KeySource::Header(name) => request.value_of(head, name.as_bytes()).map(hash_key),
+        KeySource::Cookie(name) => request.cookie(head, name.as_bytes()).map(hash_key),
+        KeySource::ClientAddress => client.map(hash_address),
+        KeySource::Path => Some(hash_key(path)),
+    }
+}
+
 /// Clients of one IPv6 /64 are one client: that is what one subscriber has.
-pub(crate) fn hash_address(address: IpAddr) -> u64 {
+fn hash_address(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => hash_key(&address.octets()),
         IpAddr::V6(address) => hash_key(&address.octets()[..8]),
     }
-}
-
-/// The value of the request's `Accept`, for error pages.
-pub(crate) fn accept(work: &Work) -> Option<&[u8]> {
-    work.request.value(work.down.held(), FieldKind::Accept)
 }

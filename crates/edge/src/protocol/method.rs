@@ -43,6 +43,11 @@ impl Method {
         }
     }
 
+    /// Whether no route takes it: CONNECT would make us a way to anywhere, TRACE would show what we add.
+    pub fn is_refused(self) -> bool {
+        matches!(self, Self::Connect | Self::Trace)
+    }
+
     /// Whether the request may be sent twice without being asked (RFC 9110 §9.2.2).
     pub fn is_idempotent(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)

@@ -4,7 +4,7 @@ use super::body::Body;
 use super::field::{Field, FieldKind};
 use super::head::{self, BadHead, Connection, Span, Version};
 use super::method::Method;
-use super::target::{TargetForm, is_valid_host};
+use super::target::{TargetForm, host_without_port, is_valid_host, normalized_path};
 use std::mem::MaybeUninit;
 
 /// What a request head may measure.
@@ -199,6 +199,21 @@ impl RequestHead {
     /// Whether the client keeps the connection open after this exchange.
     pub fn persists(&self) -> bool {
         self.connection.persists(self.version)
+    }
+
+    /// Writes the host and the path in the form that sites and routes are looked up by: the host in lower case
+    /// without its port, empty where there is none; the path normalised.
+    pub(crate) fn write_looked_up(&self, head: &[u8], host: &mut Vec<u8>, path: &mut Vec<u8>) {
+        host.clear();
+        if let Some(authority) = self.host {
+            host.extend_from_slice(host_without_port(authority.of_head(head)));
+            host.make_ascii_lowercase();
+        }
+        path.clear();
+        path.extend_from_slice(&normalized_path(self.path.of_head(head)));
+        if path.is_empty() {
+            path.push(b'/');
+        }
     }
 
     /// The value of the first field of this kind.
