@@ -1,0 +1,1 @@
+//! Who may come, how often, and who that really is.

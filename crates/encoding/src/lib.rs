@@ -1,0 +1,1 @@
+//! Content codings: which one a client takes, and the bytes in it.

@@ -1,0 +1,1 @@
+//! TLS: certificates by name, tickets, client certificates, and clients that verify.
