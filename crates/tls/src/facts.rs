@@ -1,0 +1,66 @@
+//! What a certificate says of itself.
+
+use rustls::SignatureAlgorithm;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use x509_cert::der::{Decode, Encode};
+
+/// From when to when a certificate is valid, in seconds since 1970; and who signed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) not_before: u64,
+    pub(crate) not_after: u64,
+    pub(crate) subject: Vec<u8>,
+    pub(crate) issuer: Vec<u8>,
+}
+
+impl Facts {
+    /// `None` for what is no certificate, or a stranger one than this reads: it may still be shown to clients,
+    /// only nothing is known of it.
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
+        let tbs = &parsed.tbs_certificate;
+        Some(Self {
+            not_before: tbs.validity.not_before.to_unix_duration().as_secs(),
+            not_after: tbs.validity.not_after.to_unix_duration().as_secs(),
+            subject: tbs.subject.to_der().ok()?,
+            issuer: tbs.issuer.to_der().ok()?,
+        })
+    }
+}
+
+/// What is odd about a certificate for a site, though it can be shown: `None` when nothing is.
+pub(crate) fn oddity(key: &CertifiedKey, site: &str, now: u64) -> Option<String> {
+    let certificate = key.cert.first()?;
+    if let Some(facts) = Facts::of(certificate) {
+        if facts.not_after <= now {
+            return Some(format!("it expired {} days ago", (now - facts.not_after) / 86_400));
+        }
+        if facts.not_before > now {
+            return Some(format!("it is not valid for another {} s", facts.not_before - now));
+        }
+    }
+    let name = match site.strip_prefix("*.") {
+        // A name that the wildcard covers.
+        Some(domain) => format!("nines.{domain}"),
+        None => site.to_owned(),
+    };
+    if site == "default" {
+        return None;
+    }
+    let name = ServerName::try_from(name).ok()?;
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let is_named = rustls::client::verify_server_name(&parsed, &name).is_ok();
+    (!is_named).then(|| format!("it is not for {site}"))
+}
+
+/// The kind of a key, for a metric's label.
+pub(crate) fn kind(key: &CertifiedKey) -> &'static str {
+    match key.key.algorithm() {
+        SignatureAlgorithm::RSA => "rsa",
+        SignatureAlgorithm::ECDSA => "ecdsa",
+        SignatureAlgorithm::ED25519 => "ed25519",
+        _ => "other",
+    }
+}
