@@ -1,0 +1,103 @@
+//! A body, encoded piece by piece.
+
+use crate::context::{Context, Step};
+use crate::{Coding, spare};
+use std::ops::RangeInclusive;
+use thiserror::Error;
+
+/// An encoder failed: it could not have memory, or the body has not the length that was announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{coding} encoder: {cause}")]
+pub struct EncodeError {
+    /// Which one.
+    pub coding: Coding,
+    /// In the library's own words.
+    pub cause: &'static str,
+}
+
+/// Encodes one body. Its memory does not depend on the body's length: a window of at most 512 KiB (gzip: 32 KiB)
+/// and tables by the level. At the default levels that is 2.0 MiB for zstd, 1.6 MiB for brotli and 0.3 MiB for
+/// gzip, at the highest 12 MiB, 5 MiB and 0.3 MiB; less where the length is known to be small.
+///
+/// What a push adds to `out` is at most what was pushed since the last flush and a few bytes a block.
+#[derive(Debug)]
+pub struct Encoder {
+    coding: Coding,
+    /// `None` only while it is dropped.
+    context: Option<Context>,
+    is_finished: bool,
+}
+
+/// The levels of a coding that are on offer.
+pub(crate) fn levels(coding: Coding) -> RangeInclusive<u8> {
+    match coding {
+        Coding::Zstd | Coding::Gzip => 1..=9,
+        Coding::Br => 0..=9,
+    }
+}
+
+impl Encoder {
+    /// An encoder at a level, which is brought into the coding's range. It is one that this thread has spare where
+    /// it has one: tables that are warm cost less than new ones. When dropped it is spare again.
+    ///
+    /// `body_bytes` is the exact length of the body where that is known: for a short body smaller tables are set
+    /// up, and a body of another length is an error.
+    ///
+    /// # Errors
+    /// When memory cannot be had.
+    pub fn lend(coding: Coding, level: u8, body_bytes: Option<u64>) -> Result<Self, EncodeError> {
+        let range = levels(coding);
+        let level = level.clamp(*range.start(), *range.end());
+        let spare = spare::take(coding);
+        let context = Context::ready(coding, level, body_bytes, spare)
+            .map_err(|cause| EncodeError { coding, cause })?;
+        Ok(Self { coding, context: Some(context), is_finished: false })
+    }
+
+    /// The coding it speaks.
+    pub fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// Takes a piece of the body, and appends to `out` what is ready. Often that is nothing: it is kept until
+    /// enough has come to be encoded well.
+    ///
+    /// # Errors
+    /// Where the library fails; the encoder is of no use then.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.step(input, Step::Push, out)
+    }
+
+    /// Appends to `out` all that has been pushed. It costs a few bytes and some of the ratio, so it is for when
+    /// the client would otherwise wait.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.step(&[], Step::Flush, out)
+    }
+
+    /// Appends the rest and the end. Nothing is pushed after it.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.step(&[], Step::Finish, out)?;
+        self.is_finished = true;
+        Ok(())
+    }
+
+    fn step(&mut self, input: &[u8], step: Step, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        assert!(!self.is_finished, "nothing is encoded after the end of a body");
+        let context = self.context.as_mut().expect("an encoder has its context until it is dropped");
+        context.run(input, step, out).map_err(|cause| EncodeError { coding: self.coding, cause })
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        if let Some(context) = self.context.take() {
+            spare::give(context);
+        }
+    }
+}
