@@ -7,7 +7,7 @@ use crate::watched::Files;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, TrustAnchor};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use std::path::Path;
@@ -41,21 +41,26 @@ pub(crate) fn verifier(
     files: &mut Files,
 ) -> Result<(Arc<dyn ClientCertVerifier>, Terms), Error> {
     let roots = pem::roots(files, ca)?;
-    // What the file means and not how it is written: its comments may change.
-    let mut meaning = vec![u8::from(required)];
-    for root in &roots.roots {
-        for part in [&*root.subject, &*root.subject_public_key_info] {
-            meaning.extend_from_slice(&digest(&SHA256, part).as_ref()[..]);
-        }
-    }
+    // What the file means and not how it is written: its order and its comments may change.
+    let mut meanings: Vec<Vec<u8>> = roots.roots.iter().map(meaning).collect();
+    meanings.sort();
+    meanings.dedup();
+    meanings.push(vec![u8::from(required)]);
     let mut terms = [0; 32];
-    terms.copy_from_slice(digest(&SHA256, &meaning).as_ref());
+    terms.copy_from_slice(digest(&SHA256, &meanings.concat()).as_ref());
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider()));
     let builder = if required { builder } else { builder.allow_unauthenticated() };
     let verifier = builder
         .build()
         .map_err(|error| Error::Certificate { path: ca.to_owned(), cause: error.to_string() })?;
     Ok((verifier, Terms(Some(terms))))
+}
+
+/// What an authority is believed for.
+fn meaning(root: &TrustAnchor<'_>) -> Vec<u8> {
+    let constraints = root.name_constraints.as_deref().unwrap_or_default();
+    let parts = [&*root.subject, &*root.subject_public_key_info, constraints];
+    parts.iter().flat_map(|part| digest(&SHA256, part).as_ref().to_vec()).collect()
 }
 
 /// A certificate that a client has shown and proven to own.

@@ -15,13 +15,15 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A name with its certificates.
 pub(super) struct Site {
     pub(super) name: Arc<str>,
     source: Source,
     live: Watched<Live>,
+    /// The end of an issued certificate, as it was last seen.
+    issued_expiry: Mutex<Option<Expiry>>,
 }
 
 /// Where certificates come from.
@@ -54,7 +56,7 @@ impl Site {
             clients: config.0.clients.clone(),
         };
         let live = Watched::new(move |files| maker.make(files))?;
-        Ok(Self { name: name.into(), source, live })
+        Ok(Self { name: name.into(), source, live, issued_expiry: Mutex::default() })
     }
 
     pub(super) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
@@ -82,6 +84,11 @@ impl Site {
     }
 
     pub(super) fn refresh(&self, context: &ServerContext) {
+        if let Source::Issued(issued) = &self.source {
+            let key = issued.certificate(&self.name);
+            let told = key.and_then(|key| expiry(context, &self.name, &key));
+            *self.issued_expiry.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        }
         let is_due = self.live().renew_at.is_some_and(|at| at <= seconds(&*context.time));
         match self.live.refresh(is_due) {
             Ok(false) => {}
@@ -155,7 +162,7 @@ impl Maker {
         };
         let keys: Arc<[_]> = keys.into();
         let (config, terms) = self.config(Arc::clone(&keys), files)?;
-        let expiries = keys.iter().filter_map(|key| self.expiry(key)).collect();
+        let expiries = keys.iter().filter_map(|key| expiry(context, &self.name, key)).collect();
         Ok(Live { config, terms, keys, renew_at, _expiries: expiries })
     }
 
@@ -189,12 +196,12 @@ impl Maker {
         config.max_early_data_size = 0;
         Ok((Arc::new(config), terms))
     }
+}
 
-    fn expiry(&self, key: &CertifiedKey) -> Option<Expiry> {
-        let not_after = Facts::of(key.cert.first()?)?.not_after;
-        let Self { context, name, .. } = self;
-        Some(Expiry::told(&context.registry, &context.listener, name, facts::kind(key), not_after))
-    }
+/// Tells when a certificate ends.
+fn expiry(context: &ServerContext, name: &str, key: &CertifiedKey) -> Option<Expiry> {
+    let not_after = Facts::of(key.cert.first()?)?.not_after;
+    Some(Expiry::told(&context.registry, &context.listener, name, facts::kind(key), not_after))
 }
 
 /// The first certificate whose signature the client can verify.

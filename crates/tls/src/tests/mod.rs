@@ -1,1 +1,9 @@
-
+mod certificates;
+mod clients;
+mod configuration;
+mod names;
+mod own;
+mod pools;
+mod quic;
+mod resumption;
+mod world;
