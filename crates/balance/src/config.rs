@@ -18,6 +18,12 @@ pub struct PoolConfig {
     /// A DNS name with a port, `"shop.internal:3000"`: every address is an endpoint, resolved again at its TTL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<Name>,
+    /// How endpoints are spoken to.
+    pub protocol: Protocol,
+    /// Tell endpoints who the client is by a PROXY protocol header before all else. Each connection is then for one
+    /// client, and is not kept after its request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyVersion>,
     /// How an endpoint is chosen.
     pub balance: Policy,
     /// What the `ring-hash` and `maglev` policies hash.
@@ -67,6 +73,27 @@ pub struct ServerConfig {
 
 fn one() -> u32 {
     1
+}
+
+/// How endpoints are spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: requests share connections, and gRPC passes. Without TLS with prior knowledge (RFC 9113 §3.3).
+    Http2,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// A binary header, with the TLS server name and version where they are known.
+    V2,
 }
 
 /// How an endpoint is chosen.
