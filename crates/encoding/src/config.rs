@@ -45,8 +45,8 @@ pub struct Levels {
     /// 1 to 9.
     #[schemars(range(min = 1, max = 9))]
     pub zstd: u8,
-    /// 0 to 9.
-    #[schemars(range(min = 0, max = 9))]
+    /// 0 to 6.
+    #[schemars(range(min = 0, max = 6))]
     pub br: u8,
     /// 1 to 9.
     #[schemars(range(min = 1, max = 9))]
@@ -84,8 +84,9 @@ impl Levels {
 }
 
 /// What the types cannot say. `whose` names the place in messages: `site shop.test`, at `span`.
-pub fn check(config: &CompressConfig, whose: &str, span: Option<Range<usize>>, faults: &mut Faults) {
+pub fn check(config: &CompressConfig, whose: &str, span: Option<&Range<usize>>, faults: &mut Faults) {
     let CompressConfig::Options(options) = config else { return };
+    let span = span.cloned();
     for (index, coding) in options.codings.iter().enumerate() {
         if options.codings[..index].contains(coding) {
             faults.add(span.clone(), format!("{whose}: compress.codings names {coding} twice"));
@@ -171,7 +172,7 @@ mod tests {
 
     fn faults(text: &str) -> Vec<String> {
         let mut faults = Faults::default();
-        check(&read(text), "site a.test", Some(3..7), &mut faults);
+        check(&read(text), "site a.test", Some(&(3..7)), &mut faults);
         let faults = faults.into_vec();
         assert!(faults.iter().all(|fault| fault.span.is_some()), "each has its place");
         faults.into_iter().map(|fault| fault.message).collect()

@@ -8,10 +8,11 @@ use std::fmt;
 use zstd_safe::zstd_sys::ZSTD_EndDirective;
 use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective, get_error_name};
 
-/// The window of zstd and brotli, as a power of two: 512 KiB. A decoder must have as much; RFC 9659 allows 8 MiB.
-const WINDOW_LOG: u32 = 19;
-/// The smallest window of brotli, as a power of two (RFC 7932 §9.1).
-const BR_WINDOW_LOG_MIN: u32 = 10;
+/// The window of zstd, as a power of two: 512 KiB. A decoder must have as much; RFC 9659 allows 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 19;
+/// The window of brotli, as a power of two: 256 KiB (RFC 7932 §9.1). Its buffers are a multiple of it. It is the same
+/// for a short body: with one of 64 KiB or less the library takes other tables, which cost 30 times the time.
+const BR_WINDOW_LOG: u32 = 18;
 /// The window of gzip, as a power of two: 32 KiB, its largest (RFC 1951 §2).
 const GZIP_WINDOW_LOG: u8 = 15;
 /// Room in the output that a call of a library finds at least.
@@ -36,7 +37,8 @@ pub(crate) enum Step {
 pub(crate) enum Context {
     Zstd(CCtx<'static>),
     Br(Box<BrotliEncoderStateStruct<StandardAlloc>>),
-    Gzip(Compress),
+    /// With its level: one that changes it would encode a little otherwise than a new one.
+    Gzip(Compress, u8),
 }
 
 impl Context {
@@ -50,15 +52,23 @@ impl Context {
         match (coding, spare) {
             (Coding::Zstd, Some(Self::Zstd(context))) => zstd_ready(context, level, body_bytes),
             (Coding::Zstd, _) => zstd_ready(CCtx::try_create().ok_or("out of memory")?, level, body_bytes),
-            (Coding::Br, _) => br_ready(level, body_bytes),
-            (Coding::Gzip, Some(Self::Gzip(mut context))) => {
+            (Coding::Br, _) => br_ready(level),
+            (Coding::Gzip, Some(Self::Gzip(mut context, at))) if at == level => {
                 context.reset();
-                context.set_level(Compression::new(level.into())).map_err(|_| "its level cannot be set")?;
-                Ok(Self::Gzip(context))
+                Ok(Self::Gzip(context, level))
             }
             (Coding::Gzip, _) => {
-                Ok(Self::Gzip(Compress::new_gzip(Compression::new(level.into()), GZIP_WINDOW_LOG)))
+                let context = Compress::new_gzip(Compression::new(level.into()), GZIP_WINDOW_LOG);
+                Ok(Self::Gzip(context, level))
             }
+        }
+    }
+
+    /// Whether it can begin anew for a body of that coding and level.
+    pub(crate) fn suits(&self, coding: Coding, level: u8) -> bool {
+        match self {
+            Self::Gzip(_, at) => coding == Coding::Gzip && *at == level,
+            _ => self.coding() == coding,
         }
     }
 
@@ -66,7 +76,7 @@ impl Context {
         match self {
             Self::Zstd(_) => Coding::Zstd,
             Self::Br(_) => Coding::Br,
-            Self::Gzip(_) => Coding::Gzip,
+            Self::Gzip(..) => Coding::Gzip,
         }
     }
 
@@ -75,7 +85,7 @@ impl Context {
         match self {
             Self::Zstd(context) => Some(context.sizeof()),
             Self::Br(_) => None,
-            Self::Gzip(_) => Some(GZIP_BYTES),
+            Self::Gzip(..) => Some(GZIP_BYTES),
         }
     }
 
@@ -84,7 +94,7 @@ impl Context {
         match self {
             Self::Zstd(context) => zstd_run(context, input, step, out),
             Self::Br(context) => br_run(context, input, step, out),
-            Self::Gzip(context) => gzip_run(context, input, step, out),
+            Self::Gzip(context, _) => gzip_run(context, input, step, out),
         }
     }
 }
@@ -109,7 +119,7 @@ fn zstd_ready(
     let mut set = || {
         context.reset(ResetDirective::SessionOnly)?;
         context.set_parameter(CParameter::CompressionLevel(level.into()))?;
-        context.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+        context.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
         context.set_pledged_src_size(body_bytes)
     };
     set().map_err(get_error_name)?;
@@ -137,14 +147,11 @@ fn zstd_run(context: &mut CCtx<'_>, input: &[u8], step: Step, out: &mut Vec<u8>)
 }
 
 /// A brotli context cannot begin anew: it is made for each body.
-fn br_ready(level: u8, body_bytes: Option<u64>) -> Result<Context, &'static str> {
+fn br_ready(level: u8) -> Result<Context, &'static str> {
     let mut context = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
-    let bytes = body_bytes.unwrap_or(u64::MAX);
-    // RFC 7932 §9.1: a window of 2^w holds 16 bytes less.
-    let window = bytes.saturating_add(16).checked_next_power_of_two().map_or(WINDOW_LOG, u64::ilog2);
     let parameters = [
         (BrotliEncoderParameter::BROTLI_PARAM_QUALITY, level.into()),
-        (BrotliEncoderParameter::BROTLI_PARAM_LGWIN, window.clamp(BR_WINDOW_LOG_MIN, WINDOW_LOG)),
+        (BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BR_WINDOW_LOG),
     ];
     for (parameter, value) in parameters {
         if !context.set_parameter(parameter, value) {

@@ -15,9 +15,9 @@ pub struct EncodeError {
     pub cause: &'static str,
 }
 
-/// Encodes one body. Its memory does not depend on the body's length: a window of at most 512 KiB (gzip: 32 KiB)
-/// and tables by the level. At the default levels that is 2.0 MiB for zstd, 1.6 MiB for brotli and 0.3 MiB for
-/// gzip, at the highest 12 MiB, 5 MiB and 0.3 MiB; less where the length is known to be small.
+/// Encodes one body. Its memory does not grow with the body: a window (zstd 512 KiB, brotli 256 KiB, gzip 32 KiB)
+/// and tables by the level. That is 2 MiB for zstd, 3 MiB for brotli and 0.3 MiB for gzip at the default levels,
+/// and 12 MiB, 5 MiB and 0.3 MiB at the highest.
 ///
 /// What a push adds to `out` is at most what was pushed since the last flush and a few bytes a block.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Encoder {
 pub(crate) fn levels(coding: Coding) -> RangeInclusive<u8> {
     match coding {
         Coding::Zstd | Coding::Gzip => 1..=9,
-        Coding::Br => 0..=9,
+        Coding::Br => 0..=6,
     }
 }
 
@@ -40,15 +40,15 @@ impl Encoder {
     /// An encoder at a level, which is brought into the coding's range. It is one that this thread has spare where
     /// it has one: tables that are warm cost less than new ones. When dropped it is spare again.
     ///
-    /// `body_bytes` is the exact length of the body where that is known: for a short body smaller tables are set
-    /// up, and a body of another length is an error.
+    /// `body_bytes` is the exact length of the body where that is known: for a short one zstd sets up smaller
+    /// tables, and a body of another length is an error to it.
     ///
     /// # Errors
     /// When memory cannot be had.
     pub fn lend(coding: Coding, level: u8, body_bytes: Option<u64>) -> Result<Self, EncodeError> {
         let range = levels(coding);
         let level = level.clamp(*range.start(), *range.end());
-        let spare = spare::take(coding);
+        let spare = spare::take(coding, level);
         let context = Context::ready(coding, level, body_bytes, spare)
             .map_err(|cause| EncodeError { coding, cause })?;
         Ok(Self { coding, context: Some(context), is_finished: false })

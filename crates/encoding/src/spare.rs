@@ -14,12 +14,12 @@ thread_local! {
     static SPARE: RefCell<Vec<Context>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A spare context of that coding, the last used first: its tables are warm.
-pub(crate) fn take(coding: Coding) -> Option<Context> {
+/// A spare context for that coding and level, the last used first: its tables are warm.
+pub(crate) fn take(coding: Coding, level: u8) -> Option<Context> {
     SPARE
         .try_with(|spare| {
             let mut spare = spare.borrow_mut();
-            let at = spare.iter().rposition(|context| context.coding() == coding)?;
+            let at = spare.iter().rposition(|context| context.suits(coding, level))?;
             Some(spare.remove(at))
         })
         .ok()
@@ -54,11 +54,12 @@ mod tests {
         assert_eq!(spare_count(), 0);
         drop(lent);
         assert_eq!(spare_count(), SPARE_MAX);
-        let again = Encoder::lend(Coding::Gzip, 9, None).unwrap();
+        let again = Encoder::lend(Coding::Gzip, 3, None).unwrap();
         assert_eq!(spare_count(), SPARE_MAX - 1);
-        let other = Encoder::lend(Coding::Zstd, 3, None).unwrap();
-        assert_eq!(spare_count(), SPARE_MAX - 1, "none of that coding is spare");
-        drop((again, other));
+        let others = [(Coding::Zstd, 3), (Coding::Gzip, 4)]
+            .map(|(coding, level)| Encoder::lend(coding, level, None).unwrap());
+        assert_eq!(spare_count(), SPARE_MAX - 1, "none of them is spare");
+        drop((again, others));
         assert_eq!(spare_count(), SPARE_MAX);
     }
 
