@@ -2,8 +2,9 @@
 
 use crate::config::{HashKey, HealthConfig, Policy, PoolConfig, ServerConfig, Sticky};
 use crate::health::expect::Statuses;
-use crate::sources::{WEIGHT_MAX, address_of, host_and_port};
+use crate::sources::{Host, WEIGHT_MAX, address_of, host_and_port};
 use notation::{Duration, Faults, Name, TextOr};
+use rustls::pki_types::ServerName;
 use std::collections::HashSet;
 
 /// Tries of one request.
@@ -15,6 +16,7 @@ pub fn check(config: &PoolConfig, name: &Name, faults: &mut Faults) {
     let mut report = Report { whose: format!("pool `{name}`"), name, faults };
     sources(config, &mut report);
     choice(config, &mut report);
+    transport(config, &mut report);
     if let Some(health) = &config.health {
         health_rules(health, &mut report);
     }
@@ -106,6 +108,23 @@ fn servers(servers: &[TextOr<ServerConfig>], report: &mut Report<'_>) {
         |server: &TextOr<ServerConfig>| !matches!(server, TextOr::Long(ServerConfig { weight: 0, .. }));
     if !servers.is_empty() && !servers.iter().any(takes_work) {
         report.add("every server has weight 0, so that none takes work");
+    }
+}
+
+/// Whom certificates of endpoints are asked to name.
+fn transport(config: &PoolConfig, report: &mut Report<'_>) {
+    let Some(tls) = &config.tls else { return };
+    tls::check_client(tls, report.name, report.faults);
+    if tls.0.server_name.is_some() || !tls.0.verify {
+        return;
+    }
+    for name in config.servers.iter().flatten().map(address_of).chain(&config.dns) {
+        if let Ok((Host::Name(host), _)) = host_and_port(name)
+            && ServerName::try_from(host.as_str()).is_err()
+        {
+            let message = format!("no certificate can name {host:?}; give the pool `tls.server_name`");
+            report.add_at(name, &message);
+        }
     }
 }
 

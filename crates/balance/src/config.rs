@@ -4,6 +4,7 @@ use notation::{Duration, Name, Percent, TextOr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tls::ClientTls;
 
 /// A load-balanced pool of endpoints. Exactly one of `servers`, `service` and `dns` says who they are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +25,9 @@ pub struct PoolConfig {
     /// client, and is not kept after its request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyVersion>,
+    /// TLS with the endpoints: `true`, or a table that says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClientTls>,
     /// How an endpoint is chosen.
     pub balance: Policy,
     /// What the `ring-hash` and `maglev` policies hash.

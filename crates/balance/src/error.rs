@@ -60,6 +60,16 @@ pub enum Error {
     },
 }
 
+/// Why a pool cannot be made as the file says.
+#[derive(Debug, Error)]
+#[error("pool {pool}: tls: {source}")]
+pub struct SettingsError {
+    /// The pool's name.
+    pub pool: String,
+    /// What is wrong with its TLS.
+    pub source: tls::Error,
+}
+
 fn names_text(names: &[String]) -> String {
     match names {
         [] => String::new(),

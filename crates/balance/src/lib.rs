@@ -37,15 +37,17 @@ mod sources;
 mod status;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use check::{check, check_health};
 pub use config::*;
 pub use discovery::{Resolve, Resolved, Resolving, SystemResolver};
 pub use endpoint::{Endpoint, EndpointId};
-pub use error::{Error, PickError};
+pub use error::{Error, PickError, SettingsError};
 pub use explain::{EndpointExplanation, PoolExplanation};
 pub use picked::{KeySource, Outcome, Picked, Wish};
 pub use pool::{Pool, PoolContext};
 pub use siphash::hash_key;
 pub use sources::Instance;
 pub use status::{EndpointStatus, PoolStatus, State};
+pub use transport::{Settings, Transport};

@@ -19,6 +19,8 @@ use tokio::task::{AbortHandle, JoinSet};
 /// Pauses between lookups that fail.
 const LOOKUP_BACKOFF: flow::Backoff =
     flow::Backoff { first: Duration::from_secs(1), max: Duration::from_secs(30) };
+/// How often is looked whether the files of a pool's TLS have changed.
+const FILES_EVERY: Duration = Duration::from_secs(2);
 /// The pause after the first check of an endpoint that has never been healthy, which is likely still starting;
 /// it doubles up to `every`.
 const STARTING_EVERY: Duration = Duration::from_millis(100);
@@ -39,13 +41,14 @@ impl Pool {
             lookups: HashMap::new(),
             tasks: JoinSet::new(),
         };
-        let mut judged = now();
+        let (mut judged, mut looked) = (now(), now());
         loop {
             work.follow();
             let config = self.config().clone();
             let part = History::part(config.eject.window.get());
             let judges = config.eject.ratio.map(|_| judged + part);
-            let wake = self.snapshot().changes_at.into_iter().chain(judges).min();
+            let looks = self.transport().tls().map(|_| looked + FILES_EVERY);
+            let wake = self.snapshot().changes_at.into_iter().chain(judges).chain(looks).min();
             tokio::select! {
                 () = stop.started() => break,
                 () = self.changed.notified() => {}
@@ -57,6 +60,10 @@ impl Pool {
                     if judges.is_some_and(|at| now >= at) {
                         self.judge_ratios(now);
                         judged = now;
+                    }
+                    if looks.is_some_and(|at| now >= at) {
+                        self.transport().tls().into_iter().for_each(tls::Client::refresh);
+                        looked = now;
                     }
                 }
                 Some(ended) = work.tasks.join_next() => {
@@ -142,7 +149,9 @@ async fn check_again_and_again(pool: Arc<Pool>, endpoint: Arc<Endpoint>, rules: 
     let mut rng = SmallRng::seed_from_u64(rand::rng().random());
     let mut tries = 0u32;
     loop {
-        let found = health::check(&rules, endpoint.address()).await;
+        let transport = Arc::clone(&pool.transport());
+        let found =
+            health::check(&rules, endpoint.address(), &transport, &transport.host_of(&endpoint)).await;
         pool.checked(endpoint.id(), found, now());
         let pause = if pool.is_proven(endpoint.id()) {
             rules.every.get()

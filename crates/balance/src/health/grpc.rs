@@ -1,20 +1,12 @@
-//! `grpc.health.v1.Health/Check` (the gRPC health checking protocol) over HTTP/2 with prior knowledge.
+//! `grpc.health.v1.Health/Check` (the gRPC health checking protocol) over HTTP/2.
 //! Its two messages have one field each, so that their protobuf is written here by hand.
 
-use super::BODY_MAX;
 use super::judge::Found;
+use super::{BODY_MAX, Stream, Target, http2};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2;
 use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 /// `HealthCheckResponse.ServingStatus`.
 const SERVING: u64 = 1;
@@ -24,32 +16,16 @@ pub(super) fn what(service: &str) -> String {
     if service.is_empty() { "Health/Check".into() } else { format!("Health/Check of {service}") }
 }
 
-pub(super) async fn check(
-    service: &str,
-    host: Option<&str>,
-    address: SocketAddr,
-    stream: TcpStream,
-) -> Found {
+pub(super) async fn check(target: &Target<'_>, service: &str, stream: Stream) -> Found {
     let fails = |error: &dyn std::fmt::Display| format!("{}: {error}", what(service));
-    let authority = host.map_or_else(|| address.to_string(), str::to_owned);
-    let request = Request::post(format!("http://{authority}/grpc.health.v1.Health/Check"))
+    let uri = format!("{}://{}/grpc.health.v1.Health/Check", target.scheme(), target.authority());
+    let request = Request::post(uri)
         .header(CONTENT_TYPE, "application/grpc")
         .header(TE, "trailers")
         .header(USER_AGENT, "nines-health")
         .body(Full::new(Bytes::from(frame(&request_message(service)))))
         .map_err(|error| fails(&error))?;
-    let tasks = Tasks::default();
-    let connected = http2::handshake(tasks.clone(), TokioIo::new(stream)).await;
-    let (mut sender, connection) = connected.map_err(|error| fails(&error))?;
-    let mut connection = pin!(connection);
-    let mut answer = pin!(async {
-        let response = sender.send_request(request).await.map_err(|error| fails(&error))?;
-        judge(service, response).await
-    });
-    tokio::select! {
-        found = &mut answer => found,
-        _ = &mut connection => answer.await,
-    }
+    http2::ask(request, stream, fails, |response| judge(service, response)).await
 }
 
 async fn judge(service: &str, response: Response<hyper::body::Incoming>) -> Found {
@@ -160,22 +136,6 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
         }
     }
     None
-}
-
-/// Where hyper puts what it runs beside the connection; all of it ends when the check does.
-#[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl<F> hyper::rt::Executor<F> for Tasks
-where
-    F: Future<Output: Send + 'static> + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.spawn(async move {
-            task.await;
-        });
-    }
 }
 
 #[cfg(test)]

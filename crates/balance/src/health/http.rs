@@ -1,25 +1,29 @@
 //! GET a path, and look at the status, headers and body of the answer.
 
-use super::BODY_MAX;
 use super::expect::Statuses;
 use super::judge::Found;
+use super::{BODY_MAX, Stream, Target, http2};
 use crate::config::HealthConfig;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use std::net::SocketAddr;
 use std::pin::pin;
-use tokio::net::TcpStream;
 
-pub(super) async fn check(rules: &HealthConfig, path: &str, address: SocketAddr, stream: TcpStream) -> Found {
+pub(super) async fn check(target: &Target<'_>, path: &str, stream: Stream) -> Found {
     let fails = |error: &dyn std::fmt::Display| format!("GET {path}: {error}");
-    let host = rules.host.clone().unwrap_or_else(|| address.to_string());
+    if target.speaks_h2() {
+        let request = Request::get(format!("{}://{}{path}", target.scheme(), target.authority()))
+            .header(USER_AGENT, "nines-health")
+            .body(Full::default())
+            .map_err(|error| fails(&error))?;
+        return http2::ask(request, stream, fails, |response| judge(target.rules, path, response)).await;
+    }
     let request = Request::get(path)
-        .header(HOST, host)
+        .header(HOST, target.authority())
         .header(USER_AGENT, "nines-health")
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
@@ -30,7 +34,7 @@ pub(super) async fn check(rules: &HealthConfig, path: &str, address: SocketAddr,
     let mut connection = pin!(connection);
     let mut answer = pin!(async {
         let response = sender.send_request(request).await.map_err(|error| fails(&error))?;
-        judge(rules, path, response).await
+        judge(target.rules, path, response).await
     });
     tokio::select! {
         found = &mut answer => found,

@@ -12,6 +12,7 @@ use crate::member::Member;
 use crate::picked::{KeySource, Picked, Wish};
 use crate::snapshot::Snapshot;
 use crate::sources::Instance;
+use crate::transport::{Settings, Transport};
 use arc_swap::{ArcSwap, Guard};
 use rand::rngs::SmallRng;
 use std::collections::{BTreeSet, HashMap};
@@ -46,6 +47,7 @@ pub struct Pool {
     secret: [u8; 16],
     registry: telemetry::Registry,
     config: ArcSwap<PoolConfig>,
+    transport: ArcSwap<Transport>,
     gate: flow::Gate,
     retry_budget: flow::RetryBudget,
     snapshot: ArcSwap<Snapshot>,
@@ -78,9 +80,11 @@ struct Members {
 const DRAINED_AWAY_MAX: usize = 1024;
 
 impl Pool {
-    /// A pool with the endpoints that are known without asking anyone; it starts no task.
-    pub fn new(context: PoolContext, config: PoolConfig) -> Arc<Self> {
+    /// A pool with the endpoints that are known without asking anyone; it starts no task. A [`PoolConfig`]
+    /// without TLS will do for `settings`.
+    pub fn new(context: PoolContext, settings: impl Into<Settings>) -> Arc<Self> {
         let now = now();
+        let Settings { config, transport } = settings.into();
         let PoolContext { name, at, secret, registry } = context;
         let limit = config.limit.clone();
         let pool = Arc::new_cyclic(|this: &Weak<Self>| Self {
@@ -88,6 +92,7 @@ impl Pool {
             retry_budget: flow::RetryBudget::new(config.retry.budget.ratio(), retries_min(&config)),
             snapshot: ArcSwap::from_pointee(Snapshot::of(&[], &config, None, now)),
             config: ArcSwap::from_pointee(config),
+            transport: ArcSwap::new(transport),
             turns: Turns::default(),
             members: Mutex::default(),
             changed: Notify::new(),
@@ -105,13 +110,17 @@ impl Pool {
     }
 
     /// Follows a new configuration. Endpoints that stay keep their health, figures and drain.
-    pub fn apply(&self, config: PoolConfig) {
+    pub fn apply(&self, settings: impl Into<Settings>) {
         let now = now();
+        let Settings { config, transport } = settings.into();
         let mut members = self.lock();
         self.gate.set(config.limit.inflight as usize, config.limit.queue as usize, config.limit.wait.get());
         self.retry_budget.set(config.retry.budget.ratio(), retries_min(&config));
         for member in &mut members.all {
             member.health.set_checked(config.health.is_some());
+        }
+        if !self.transport.load().is_same(&transport) {
+            self.transport.store(transport);
         }
         self.config.store(Arc::new(config));
         self.reconcile(&mut members, now);
@@ -135,6 +144,11 @@ impl Pool {
     /// The configuration that it follows now.
     pub fn config(&self) -> Guard<Arc<PoolConfig>> {
         self.config.load()
+    }
+
+    /// How its endpoints are spoken to now.
+    pub fn transport(&self) -> Guard<Arc<Transport>> {
+        self.transport.load()
     }
 
     /// The gate that a request passes before it is picked for: `limit.inflight`, `limit.queue`.

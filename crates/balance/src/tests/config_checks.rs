@@ -19,6 +19,8 @@ fn a_sound_pool_has_no_faults() {
         "servers = [\"a:1\"]\nbalance = \"maglev\"\nhash = { header = \"x-user\" }\nsticky = { cookie = \"at\" }",
         "servers = [\"a:1\"]\nhealth = { http = \"/healthz?deep=1\", status = \"200,204\", headers = { x-ok = \"yes\" }, host = \"shop.test\" }",
         "servers = [\"a:1\"]\nhealth = { grpc = \"\", host = \"shop.test\" }",
+        "servers = [\"a:1\"]\ntls = true\nprotocol = \"http2\"\nproxy_protocol = \"v2\"",
+        "servers = [\"a_-b:1\"]\ntls = { server_name = \"app.test\" }",
     ] {
         assert_eq!(faults(sound), [""; 0], "{sound}");
     }
@@ -42,6 +44,7 @@ fn each_fault_is_named() {
             "is a hash itself",
         ),
         ("service = \"s\"\nsticky = { cookie = \"a b\" }", "`sticky.cookie` is \"a b\""),
+        ("service = \"s\"\ntls = { cert = \"c.pem\" }", "`tls.cert` and `tls.key` go together"),
         ("service = \"s\"\nhealth = {}", "`health` does not say how to check"),
         ("service = \"s\"\nhealth = { tcp = true, grpc = \"\" }", "only one way"),
         ("service = \"s\"\nhealth = { http = \"healthz\" }", "which is no path"),

@@ -1,8 +1,7 @@
 //! Checks against real servers on the loopback.
 
 use super::world::*;
-use crate::health::check;
-use crate::{HealthConfig, State};
+use crate::{HealthConfig, PoolConfig, Settings, State};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
@@ -19,14 +18,20 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 
+/// Checks an endpoint of a pool without TLS.
+async fn check(rules: &HealthConfig, address: SocketAddr) -> Result<String, String> {
+    let plain = Settings::from(PoolConfig::default());
+    crate::health::check(rules, address, &plain.transport, "").await
+}
+
 /// Longer than any check here takes, and far below the hour that would be a hang.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn rules(toml: &str) -> HealthConfig {
+pub(super) fn rules(toml: &str) -> HealthConfig {
     toml::from_str(&format!("timeout = \"20s\"\n{toml}")).expect("the test's own configuration")
 }
 
-async fn listener() -> (TcpListener, SocketAddr) {
+pub(super) async fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
@@ -76,7 +81,7 @@ async fn raw<F: Future<Output = ()> + Send + 'static>(
     address
 }
 
-fn status(status: u16) -> Response<Full<Bytes>> {
+pub(super) fn status(status: u16) -> Response<Full<Bytes>> {
     Response::builder()
         .status(status)
         .header("x-state", "fine")
@@ -207,7 +212,9 @@ async fn grpc() -> SocketAddr {
     address
 }
 
-async fn answer_grpc(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
+pub(super) async fn answer_grpc(
+    request: Request<Incoming>,
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     let is_right = request.uri().path() == "/grpc.health.v1.Health/Check"
         && request.method() == "POST"
         && request.headers()["content-type"] == "application/grpc"
@@ -294,7 +301,7 @@ async fn an_endpoint_that_is_still_starting_is_found_soon() {
     running.await.unwrap();
 }
 
-async fn until(mut is_met: impl FnMut() -> bool) {
+pub(super) async fn until(mut is_met: impl FnMut() -> bool) {
     let met = async {
         while !is_met() {
             tokio::time::sleep(5 * MS).await;

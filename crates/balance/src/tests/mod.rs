@@ -10,4 +10,5 @@ mod members;
 mod never;
 mod sticky;
 mod telling;
+mod transports;
 mod world;

@@ -1,6 +1,8 @@
 //! A pool, a clock and a die.
 
-use crate::{Endpoint, Instance, Outcome, PickError, Picked, Pool, PoolConfig, PoolContext, State, Wish};
+use crate::{
+    Endpoint, Instance, Outcome, PickError, Picked, Pool, PoolConfig, PoolContext, Settings, State, Wish,
+};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::collections::BTreeMap;
@@ -31,6 +33,14 @@ impl World {
     }
 
     pub(crate) fn at(toml: &str, at: Option<&str>) -> Self {
+        Self::made(config(toml), at)
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        Self::made(settings, None)
+    }
+
+    fn made(settings: impl Into<Settings>, at: Option<&str>) -> Self {
         let registry = telemetry::Registry::new();
         let context = PoolContext {
             name: "web".into(),
@@ -38,7 +48,7 @@ impl World {
             secret: *b"a secret of ours",
             registry: registry.clone(),
         };
-        let pool = Pool::new(context, config(toml));
+        let pool = Pool::new(context, settings);
         Self { pool, registry, now: crate::pool::now(), rng: SmallRng::seed_from_u64(9) }
     }
 
