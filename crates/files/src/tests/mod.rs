@@ -1,0 +1,1 @@
+//! A folder of files, and requests for them.
