@@ -30,6 +30,8 @@ mod exchange;
 mod explain;
 mod forwarding;
 mod io;
+#[doc(hidden)]
+pub mod json_field;
 mod listener;
 pub mod protocol;
 mod reply;
