@@ -184,7 +184,7 @@ pub struct HealthConfig {
     /// Headers that the answer of an `http` check must carry, with these values.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// The Host header of an `http` check; the endpoint's address otherwise.
+    /// The Host header of an `http` check; otherwise the endpoint's address, or its name in a pool with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// Check this port instead of the one that serves.

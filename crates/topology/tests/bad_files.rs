@@ -229,6 +229,19 @@ fn what_is_planned_but_not_built_says_so() {
 }
 
 #[test]
+fn tls_of_a_pool_is_true_or_a_table() {
+    let with = |tls: &str| {
+        format!("[site.default.route]\n'/' = {{ pool = 'a' }}\n[pool.a]\nservers = ['a:1']\ntls = {tls}\n")
+    };
+    says(&with("true"), &[]);
+    says(&with("{ server_name = 'app.test' }"), &[]);
+    says(&with("'yes'"), &["5:7: `pool.a.tls`: expected a boolean or a table, found a string"]);
+    says(&with("{ verfy = false }"), &["5:9: unknown key `verfy` in `pool.a.tls` (did you mean `verify`?)"]);
+    says(&with("{ cert = 'c.pem' }"), &["3:7: pool `a`: `tls.cert` and `tls.key` go together"]);
+    says(&with("false"), &["5:7: `tls = false` is written by leaving `tls` out"]);
+}
+
+#[test]
 fn broken_syntax_is_shown_line_by_line_with_the_faults_above_it() {
     says(
         "[edg]\nhttp = ]\n[pool.x]\nservers = 'x\nbalance = \n",

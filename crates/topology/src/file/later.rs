@@ -2,7 +2,7 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 31] = [
+const LATER: [(&[&str], &str); 30] = [
     (&["dns"], TIERS),
     (&["cdn"], TIERS),
     (&["cache"], TIERS),
@@ -33,7 +33,6 @@ const LATER: [(&[&str], &str); 31] = [
     (&["service", "*", "rollout"], "a changed service is replaced instance by instance; remove the key"),
     (&["service", "*", "scale"], "`instances` sets how many run"),
     (&["service", "*", "limit"], "instances share the node's memory and processors; remove the key"),
-    (&["pool", "*", "tls"], "endpoints are reached over plain HTTP; remove the key"),
 ];
 
 const TIERS: &str = "this nines serves `service`, `pool`, `edge` and `site`";

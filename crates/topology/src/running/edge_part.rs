@@ -158,11 +158,15 @@ fn keep_ports(wanted: &mut [SocketAddr], open: &[SocketAddr]) {
 /// What [`super::Running::explain`] would say of a file that does not run: endpoints of pools are those
 /// that the file itself names.
 pub fn explain_file(checked: &Checked, query: &Query) -> Result<Explanation, ExplainError> {
-    let maker =
-        pools::PoolMaker { at: checked.topology.node.at.clone(), secret: [0; 16], registry: Registry::new() };
+    let maker = pools::PoolMaker {
+        dir: checked.dir().to_owned(),
+        at: checked.topology.node.at.clone(),
+        secret: [0; 16],
+        registry: Registry::new(),
+    };
     let pools: BTreeMap<String, PoolPart> = pools::configs(&checked.topology)
         .iter()
-        .map(|(name, config)| (name.clone(), maker.make(name, config)))
+        .map(|(name, config)| (name.clone(), maker.make_silent(name, config)))
         .collect();
     let parts =
         parts(&checked.topology, checked.dir(), pools::by_name(&pools)).ok_or(ExplainError::NoEdge)?;

@@ -55,6 +55,9 @@ pub enum StartError {
     /// The admin API's token cannot be read.
     #[error("node.admin_token: {0}")]
     Token(#[source] notation::SecretError),
+    /// A pool's certificates cannot be used.
+    #[error(transparent)]
+    Pool(#[from] balance::SettingsError),
     /// A service cannot be started.
     #[error(transparent)]
     Services(#[from] services::Error),
@@ -97,6 +100,9 @@ pub enum ReloadError {
         /// The key: "node.data".
         what: String,
     },
+    /// A pool's certificates cannot be used.
+    #[error(transparent)]
+    Pool(#[from] balance::SettingsError),
     /// A service cannot be started.
     #[error(transparent)]
     Services(#[from] services::Error),

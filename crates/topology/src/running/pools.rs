@@ -1,10 +1,11 @@
 //! Pools and what keeps them up to date: their checks, and the services whose instances they hold.
 
 use crate::config::Topology;
-use balance::{Instance, Pool, PoolConfig, PoolContext};
+use balance::{Instance, Pool, PoolConfig, PoolContext, Settings, SettingsError};
 use flow::Drain;
 use services::Services;
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use telemetry::Registry;
 use tokio::sync::watch;
@@ -21,6 +22,8 @@ pub(super) struct PoolPart {
 
 /// What pools are made with.
 pub(super) struct PoolMaker {
+    /// The folder that paths of the file start from.
+    pub(super) dir: PathBuf,
     pub(super) at: Option<String>,
     pub(super) secret: [u8; 16],
     pub(super) registry: Registry,
@@ -28,15 +31,30 @@ pub(super) struct PoolMaker {
 
 impl PoolMaker {
     /// A pool that nothing runs yet.
-    pub(super) fn make(&self, name: &str, config: &PoolConfig) -> PoolPart {
+    pub(super) fn make(&self, name: &str, config: &PoolConfig) -> Result<PoolPart, SettingsError> {
+        Ok(self.make_of(name, config, self.settings(name, config)?))
+    }
+
+    /// A pool that only tells who its endpoints are: nothing is sent to them, and no file is read.
+    pub(super) fn make_silent(&self, name: &str, config: &PoolConfig) -> PoolPart {
+        let config = PoolConfig { tls: None, ..config.clone() };
+        self.make_of(name, &config, config.clone())
+    }
+
+    fn make_of(&self, name: &str, config: &PoolConfig, settings: impl Into<Settings>) -> PoolPart {
         let context = PoolContext {
             name: name.to_owned(),
             at: self.at.clone(),
             secret: secret_of(&self.secret, name),
             registry: self.registry.clone(),
         };
-        let pool = Pool::new(context, config.clone());
+        let pool = Pool::new(context, settings);
         PoolPart { pool, config: config.clone(), stop: Drain::new(), checks: None, feed: None }
+    }
+
+    /// A pool's configuration with its certificates.
+    pub(super) fn settings(&self, name: &str, config: &PoolConfig) -> Result<Settings, SettingsError> {
+        Settings::load(config.clone(), name, &self.dir)
     }
 }
 
@@ -78,12 +96,15 @@ impl PoolPart {
         self.feed = instances.map(|instances| tokio::spawn(feed(Arc::clone(&self.pool), instances)));
     }
 
-    /// Applies a configuration, if it is another one.
-    pub(super) fn apply(&mut self, config: &PoolConfig) {
-        if self.config != *config {
-            self.pool.apply(config.clone());
-            self.config = config.clone();
-        }
+    /// Whether a configuration is another than the one it follows.
+    pub(super) fn is_changed_by(&self, config: &PoolConfig) -> bool {
+        self.config != *config
+    }
+
+    /// Follows another configuration.
+    pub(super) fn apply(&mut self, config: &PoolConfig, settings: Settings) {
+        self.pool.apply(settings);
+        self.config = config.clone();
     }
 
     /// Ends the tasks and waits for them.

@@ -10,7 +10,7 @@ use crate::changes::Changes;
 use crate::config::{NodeConfig, Topology};
 use crate::file;
 use crate::paths;
-use balance::{PoolConfig, PoolStatus};
+use balance::{PoolConfig, PoolStatus, Settings};
 use notation::Named;
 use services::ServiceConfig;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ async fn apply(running: &Running, new: Topology) -> Result<Changes, ReloadError>
     if !added.is_empty() {
         until_ready(running, &added).await;
     }
-    match commit(running, new, &plan.configs, plan.edge) {
+    match commit(running, new, &plan.configs, plan.changed, plan.edge) {
         Ok(()) => running.services.commit(plan.services),
         Err(unused) => {
             unused.discard().await;
@@ -66,6 +66,8 @@ struct Plan {
     /// And those that go, until nothing asks them any more.
     services_of_both: services::Prepared,
     added: BTreeMap<String, PoolPart>,
+    /// What pools that stay are to follow.
+    changed: BTreeMap<String, Settings>,
     configs: BTreeMap<String, PoolConfig>,
 }
 
@@ -83,18 +85,28 @@ fn prepare(running: &Running, new: &Topology) -> Result<Plan, ReloadError> {
     let services = running.services.prepare(wanted)?;
     let services_of_both = running.services.prepare(both)?;
     let registry = &running.registry;
-    let maker = PoolMaker { at: new.node.at.clone(), secret: running.secret, registry: registry.clone() };
+    let maker = PoolMaker {
+        dir: running.dir.clone(),
+        at: new.node.at.clone(),
+        secret: running.secret,
+        registry: registry.clone(),
+    };
     let configs = pools::configs(new);
-    let added: BTreeMap<String, PoolPart> = configs
-        .iter()
-        .filter(|(name, _)| !live.pools.contains_key(*name))
-        .map(|(name, config)| (name.clone(), maker.make(name, config)))
-        .collect();
+    let (mut added, mut changed) = (BTreeMap::new(), BTreeMap::new());
+    for (name, config) in &configs {
+        match live.pools.get(name) {
+            None => drop(added.insert(name.clone(), maker.make(name, config)?)),
+            Some(part) if part.is_changed_by(config) => {
+                changed.insert(name.clone(), maker.settings(name, config)?);
+            }
+            Some(_) => {}
+        }
+    }
     let mut by_name = pools::by_name(&live.pools);
     by_name.retain(|name, _| configs.contains_key(name));
     by_name.extend(pools::by_name(&added));
     let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
-    Ok(Plan { edge, services, services_of_both, added, configs })
+    Ok(Plan { edge, services, services_of_both, added, changed, configs })
 }
 
 /// Runs the new pools, which nothing is sent to yet.
@@ -132,6 +144,7 @@ fn commit(
     running: &Running,
     new: Topology,
     configs: &BTreeMap<String, PoolConfig>,
+    mut changed: BTreeMap<String, Settings>,
     edge: PreparedEdge,
 ) -> Result<(), PreparedEdge> {
     let mut live = running.live();
@@ -140,7 +153,9 @@ fn commit(
     }
     for (name, config) in configs {
         if let Some(part) = live.pools.get_mut(name) {
-            part.apply(config);
+            if let Some(settings) = changed.remove(name) {
+                part.apply(config, settings);
+            }
             part.run(&running.services);
         }
     }

@@ -113,14 +113,20 @@ impl Backends {
             hidden_env: paths::secret_variables(topology),
             registry: registry.clone(),
         };
-        let services = Services::start(context, reload::services_in(topology, dir))?;
-        let maker = PoolMaker { at: topology.node.at.clone(), secret, registry: registry.clone() };
+        let maker = PoolMaker {
+            dir: dir.to_owned(),
+            at: topology.node.at.clone(),
+            secret,
+            registry: registry.clone(),
+        };
+        // A certificate that cannot be used is found before any program is started.
         let mut pools = BTreeMap::new();
         for (name, config) in pools::configs(topology) {
-            let mut part = maker.make(&name, &config);
-            part.run(&services);
+            let part = maker.make(&name, &config)?;
             pools.insert(name, part);
         }
+        let services = Services::start(context, reload::services_in(topology, dir))?;
+        pools.values_mut().for_each(|part| part.run(&services));
         let instances = topology.pool.iter().filter_map(|(name, pool)| {
             let service = topology.service.get(pool.service.as_deref()?)?;
             Some((name.to_string(), service.instances as usize))

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     }),
     ("a_taken_port_names_its_holder_and_leaves_nothing_running", || block_on(a_taken_port())),
     ("a_program_that_is_not_there_leaves_nothing_running", || block_on(a_missing_program())),
+    ("a_certificate_that_is_not_there_starts_nothing", || block_on(a_missing_certificate())),
     ("endpoints_are_drained_by_name_short_name_and_address", || block_on(endpoints_are_drained())),
     ("status_tells_what_runs_and_explain_where_requests_go", || block_on(status_and_explain())),
     ("the_secret_of_sticky_cookies_is_kept_for_its_owner_alone", || block_on(the_sticky_secret_is_kept())),
@@ -80,6 +81,24 @@ async fn a_missing_program() {
     assert!(error.to_string().contains("absent"), "{error}");
     world.write(SHOP);
     world.up().await.stop(Duration::from_secs(10)).await;
+}
+
+async fn a_missing_certificate() {
+    let world = World::new(&SHOP.replace("[pool.shop]", "[pool.shop]\ntls = { ca = 'none.pem' }"));
+    let Err(error) = world.start().await else { panic!("there is no such file") };
+    assert!(matches!(error, StartError::Pool(_)), "{error}");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "pool shop: tls: {}: No such file or directory (os error 2)",
+            world.path("none.pem").display()
+        )
+    );
+    // What only explains a file needs none of its certificates.
+    let checked = topology::load(&world.path("nines.toml")).unwrap();
+    let query =
+        Query { url: "http://shop.test/".into(), method: "GET".into(), headers: Vec::new(), client: None };
+    assert!(topology::explain_file(&checked, &query).is_ok());
 }
 
 async fn endpoints_are_drained() {

@@ -11,6 +11,7 @@ use topology::{Changes, ReloadError};
 pub(crate) const TESTS: &[Test] = &[
     ("a_bad_file_changes_nothing", || block_on(a_bad_file_changes_nothing())),
     ("a_reload_that_cannot_listen_changes_nothing", || block_on(a_taken_port_changes_nothing())),
+    ("a_certificate_that_cannot_be_used_changes_nothing", || block_on(a_bad_certificate_changes_nothing())),
     ("the_node_itself_needs_a_takeover_to_change", || block_on(the_node_needs_a_takeover())),
     ("what_did_not_change_keeps_its_processes_figures_and_port", || block_on(what_stays_stays())),
     ("a_route_moves_to_a_new_pool_without_a_failed_request", || block_on(a_route_moves())),
@@ -47,6 +48,28 @@ async fn a_taken_port_changes_nothing() {
         "{error}"
     );
     assert_eq!((running.topology(), pids(&running)), (before, processes));
+    running.stop(Duration::from_secs(10)).await;
+}
+
+async fn a_bad_certificate_changes_nothing() {
+    let world = World::new(&format!("{SHOP}\n[pool.other]\nservers = ['127.0.0.1:1']\n"));
+    let running = world.up().await;
+    let (before, processes) = (running.topology(), pids(&running));
+    let with_tls = |pool: &str| {
+        format!("{SHOP}\n[pool.{pool}]\nservers = ['127.0.0.1:1']\ntls = {{ ca = 'none.pem' }}\n")
+    };
+    // A pool that stays, and one that is new.
+    for pool in ["other", "late"] {
+        world.write(&with_tls(pool).replace("instances = 2", "instances = 3"));
+        let error = running.reload().await.unwrap_err().to_string();
+        let file = world.path("none.pem");
+        let expected =
+            format!("pool {pool}: tls: {}: No such file or directory (os error 2)", file.display());
+        assert_eq!(error, expected);
+        assert_eq!((running.topology(), pids(&running)), (before.clone(), processes.clone()));
+    }
+    world.write(&with_tls("other").replace("{ ca = 'none.pem' }", "{ verify = false }"));
+    assert_eq!(running.reload().await.unwrap().pools.changed, ["other"]);
     running.stop(Duration::from_secs(10)).await;
 }
 
