@@ -8,43 +8,18 @@
 //!
 //! Memory: one text of at most [`VALUE_BYTES_MAX`] and what was found. Time: linear in the bytes.
 
-use std::fmt;
-use thiserror::Error;
+mod lexical;
+mod path;
+
+use lexical::{InNumber, InText, after_digit, character, is_number, is_plain, unescaped};
+use path::Segment;
+pub use path::{BadPath, JsonPath, SEGMENTS_MAX};
 
 /// A longer value is not compared, nor is a longer name in a path allowed.
 pub const VALUE_BYTES_MAX: usize = 1024;
 
-/// Segments of one path.
-pub const SEGMENTS_MAX: usize = 16;
-
 /// Containers within each other; the bits of [`Open`]. It is what most parsers allow.
 const DEPTH_MAX: u32 = u128::BITS;
-
-/// A place in a document: `order.kind`, `items.0.sku`. A number is the index in an array, or the name in an
-/// object. A dot that belongs to a name is written `\.`, a backslash `\\`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct JsonPath(Box<[Segment]>);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Segment {
-    name: Box<str>,
-    /// The name as an index; none with a leading zero.
-    index: Option<u32>,
-}
-
-/// Why a text is no path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum BadPath {
-    /// Nothing between two dots, or no path at all.
-    #[error("a name in it is empty")]
-    EmptyName,
-    /// A backslash before anything but a dot or a backslash.
-    #[error("a backslash stands only before a dot or a backslash")]
-    Backslash,
-    /// More than [`SEGMENTS_MAX`] names, or a name of more than [`VALUE_BYTES_MAX`] bytes.
-    #[error("it is longer than {SEGMENTS_MAX} names of {VALUE_BYTES_MAX} bytes")]
-    TooLong,
-}
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,86 +110,6 @@ enum State {
     /// The document has ended.
     Done,
     Malformed,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InText {
-    Plain,
-    /// Within a character of several bytes: how many are due, and between what the next one lies.
-    Character {
-        due: u8,
-        low: u8,
-        high: u8,
-    },
-    Backslash {
-        lead: Option<u16>,
-    },
-    /// After a leading surrogate, whose other half must follow.
-    Lead(u16),
-    Hex {
-        lead: Option<u16>,
-        code: u16,
-        due: u8,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InNumber {
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    E,
-    Sign,
-    Exponent,
-}
-
-impl JsonPath {
-    /// Reads a path.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn parse(text: &str) -> Result<Self, BadPath> {
-        let mut names = vec![String::new()];
-        let mut chars = text.chars();
-        while let Some(char) = chars.next() {
-            let name = names.last_mut().expect("there is always a name that is being read");
-            match char {
-                '.' => names.push(String::new()),
-                '\\' => match chars.next() {
-                    Some(escaped @ ('.' | '\\')) => name.push(escaped),
-                    _ => return Err(BadPath::Backslash),
-                },
-                other => name.push(other),
-            }
-        }
-        if names.iter().any(String::is_empty) {
-            return Err(BadPath::EmptyName);
-        }
-        if names.len() > SEGMENTS_MAX || names.iter().any(|name| name.len() > VALUE_BYTES_MAX) {
-            return Err(BadPath::TooLong);
-        }
-        Ok(Self(names.into_iter().map(Segment::new).collect()))
-    }
-}
-
-impl fmt::Display for JsonPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, segment) in self.0.iter().enumerate() {
-            let dot = if place == 0 { "" } else { "." };
-            write!(f, "{dot}{}", segment.name.replace('\\', "\\\\").replace('.', "\\."))?;
-        }
-        Ok(())
-    }
-}
-
-impl Segment {
-    fn new(name: String) -> Self {
-        let is_index =
-            name.bytes().all(|byte| byte.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
-        Self { index: if is_index { name.parse().ok() } else { None }, name: name.into() }
-    }
 }
 
 impl JsonFields {
@@ -518,57 +413,6 @@ impl Text {
             _ => End::Other,
         }
     }
-}
-
-/// RFC 8259 §7: what stands in a text for itself, as far as one byte says it.
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=0x7f) && byte != b'"' && byte != b'\\'
-}
-
-/// The first byte of a character of several bytes (RFC 3629 §4); `None` if it is none.
-fn character(byte: u8) -> Option<InText> {
-    let (due, low, high) = match byte {
-        0xc2..=0xdf => (1, 0x80, 0xbf),
-        0xe0 => (2, 0xa0, 0xbf),
-        0xed => (2, 0x80, 0x9f),
-        0xe1..=0xef => (2, 0x80, 0xbf),
-        0xf0 => (3, 0x90, 0xbf),
-        0xf1..=0xf3 => (3, 0x80, 0xbf),
-        0xf4 => (3, 0x80, 0x8f),
-        _ => return None,
-    };
-    Some(InText::Character { due, low, high })
-}
-
-fn unescaped(byte: u8) -> Option<u8> {
-    Some(match byte {
-        b'"' | b'\\' | b'/' => byte,
-        b'b' => 0x08,
-        b'f' => 0x0c,
-        b'n' => b'\n',
-        b'r' => b'\r',
-        b't' => b'\t',
-        _ => return None,
-    })
-}
-
-/// RFC 8259 §6: where a number is after this byte; `None` if the byte does not belong to it.
-fn after_digit(at: InNumber, byte: u8) -> Option<InNumber> {
-    use InNumber::{E, Exponent, Fraction, Minus, Point, Sign, Whole, Zero};
-    Some(match (at, byte) {
-        (Minus, b'0') => Zero,
-        (Minus, b'1'..=b'9') | (Whole, b'0'..=b'9') => Whole,
-        (Zero | Whole, b'.') => Point,
-        (Point | Fraction, b'0'..=b'9') => Fraction,
-        (Zero | Whole | Fraction, b'e' | b'E') => E,
-        (E, b'+' | b'-') => Sign,
-        (E | Sign | Exponent, b'0'..=b'9') => Exponent,
-        _ => return None,
-    })
-}
-
-fn is_number(at: InNumber) -> bool {
-    matches!(at, InNumber::Zero | InNumber::Whole | InNumber::Fraction | InNumber::Exponent)
 }
 
 #[cfg(test)]
