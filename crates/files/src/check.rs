@@ -31,7 +31,7 @@ pub fn check(files: &Files, route: &Name, faults: &mut Faults) {
         report.add_with_help(fallback, &message, "it is written from the folder on: \"/index.html\"");
     }
     if let Some(value) = &config.cache_control
-        && !(value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !value.trim().is_empty())
+        && (value.trim().is_empty() || !value.bytes().all(|byte| matches!(byte, b' '..=b'~')))
     {
         report.add(value, &format!("`cache_control` {:?} cannot be a header's value", value.as_str()));
     }

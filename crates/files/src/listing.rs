@@ -105,7 +105,7 @@ impl Entry {
         for byte in &self.name {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    page.push(char::from(*byte))
+                    page.push(char::from(*byte));
                 }
                 byte => drop(write!(page, "%{byte:02X}")),
             }

@@ -271,11 +271,12 @@ fn refusal(failure: Failure) -> Answer {
 
 /// To the same path with a slash, which relative links of the folder's page need.
 fn to_slash(request: &Request<'_>) -> Answer {
-    let mut target = b"/".to_vec();
     // `//evil.test/` would be another host, and browsers read `\` as `/`.
-    let from = request.url_path.iter().position(|byte| !matches!(byte, b'/' | b'\\'));
-    let path = &request.url_path[from.unwrap_or(request.url_path.len())..];
-    for byte in path.iter().chain(b"/").chain(request.query.iter()) {
+    let start = request.url_path.iter().position(|byte| !matches!(byte, b'/' | b'\\'));
+    let path = start.map_or(&b""[..], |start| &request.url_path[start..]);
+    let slash = if path.is_empty() { "" } else { "/" };
+    let mut target = b"/".to_vec();
+    for byte in path.iter().chain(slash.as_bytes()).chain(request.query.iter()) {
         match byte {
             b'!'..=b'~' => target.push(*byte),
             byte => target.extend_from_slice(format!("%{byte:02X}").as_bytes()),

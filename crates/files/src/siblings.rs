@@ -31,15 +31,12 @@ pub(crate) fn choose(
     let mut offered = Coding::ALL;
     let mut left = offered.len();
     while let Choice::Encode(coding) = negotiate([accept_encoding], &offered[..left]) {
-        let sibling = if absences.knows(name, coding, now) {
-            None
-        } else {
-            look(folder, name, original, coding, patience)?
-        };
-        if let Some(sibling) = sibling {
-            return Ok(Some((sibling, coding)));
+        if !absences.knows(name, coding, now) {
+            if let Some(sibling) = look(folder, name, original, coding, patience)? {
+                return Ok(Some((sibling, coding)));
+            }
+            absences.note(name, coding, now);
         }
-        absences.note(name, coding, now);
         let at = offered.iter().position(|one| *one == coding).unwrap_or(0);
         offered[at..left].rotate_left(1);
         left -= 1;
