@@ -24,6 +24,7 @@ mod peer;
 mod pem;
 mod provider;
 mod server;
+mod staple;
 #[cfg(test)]
 mod tests;
 mod tickets;

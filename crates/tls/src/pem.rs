@@ -1,7 +1,8 @@
-//! Certificates, keys and OCSP responses out of their files.
+//! Certificates and keys out of their files.
 
 use crate::error::Error;
 use crate::provider::provider;
+use crate::staple::{self, Staple};
 use crate::watched::Files;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
@@ -22,11 +23,13 @@ impl Pair {
     pub(crate) fn load(&self, files: &mut Files) -> Result<CertifiedKey, Error> {
         let chain = certificates(files, &self.cert)?;
         let key = private_key(files, &self.key)?;
-        let mut loaded = certified(chain, key, &self.cert, &self.key)?;
-        if let Some(path) = &self.ocsp {
-            loaded.ocsp = Some(ocsp_response(files, path)?);
-        }
-        Ok(loaded)
+        certified(chain, key, &self.cert, &self.key)
+    }
+
+    /// The OCSP response for the certificate, if the file names one.
+    pub(crate) fn staple(&self, key: &CertifiedKey, files: &mut Files) -> Result<Option<Staple>, Error> {
+        let about = self.ocsp.as_ref().zip(key.cert.first());
+        about.map(|(path, certificate)| staple::load(files, path, certificate)).transpose()
     }
 }
 
@@ -89,33 +92,4 @@ pub(crate) fn roots(files: &mut Files, path: &Path) -> Result<RootCertStore, Err
             .map_err(|error| Error::Certificate { path: path.to_owned(), cause: error.to_string() })?;
     }
     Ok(roots)
-}
-
-/// A DER file with an OCSP response (RFC 6960 §4.2.1) that says "successful": another one makes clients give up
-/// that would do without.
-fn ocsp_response(files: &mut Files, path: &Path) -> Result<Vec<u8>, Error> {
-    let bytes = files.read(path)?;
-    let fails = |cause| Err(Error::Ocsp { path: path.to_owned(), cause });
-    match bytes.as_slice() {
-        [0x30, rest @ ..] => match after_length(rest) {
-            Some([0x0a, 0x01, 0x00, 0xa0, ..]) => Ok(bytes),
-            Some([0x0a, 0x01, ..]) => fails("it says that the responder had no answer"),
-            _ => fails("it is no OCSP response"),
-        },
-        _ => fails("it is no OCSP response in DER"),
-    }
-}
-
-/// What follows the length of a DER value, if that is all there is.
-fn after_length(bytes: &[u8]) -> Option<&[u8]> {
-    let (&first, rest) = bytes.split_first()?;
-    let (length, content) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x83 => {
-            let (length, content) = rest.split_at_checked(usize::from(first - 0x80))?;
-            (length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), content)
-        }
-        _ => return None,
-    };
-    (content.len() == length).then_some(content)
 }

@@ -41,7 +41,8 @@ pub(super) struct Live {
     pub(super) terms: Terms,
     /// By preference; empty for issued ones, which their issuer keeps.
     keys: Arc<[Arc<CertifiedKey>]>,
-    /// When a certificate of our own is to be made anew, in seconds since 1970.
+    /// When all this is to be made anew though no file changes: a certificate of our own or a staple ends. In
+    /// seconds since 1970.
     renew_at: Option<u64>,
     _expiries: Vec<Expiry>,
 }
@@ -142,16 +143,13 @@ impl Maker {
         let mut renew_at = None;
         let keys: Vec<Arc<CertifiedKey>> = match &self.source {
             Source::Files(pairs) => {
-                let loaded: Result<Vec<_>, Error> =
-                    pairs.iter().map(|pair| pair.load(files).map(Arc::new)).collect();
-                let loaded = loaded?;
-                for (key, pair) in loaded.iter().zip(pairs) {
-                    if let Some(oddity) = facts::oddity(key, &self.name, now) {
-                        let file = pair.cert.display();
-                        tracing::warn!(target: "tls", name = self.name, %file, "certificate: {oddity}");
-                    }
+                let mut keys = Vec::new();
+                for pair in pairs {
+                    let (key, changes_at) = self.of_files(pair, files, now)?;
+                    keys.push(Arc::new(key));
+                    renew_at = [renew_at, changes_at].into_iter().flatten().min();
                 }
-                loaded
+                keys
             }
             Source::Own => {
                 let (key, renewal) = OwnAuthority::open(&context.data, now)?.certificate(&self.name, now)?;
@@ -164,6 +162,28 @@ impl Maker {
         let (config, terms) = self.config(Arc::clone(&keys), files)?;
         let expiries = keys.iter().filter_map(|key| expiry(context, &self.name, key)).collect();
         Ok(Live { config, terms, keys, renew_at, _expiries: expiries })
+    }
+
+    /// A certificate of files with its staple, as long as that holds; and when it will not.
+    fn of_files(
+        &self,
+        pair: &Pair,
+        files: &mut Files,
+        now: u64,
+    ) -> Result<(CertifiedKey, Option<u64>), Error> {
+        let mut key = pair.load(files)?;
+        if let Some(oddity) = facts::oddity(&key, &self.name, now) {
+            tracing::warn!(target: "tls", name = self.name, file = %pair.cert.display(), "certificate: {oddity}");
+        }
+        let staple = pair.staple(&key, files)?;
+        let until = staple.as_ref().and_then(|staple| staple.until);
+        if until.is_some_and(|until| until <= now) {
+            // A client that is shown an old response gives up; shown none, most do without.
+            tracing::warn!(target: "tls", name = self.name, "the OCSP response has ended, none is stapled");
+            return Ok((key, None));
+        }
+        key.ocsp = staple.map(|staple| staple.der);
+        Ok((key, until))
     }
 
     fn config(
