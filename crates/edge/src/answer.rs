@@ -46,6 +46,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
 /// A response of ours, without its body.
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
+    /// Empty where there is none.
     pub(crate) content_type: &'a str,
     pub(crate) body: &'a [u8],
     /// More header lines, each with its CRLF.
@@ -59,14 +60,14 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// Appends the response. Returns the body's bytes on the wire.
-    pub(crate) fn write(&self, core: &Core, ids: &RequestIds, out: &mut Vec<u8>) -> u64 {
+    /// Appends the head. `extra` are lines that any answer to this request gets.
+    pub(crate) fn write_head(&self, core: &Core, ids: &RequestIds, extra: &[u8], out: &mut Vec<u8>) {
         write_status_line(out, self.status, reason(self.status).as_bytes());
         let added = out.len();
         core.write_date_line(out);
         // RFC 9110 §8.6: a 204 has no Content-Length.
         if self.status != 204 {
-            if !self.body.is_empty() {
+            if !self.content_type.is_empty() {
                 out.extend_from_slice(b"Content-Type: ");
                 out.extend_from_slice(self.content_type.as_bytes());
                 out.extend_from_slice(b"\r\n");
@@ -77,6 +78,7 @@ impl Answer<'_> {
         }
         ids.write_request_id(out);
         out.extend_from_slice(self.lines);
+        out.extend_from_slice(extra);
         if let Some(edits) = self.edits {
             edits.apply_to_added(out, added);
         }
@@ -86,11 +88,11 @@ impl Answer<'_> {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        if self.head_only || self.status == 204 || self.status == 304 {
-            return 0;
-        }
-        out.extend_from_slice(self.body);
-        self.body.len() as u64
+    }
+
+    /// The body that follows the head.
+    pub(crate) fn sent_body(&self) -> &[u8] {
+        if self.head_only || self.status == 204 || self.status == 304 { b"" } else { self.body }
     }
 }
 

@@ -1,18 +1,25 @@
 //! `[edge]` and `[site.HOST]`: where clients arrive, and what is done with their requests.
 
-use notation::{Duration, Name, Named, OneOrMany, Size, TextOr};
+use encoding::CompressConfig;
+use notation::{Duration, Name, Named, OneOrMany, Rate, Size, TextOr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tls::{EdgeTls, TlsConfig};
 
 /// The listeners and what holds for all sites.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EdgeConfig {
-    /// Addresses for plain HTTP.
+    /// Addresses for plain HTTP: HTTP/1.1, and HTTP/2 from clients that know that it is spoken.
     pub http: Vec<SocketAddr>,
+    /// Addresses for HTTP over TLS: HTTP/1.1 and HTTP/2, as the client prefers. The sites' `tls` has the certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub https: Vec<SocketAddr>,
+    /// What holds for TLS on all sites.
+    pub tls: EdgeTls,
     /// Cores that serve, each with a runtime and a listener of its own; all the machine's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
@@ -23,6 +30,8 @@ pub struct EdgeConfig {
     pub limit: EdgeLimits,
     /// How long a client may take.
     pub timeout: EdgeTimeouts,
+    /// What a client of HTTP/2 or HTTP/3 may do on one connection.
+    pub http2: Http2Config,
     /// Networks are not trusted by default: `X-Forwarded-*` and `Forwarded` of a client are replaced. `true`
     /// keeps and extends them, for an edge that stands behind another proxy.
     pub trust_forwarded: bool,
@@ -34,13 +43,28 @@ impl Default for EdgeConfig {
     fn default() -> Self {
         Self {
             http: Vec::new(),
+            https: Vec::new(),
+            tls: EdgeTls::default(),
             cores: None,
             access_log: AccessLogTarget::Off,
             limit: EdgeLimits::default(),
             timeout: EdgeTimeouts::default(),
+            http2: Http2Config::default(),
             trust_forwarded: false,
             via: "nines".into(),
         }
+    }
+}
+
+impl EdgeConfig {
+    /// Every address that connections come to.
+    pub fn listeners(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.http.iter().chain(&self.https).copied()
+    }
+
+    /// The same, to be changed.
+    pub fn listeners_mut(&mut self) -> impl Iterator<Item = &mut SocketAddr> {
+        self.http.iter_mut().chain(&mut self.https)
     }
 }
 
@@ -104,6 +128,26 @@ impl Default for EdgeLimits {
     }
 }
 
+/// What a client of HTTP/2 may do on one connection. One that does more is told ENHANCE_YOUR_CALM, and its
+/// connection ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http2Config {
+    /// Requests at once; of HTTP/3 as well. More are refused, and the client may send them again.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub streams: u32,
+    /// Requests that it may cancel, with two seconds' worth at once.
+    pub resets: Rate,
+    /// SETTINGS, PING, PRIORITY and empty DATA frames, with two seconds' worth at once.
+    pub control_frames: Rate,
+}
+
+impl Default for Http2Config {
+    fn default() -> Self {
+        Self { streams: 128, resets: Rate::per_second_of(100.0), control_frames: Rate::per_second_of(200.0) }
+    }
+}
+
 /// How long a client may take.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -150,6 +194,75 @@ pub struct SiteConfig {
     /// A request's body, instead of `[edge] limit.body`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_max: Option<Size>,
+    /// The site's certificate: `"self-signed"`, `"acme"`, or `{ cert = "c.pem", key = "k.pem" }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
+    /// Send clients of plain HTTP to HTTPS, with 308: `true`, or `{ port = 443 }` where the port that clients see is
+    /// not that of `[edge] https`.
+    #[serde(skip_serializing_if = "HttpsOnly::is_off")]
+    pub https_only: HttpsOnly,
+    /// Tell clients to come by HTTPS alone from now on (RFC 6797): `"365d"`, or `{ max_age = "365d", subdomains = true }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hsts: Option<Hsts>,
+    /// Compress responses: `true`, or which and how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<CompressConfig>,
+}
+
+/// Whether clients of plain HTTP are sent to HTTPS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "`true`, `false` or `{ port = 443 }`")]
+pub enum HttpsOnly {
+    /// To the first port of `[edge] https`, or not.
+    Switch(bool),
+    /// To this port.
+    Port(HttpsPort),
+}
+
+/// The port that clients see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpsPort {
+    /// The port; 443 is not written into the target.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+}
+
+impl Default for HttpsOnly {
+    fn default() -> Self {
+        Self::Switch(false)
+    }
+}
+
+impl HttpsOnly {
+    /// Whether nobody is sent anywhere.
+    pub fn is_off(&self) -> bool {
+        *self == Self::Switch(false)
+    }
+}
+
+/// HTTP Strict Transport Security (RFC 6797): how long, or more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "a duration like \"365d\", or `{ max_age = \"365d\", subdomains = true }`")]
+pub enum Hsts {
+    /// How long, for this host alone.
+    For(Duration),
+    /// With all of it said.
+    Policy(HstsPolicy),
+}
+
+/// What `Strict-Transport-Security` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HstsPolicy {
+    /// How long clients remember it; `"0s"` makes them forget.
+    pub max_age: Duration,
+    /// For all hosts below this one as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub subdomains: bool,
+    /// Browsers may build it in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub preload: bool,
 }
 
 /// A route: exactly one of `pool`, `redirect` and `respond`.
@@ -178,6 +291,9 @@ pub struct RouteConfig {
     /// Headers of the response to the client.
     #[serde(skip_serializing_if = "HeaderEdits::is_empty")]
     pub response_headers: HeaderEdits,
+    /// Compress responses, instead of what the site says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compress: Option<CompressConfig>,
 }
 
 /// Conditions on a request. A header, cookie or query value of `"*"` asks only that it is there.

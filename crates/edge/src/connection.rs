@@ -1,40 +1,37 @@
 //! One client connection: requests one after the other, each read, routed, answered, and logged.
 
 use crate::answer::{Answer, ErrorPage};
+use crate::arrival::{Door, Peer, arrive};
 use crate::core::{Core, Registered, Snapshot, Work};
 use crate::error::Refusal;
 use crate::events::AccessRecord;
 use crate::exchange::{self, Ended, Exchange, Progress};
-use crate::forwarding::ClientLines;
+use crate::forwarding::websocket_key;
+use crate::gate;
+use crate::http2;
 use crate::io::{Timer, poll_read, read};
-use crate::protocol::FieldKind;
+use crate::message::{Message, lines};
+use crate::protocol::{BadHead, FieldKind, RequestLimits, Version};
 use crate::reply::{answer_ourselves, refuse, send_answer};
 use crate::sites::{Action, Route, Site};
+use crate::stream::Stream;
+use crate::wire::Wire;
 use balance::Endpoint;
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// A client's connection.
+/// The way to a client: a connection, or one stream of it.
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
-    pub(crate) address: IpAddr,
-    pub(crate) lines: ClientLines,
-    /// For reading requests and sending them on.
-    pub(crate) timer: Timer,
-    /// For receiving responses and writing them.
-    pub(crate) receive_timer: Timer,
-    /// Memory for response heads, which are written while a request may still be read.
-    pub(crate) response_out: Vec<u8>,
-    registered: Registered,
-    has_waker: bool,
+    pub(crate) wire: Wire,
+    pub(crate) peer: Rc<Peer>,
 }
 
 /// What becomes of a connection after a response.
@@ -44,6 +41,8 @@ pub(crate) enum After {
     Keep,
     /// It ends.
     Close,
+    /// It speaks HTTP/2 from its first byte on (RFC 9113 §3.3).
+    Http2,
     /// It ends, but the client may still be sending: closing at once would make its system throw away our
     /// answer (RFC 9112 §9.6).
     Linger,
@@ -83,61 +82,156 @@ enum NoRequest {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(core: Rc<Core>, registered: Registered, stream: TcpStream, peer: SocketAddr) {
-    let now = Instant::now();
-    let mut client = Client {
-        stream,
-        address: peer.ip(),
-        lines: ClientLines::new(peer.ip()),
-        timer: Timer::new(now),
-        receive_timer: Timer::new(now),
-        response_out: Vec::new(),
-        registered,
-        has_waker: false,
-    };
-    let mut patience = core.snapshot().config.timeout.head.get();
-    while wait_for_bytes(&core, &mut client, patience).await {
-        let mut work = core.take_work();
-        let after = serve_burst(&core, &mut client, &mut work).await;
-        core.give_back(work);
-        match after {
-            After::Keep => patience = core.snapshot().config.timeout.idle.get(),
-            After::Close => return,
-            After::Linger => return linger(client.stream).await,
-        }
+pub(crate) async fn serve(
+    core: Rc<Core>,
+    registered: Registered,
+    stream: TcpStream,
+    address: SocketAddr,
+    door: Door,
+) {
+    // A handshake takes more room than what follows it: it is not kept in every task.
+    let arrived = Box::pin(arrive(&core, stream, address, door)).await;
+    let Some((stream, peer)) = arrived else { return };
+    let peer = Rc::new(peer);
+    if peer.speaks_http2() {
+        Box::pin(http2::serve(core, registered, stream, Bytes::new(), peer)).await;
+    } else {
+        serve_http1(core, registered, stream, peer).await;
     }
 }
 
-/// Waits without a buffer until the client has sent something. `false`: the connection ends.
-async fn wait_for_bytes(core: &Core, client: &mut Client, patience: Duration) -> bool {
-    let idle_since = Instant::now();
-    let Client { stream, timer, registered, has_waker, .. } = client;
-    timer.set(idle_since + patience);
-    poll_fn(|cx| {
-        if stream.poll_read_ready(cx).is_ready() {
-            return Poll::Ready(true);
+/// Serves a connection that speaks HTTP/1, until it ends.
+async fn serve_http1(core: Rc<Core>, registered: Registered, stream: Stream, peer: Rc<Peer>) {
+    let mut client = Client { wire: Wire::Bytes(stream), peer };
+    let mut waiting = Waiting { registered, timer: Timer::new(Instant::now()), has_waker: false };
+    let mut patience = core.snapshot().config.timeout.head.get();
+    let mut is_first = true;
+    while waiting.for_bytes(&core, &mut client.wire, patience).await {
+        let mut work = core.take_work();
+        let after = serve_burst(&core, &mut client, &mut work, &mut is_first).await;
+        let first =
+            if after == After::Http2 { Bytes::copy_from_slice(work.down.filled()) } else { Bytes::new() };
+        core.give_back(work);
+        match (after, client.wire) {
+            (After::Keep, wire) => client.wire = wire,
+            (After::Http2, Wire::Bytes(stream)) => {
+                return Box::pin(http2::serve(core, waiting.registered, stream, first, client.peer)).await;
+            }
+            (After::Linger, Wire::Bytes(stream)) => return linger(stream).await,
+            _ => return,
         }
-        // A task keeps its waker for life.
-        if !std::mem::replace(has_waker, true) {
-            registered.set_waker(cx.waker());
-        }
-        if core.is_draining() && core.ends_idle(idle_since, Instant::now()) {
-            return Poll::Ready(false);
-        }
-        timer.poll_passed(cx).map(|()| false)
-    })
-    .await
+        patience = core.snapshot().config.timeout.idle.get();
+    }
 }
 
+/// What is told of a request that comes in frames besides its head.
+pub(crate) struct Opening {
+    /// No body follows.
+    pub(crate) is_whole: bool,
+    /// What an extended CONNECT asks for (RFC 8441).
+    pub(crate) protocol: Option<String>,
+    pub(crate) version: Version,
+}
+
+/// Serves a request that came in frames.
+pub(crate) async fn serve_message(
+    core: &Rc<Core>,
+    peer: Rc<Peer>,
+    message: Message,
+    head: &http::request::Parts,
+    opening: &Opening,
+) {
+    let mut work = core.take_work();
+    let mut client = Client { wire: Wire::Frames(Box::new(message)), peer };
+    match take_head(core, &mut work, head, opening) {
+        Ok(()) => {
+            serve_request(core, &mut client, &mut work).await;
+        }
+        Err(bad) => {
+            refuse_head(core, &mut client, &mut work, &bad.into()).await;
+        }
+    }
+    work.down.release();
+    core.give_back(work);
+    if let Wire::Frames(mut message) = client.wire {
+        message.outgoing.reset();
+    }
+}
+
+/// Holds a head that came in frames against the rules for all heads.
+fn take_head(
+    core: &Core,
+    work: &mut Work,
+    head: &http::request::Parts,
+    opening: &Opening,
+) -> Result<(), BadHead> {
+    let key =
+        opening.protocol.as_ref().map(|_| websocket_key(&mut *core.rng.borrow_mut())).unwrap_or_default();
+    let Work { down, out, request, .. } = work;
+    out.clear();
+    request.clear();
+    request.version = opening.version;
+    lines::write_request(head, opening.protocol.as_deref(), &key, out)?;
+    down.grow(out.len());
+    down.spare()[..out.len()].copy_from_slice(out);
+    down.fill(out.len());
+    // Lines are longer than what h2 counts: the limit was held there.
+    let limits = core.snapshot().limits;
+    let parsed = request.parse(down.filled(), 0, RequestLimits { head_bytes_max: out.len(), ..limits });
+    request.set_framed(opening.version, opening.is_whole);
+    match parsed? {
+        true => Ok(()),
+        false => Err(BadHead::RequestLine),
+    }
+}
+
+/// A connection between two requests: it has no buffer.
+struct Waiting {
+    registered: Registered,
+    timer: Timer,
+    has_waker: bool,
+}
+
+impl Waiting {
+    /// Waits until the client has sent something. `false`: the connection ends.
+    async fn for_bytes(&mut self, core: &Core, wire: &mut Wire, patience: Duration) -> bool {
+        let idle_since = Instant::now();
+        let Self { registered, timer, has_waker } = self;
+        timer.set(idle_since + patience);
+        let (mut source, _) = wire.split();
+        poll_fn(|cx| {
+            if source.poll_readable(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            // A task keeps its waker for life.
+            if !std::mem::replace(has_waker, true) {
+                registered.set_waker(cx.waker());
+            }
+            if core.is_draining() && core.ends_idle(idle_since, Instant::now()) {
+                return Poll::Ready(false);
+            }
+            timer.poll_passed(cx).map(|()| false)
+        })
+        .await
+    }
+}
+
+/// The line that HTTP/2 begins with; what follows it is for `h2` to judge.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
 /// Serves what the client has sent: one request, or several when they come in one go (pipelining).
-async fn serve_burst(core: &Rc<Core>, client: &mut Client, work: &mut Work) -> After {
+async fn serve_burst(core: &Rc<Core>, client: &mut Client, work: &mut Work, is_first: &mut bool) -> After {
     loop {
         match read_head(core, client, work).await {
             Ok(true) => {}
             Ok(false) => return After::Keep,
             Err(NoRequest::Ended) => return After::Close,
+            Err(NoRequest::Refused(_)) if *is_first && work.down.filled().starts_with(HTTP2_PREFACE) => {
+                return After::Http2;
+            }
             Err(NoRequest::Refused(refusal)) => return refuse_head(core, client, work, &refusal).await,
         }
+        *is_first = false;
         let after = serve_request(core, client, work).await;
         work.down.release();
         if after != After::Keep || work.down.filled().is_empty() {
@@ -163,13 +257,14 @@ async fn read_head(core: &Core, client: &mut Client, work: &mut Work) -> Result<
             }
             let deadline =
                 *deadline.get_or_insert_with(|| Instant::now() + snapshot.config.timeout.head.get());
-            client.timer.set(deadline);
+            work.timer.set(deadline);
             if work.down.spare().is_empty() {
                 work.down.grow(limits.head_bytes_max.max(work.down.capacity() * 2));
             }
         }
+        let (mut source, _) = client.wire.split();
         let read = if searched == 0 {
-            let at_once = poll_fn(|cx| match poll_read(&mut client.stream, &mut work.down, cx) {
+            let at_once = poll_fn(|cx| match poll_read(&mut source, &mut work.down, cx) {
                 Poll::Ready(read) => Poll::Ready(read.map(Some)),
                 Poll::Pending => Poll::Ready(Ok(None)),
             });
@@ -179,7 +274,7 @@ async fn read_head(core: &Core, client: &mut Client, work: &mut Work) -> Result<
                 Err(error) => Err(error),
             }
         } else {
-            read(&mut client.stream, &mut work.down, &mut client.timer).await
+            read(&mut source, &mut work.down, &mut work.timer).await
         };
         match read {
             Ok(0) => return Err(NoRequest::Ended),
@@ -197,10 +292,10 @@ async fn refuse_head(core: &Rc<Core>, client: &mut Client, work: &mut Work, refu
     let started = Instant::now();
     let snapshot = core.snapshot();
     work.ids.renew(None, None, &mut *core.rng.borrow_mut());
+    work.extra.clear();
     let page = ErrorPage::new(refusal, &work.ids, None);
     let mut report =
         Report { status: refusal.status(), cause: Some(refusal.to_string().into()), ..Report::default() };
-    work.out.clear();
     let answer = Answer {
         status: report.status,
         content_type: page.content_type,
@@ -210,8 +305,7 @@ async fn refuse_head(core: &Rc<Core>, client: &mut Client, work: &mut Work, refu
         head_only: false,
         connection: Some("close"),
     };
-    report.sent_bytes = answer.write(core, &work.ids, &mut work.out);
-    let after = send_answer(client, work, &snapshot, After::Linger).await;
+    let after = send_answer(core, client, work, &snapshot, &answer, After::Linger, &mut report).await;
     let took = started.elapsed();
     core.events.unrouted.answered(report.status, took);
     work.request.clear();
@@ -226,14 +320,20 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
     let started = Instant::now();
     let snapshot = core.snapshot();
     work.down.hold(work.request.len);
-    identify(core, &snapshot, work);
+    work.extra.clear();
+    identify(core, &snapshot, client, work);
     let mut report = Report::default();
 
     let found = route(&snapshot, work);
+    let passed = match &found {
+        Ok((site, _)) => gate::pass(&snapshot, client, work, site),
+        Err(refusal) => Err(refusal.clone()),
+    };
     let site = found.as_ref().ok().map(|(site, _)| *site).or_else(|| find_site(&snapshot, work));
-    let ended = match &found {
-        Err(refusal) => Ended::Refused(refusal.clone()),
-        Ok((site, route)) => match &route.action {
+    let ended = match (&found, passed) {
+        (_, Err(refusal)) => Ended::Refused(refusal),
+        (Err(refusal), _) => Ended::Refused(refusal.clone()),
+        (Ok((site, route)), Ok(())) => match &route.action {
             Action::Pool(pool) => {
                 let mark = work.down.mark();
                 let exchange = Exchange {
@@ -283,7 +383,8 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
 }
 
 /// Gives the request its identity, and its host and path the form that routes are looked up by.
-fn identify(core: &Core, snapshot: &Snapshot, work: &mut Work) {
+fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) {
+    work.client = client.peer.address;
     let Work { request, down, ids, host, path, .. } = work;
     let head = down.held();
     let given = snapshot.config.trust_forwarded.then(|| request.value(head, FieldKind::RequestId)).flatten();
@@ -311,11 +412,12 @@ const LINGER_BYTES_MAX: usize = 1 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Ends the connection once the client has seen our answer and stopped sending.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: Stream) {
     let draining = async {
         if stream.shutdown().await.is_err() {
             return;
         }
+        let stream = stream.into_tcp();
         let mut left = LINGER_BYTES_MAX;
         let mut discarded = [0; 1024];
         while left > 0 && stream.readable().await.is_ok() {
@@ -346,7 +448,8 @@ fn log(
     let named = |name: &[u8]| request.value_of(head, name).unwrap_or_default();
     let record = AccessRecord {
         at: SystemTime::now(),
-        client: &client.lines.address,
+        client: &client.peer.lines.address,
+        version: request.version.number(),
         method: request.method_name.of_head(head),
         host: request.host.map_or(&b""[..], |host| host.of_head(head)),
         path,

@@ -6,6 +6,7 @@ use crate::buffer::Buffer;
 use crate::config::EdgeConfig;
 use crate::events::EdgeEvents;
 use crate::forwarding::RequestIds;
+use crate::io::Timer;
 use crate::protocol::{RequestHead, RequestLimits, ResponseHead};
 use crate::sites::Sites;
 use crate::upstream::Upstreams;
@@ -13,6 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +36,23 @@ pub(crate) struct Snapshot {
     pub(crate) sites: Sites,
     pub(crate) limits: RequestLimits,
     pub(crate) access_log: Option<AccessLog>,
+    /// Certificates and terms, where there is a door for them.
+    pub(crate) tls: Option<TlsDoor>,
+}
+
+/// What the door for TLS opens with.
+pub(crate) struct TlsDoor {
+    pub(crate) server: Arc<tls::Server>,
+    pub(crate) tickets: Arc<tls::Tickets>,
+}
+
+impl Snapshot {
+    /// Looks for files that have changed; reads them, and so is not for a core.
+    pub(crate) fn refresh(&self) {
+        if let Some(tls) = &self.tls {
+            tls.server.refresh();
+        }
+    }
 }
 
 /// What a request needs while it is served, reused by the next one. An idle connection has none.
@@ -44,9 +63,19 @@ pub(crate) struct Work {
     pub(crate) up: Buffer,
     /// Towards the endpoint, then towards the client.
     pub(crate) out: Vec<u8>,
+    /// Response heads, which are written while a request may still be read.
+    pub(crate) response_out: Vec<u8>,
+    /// Header lines that this response gets besides its own.
+    pub(crate) extra: Vec<u8>,
+    /// For reading the request and sending it on.
+    pub(crate) timer: Timer,
+    /// For receiving the response and writing it.
+    pub(crate) receive_timer: Timer,
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
     pub(crate) ids: RequestIds,
+    /// Who asks: the peer, or whom a trusted peer names.
+    pub(crate) client: IpAddr,
     /// The host in lower case, without its port.
     pub(crate) host: Vec<u8>,
     /// The normalised path.
@@ -54,14 +83,19 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    fn new() -> Self {
+    fn new(now: Instant) -> Self {
         Self {
             down: Buffer::new(DOWN_BYTES),
             up: Buffer::new(0),
             out: Vec::with_capacity(2048),
+            response_out: Vec::new(),
+            extra: Vec::new(),
+            timer: Timer::new(now),
+            receive_timer: Timer::new(now),
             request: RequestHead::default(),
             response: ResponseHead::default(),
             ids: RequestIds::default(),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             host: Vec::new(),
             path: Vec::new(),
         }
@@ -135,7 +169,7 @@ impl Core {
 
     /// Buffers for a request.
     pub(crate) fn take_work(&self) -> Box<Work> {
-        self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Work::new()))
+        self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Work::new(Instant::now())))
     }
 
     /// Buffers that are no longer needed.

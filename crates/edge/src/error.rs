@@ -31,6 +31,9 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A certificate, a key or an authority cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// A core's thread or runtime could not be made.
     #[error("cannot start a core: {0}")]
     Core(std::io::Error),
@@ -61,6 +64,12 @@ pub(crate) enum Refusal {
     /// The head or the body did not come in time.
     #[error("request timed out")]
     ClientTimeout,
+    /// The site asks clients for a certificate, and this connection was not asked for it.
+    #[error("this connection was not asked for the site's client certificate")]
+    Certificate,
+    /// The site is served by HTTPS alone, at this port.
+    #[error("the site is served by HTTPS alone")]
+    HttpsOnly(u16),
     /// No site has this host.
     #[error("no site for this host")]
     NoSite,
@@ -101,7 +110,8 @@ impl Refusal {
             Self::BodyTooLarge => 413,
             Self::ClientTimeout => 408,
             // RFC 9110 §15.5.20: this host is not one that we answer for.
-            Self::NoSite => 421,
+            Self::NoSite | Self::Certificate => 421,
+            Self::HttpsOnly(_) => 308,
             Self::NoRoute => 404,
             Self::Busy(_) | Self::NoEndpoint(_) => 503,
             Self::Endpoint(_) | Self::EndpointHead(_) => 502,

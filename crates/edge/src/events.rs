@@ -1,6 +1,8 @@
 //! What the edge counts, and one line of its access log.
 
+use crate::flood::Flood;
 use crate::forwarding::RequestIds;
+use encoding::{Coding, Reason};
 use std::time::{Duration, SystemTime};
 use telemetry::{Counter, Gauge, Histogram, Registry};
 
@@ -12,6 +14,9 @@ pub(crate) struct EdgeEvents {
     pub(crate) upstream_reused: Counter,
     pub(crate) tunnels: Counter,
     pub(crate) client_gone: Counter,
+    pub(crate) http2: Http2Events,
+    pub(crate) tls: tls::Events,
+    pub(crate) compression: CompressionEvents,
     /// Requests that no site is known for: refused heads and unknown hosts.
     pub(crate) unrouted: SiteEvents,
 }
@@ -33,7 +38,91 @@ impl EdgeEvents {
                 "Requests whose client left before the answer.",
                 &[],
             ),
+            http2: Http2Events::new(registry),
+            tls: tls::Events::new(registry, "edge"),
+            compression: CompressionEvents::new(registry),
             unrouted: SiteEvents::new(registry, ""),
+        }
+    }
+}
+
+/// Counted for HTTP/2.
+pub(crate) struct Http2Events {
+    pub(crate) connections: Counter,
+    pub(crate) streams: Counter,
+    floods: [Counter; Flood::ALL.len()],
+    ended: [Counter; ENDINGS.len()],
+}
+
+/// Reasons to end a connection (RFC 9113 §7), as labels; the last stands for all others.
+const ENDINGS: [(h2::Reason, &str); 7] = [
+    (h2::Reason::PROTOCOL_ERROR, "protocol_error"),
+    (h2::Reason::FLOW_CONTROL_ERROR, "flow_control_error"),
+    (h2::Reason::FRAME_SIZE_ERROR, "frame_size_error"),
+    (h2::Reason::COMPRESSION_ERROR, "compression_error"),
+    (h2::Reason::STREAM_CLOSED, "stream_closed"),
+    (h2::Reason::ENHANCE_YOUR_CALM, "enhance_your_calm"),
+    (h2::Reason::INTERNAL_ERROR, "other"),
+];
+
+impl Http2Events {
+    fn new(registry: &Registry) -> Self {
+        let help = "Connections of HTTP/2 that were ended for a flood of frames, by kind.";
+        let floods = Flood::ALL
+            .map(|flood| registry.counter("nines_edge_http2_floods_total", help, &[("kind", flood.name())]));
+        let help = "Connections of HTTP/2 that broke the protocol, by the error code that they were told.";
+        let ended = ENDINGS
+            .map(|(_, name)| registry.counter("nines_edge_http2_errors_total", help, &[("code", name)]));
+        let counter = |name, help| registry.counter(name, help, &[]);
+        Self {
+            connections: counter("nines_edge_http2_connections_total", "Connections of HTTP/2."),
+            streams: counter("nines_edge_http2_streams_total", "Requests of HTTP/2."),
+            floods,
+            ended,
+        }
+    }
+
+    pub(crate) fn flood(&self, flood: Flood) {
+        self.floods[flood as usize].inc();
+    }
+
+    pub(crate) fn ended(&self, reason: h2::Reason) {
+        let place = ENDINGS.iter().position(|(known, _)| *known == reason);
+        self.ended[place.unwrap_or(ENDINGS.len() - 1)].inc();
+    }
+}
+
+/// Counted where compression is wished for.
+pub(crate) struct CompressionEvents {
+    encoded: [Counter; Coding::ALL.len()],
+    passed: [Counter; REASONS.len()],
+}
+
+const REASONS: [Reason; 6] =
+    [Reason::Status, Reason::Encoded, Reason::NoTransform, Reason::Type, Reason::Short, Reason::NotAccepted];
+
+impl CompressionEvents {
+    fn new(registry: &Registry) -> Self {
+        let help = "Responses that were compressed, by coding.";
+        let encoded = Coding::ALL.map(|coding| {
+            registry.counter("nines_edge_compressed_total", help, &[("coding", coding.token())])
+        });
+        let help = "Responses that were passed on as they are where compression is on, by reason.";
+        let passed = REASONS.map(|reason| {
+            registry.counter("nines_edge_uncompressed_total", help, &[("reason", reason.as_str())])
+        });
+        Self { encoded, passed }
+    }
+
+    pub(crate) fn encoded(&self, coding: Coding) {
+        if let Some(place) = Coding::ALL.iter().position(|known| *known == coding) {
+            self.encoded[place].inc();
+        }
+    }
+
+    pub(crate) fn passed(&self, reason: Reason) {
+        if let Some(place) = REASONS.iter().position(|known| *known == reason) {
+            self.passed[place].inc();
         }
     }
 }
@@ -87,6 +176,7 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) host: &'a [u8],
     pub(crate) path: &'a [u8],
     pub(crate) query: &'a [u8],
+    pub(crate) version: &'static str,
     pub(crate) status: u16,
     pub(crate) sent_bytes: u64,
     pub(crate) took: Duration,
@@ -116,6 +206,7 @@ impl AccessRecord<'_> {
         };
         text("ts", &telemetry::Rfc3339(self.at).text());
         text("client", self.client.as_bytes());
+        text("version", self.version.as_bytes());
         text("method", self.method);
         text("host", self.host);
         text("path", self.path);

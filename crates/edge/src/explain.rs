@@ -98,7 +98,7 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
     let (mut host, mut path) = (Vec::new(), Vec::new());
     head.write_looked_up(&bytes, &mut host, &mut path);
     let mut explanation = Explanation {
-        listeners: snapshot.config.http.iter().map(ToString::to_string).collect(),
+        listeners: snapshot.config.listeners().map(|address| address.to_string()).collect(),
         host: text(&host),
         site: None,
         site_found_by: None,

@@ -1,5 +1,6 @@
 //! What a proxy adds to the requests it passes on: who the client is, and how the request can be traced.
 
+use crate::protocol::Version;
 use rand::{Rng, RngExt};
 use std::net::IpAddr;
 use telemetry::TraceContext;
@@ -56,6 +57,17 @@ fn is_plain_id(id: &[u8]) -> bool {
     (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.iter().all(is_plain)
 }
 
+/// A key for the handshake of a WebSocket (RFC 6455 §4.1), where the client spoke in frames and sent none: the base64
+/// of 16 bytes.
+pub(crate) fn websocket_key(rng: &mut impl Rng) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let random: u128 = rng.random();
+    // 21 digits hold 126 bits, the last digit two and four of padding.
+    let digit = |at: u32| char::from(DIGITS[(random >> (6 * at)) as usize & 63]);
+    let last = char::from(DIGITS[((random >> 126) as usize & 3) << 4]);
+    (0..21).map(digit).chain([last, '=', '=']).collect()
+}
+
 fn write_hex(out: &mut Vec<u8>, number: u128) {
     for byte in number.to_be_bytes() {
         for digit in [byte >> 4, byte & 0xf] {
@@ -81,10 +93,15 @@ pub(crate) struct ClientLines {
     real_ip: Box<[u8]>,
     /// The value's start of `Forwarded` (RFC 7239 §4): `for=192.0.2.1;proto=http`.
     forwarded: Box<[u8]>,
+    /// `http` or `https`.
+    proto: &'static str,
+    /// `Client-Cert` (RFC 9440), a whole line, where the client showed one.
+    certificate: Box<[u8]>,
 }
 
 impl ClientLines {
-    pub(crate) fn new(client: IpAddr) -> Self {
+    pub(crate) fn new(client: IpAddr, is_secure: bool, certificate: Option<&str>) -> Self {
+        let proto = if is_secure { "https" } else { "http" };
         // A v4 client of a v6 listener is a v4 client.
         let client = client.to_canonical();
         let node = match client {
@@ -95,8 +112,18 @@ impl ClientLines {
         Self {
             address: client.to_string().into(),
             real_ip: format!("X-Real-IP: {client}\r\n").into_bytes().into(),
-            forwarded: format!("{node};proto=http").into_bytes().into(),
+            forwarded: format!("{node};proto={proto}").into_bytes().into(),
+            proto,
+            certificate: certificate
+                .map(|field| format!("Client-Cert: {field}\r\n").into_bytes())
+                .unwrap_or_default()
+                .into(),
         }
+    }
+
+    /// Whether the client has shown a certificate.
+    pub(crate) fn shows_certificate(&self) -> bool {
+        !self.certificate.is_empty()
     }
 
     /// `X-Forwarded-*`, `X-Real-IP`, `Forwarded` and `Via`. `earlier_for` and `earlier_forwarded` are the
@@ -105,7 +132,7 @@ impl ClientLines {
         &self,
         out: &mut Vec<u8>,
         host: &[u8],
-        via: &[u8],
+        via: (Version, &[u8]),
         said: Said,
         earlier_for: impl Iterator<Item = &'v [u8]>,
         earlier_forwarded: impl Iterator<Item = &'v [u8]>,
@@ -118,7 +145,9 @@ impl ClientLines {
         out.extend_from_slice(self.address.as_bytes());
         out.extend_from_slice(b"\r\n");
         if !said.proto {
-            out.extend_from_slice(b"X-Forwarded-Proto: http\r\n");
+            out.extend_from_slice(b"X-Forwarded-Proto: ");
+            out.extend_from_slice(self.proto.as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         if !said.real_ip {
             out.extend_from_slice(&self.real_ip);
@@ -128,6 +157,7 @@ impl ClientLines {
             out.extend_from_slice(host);
             out.extend_from_slice(b"\r\n");
         }
+        out.extend_from_slice(&self.certificate);
         out.extend_from_slice(b"Forwarded: ");
         for earlier in earlier_forwarded {
             out.extend_from_slice(earlier);
@@ -140,7 +170,11 @@ impl ClientLines {
             out.extend_from_slice(host);
             out.push(b'"');
         }
-        out.extend_from_slice(b"\r\nVia: 1.1 ");
+        // RFC 9110 §7.6.3: the version that the message was received in.
+        let (version, via) = via;
+        out.extend_from_slice(b"\r\nVia: ");
+        out.extend_from_slice(version.number().as_bytes());
+        out.push(b' ');
         out.extend_from_slice(via);
         out.extend_from_slice(b"\r\n");
     }
@@ -161,12 +195,12 @@ mod tests {
     #[test]
     fn a_v6_client_is_quoted_in_forwarded_and_a_mapped_one_is_v4() {
         let lines = |address: &str| {
-            let client = ClientLines::new(address.parse().unwrap());
+            let client = ClientLines::new(address.parse().unwrap(), false, None);
             text(|out| {
                 client.write_lines(
                     out,
                     b"shop.test:8080",
-                    b"nines",
+                    (Version::Http11, b"nines"),
                     Said::default(),
                     [].into_iter(),
                     [].into_iter(),
@@ -185,14 +219,14 @@ mod tests {
 
     #[test]
     fn a_trusted_chain_is_extended_at_its_end() {
-        let client = ClientLines::new("192.0.2.1".parse().unwrap());
+        let client = ClientLines::new("192.0.2.1".parse().unwrap(), false, None);
         let earlier = [&b"203.0.113.7"[..], &b"198.51.100.2"[..]];
         let forwarded = [&b"for=203.0.113.7"[..]];
         let lines = text(|out| {
             client.write_lines(
                 out,
                 b"",
-                b"nines",
+                (Version::Http11, b"nines"),
                 Said::default(),
                 earlier.into_iter(),
                 forwarded.into_iter(),

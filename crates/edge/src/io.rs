@@ -11,16 +11,17 @@ use tokio::time::Sleep;
 /// A deadline that moves with every read and write. The runtime's timer is only touched when the deadline
 /// moves closer or the old one has passed: a deadline that moves on, as nearly all do, costs a store.
 pub(crate) struct Timer {
-    sleep: Pin<Box<Sleep>>,
+    /// Made when it is first waited for.
+    sleep: Option<Pin<Box<Sleep>>>,
     armed: Instant,
     wanted: Instant,
 }
 
 impl Timer {
-    /// A timer that is far from firing. Needs a runtime.
+    /// A timer that is far from firing.
     pub(crate) fn new(now: Instant) -> Self {
         let far = now + Duration::from_secs(24 * 3600);
-        Self { sleep: Box::pin(tokio::time::sleep_until(far.into())), armed: far, wanted: far }
+        Self { sleep: None, armed: far, wanted: far }
     }
 
     /// From now on the deadline is `at`.
@@ -30,10 +31,10 @@ impl Timer {
 
     /// Ready once the deadline has passed.
     pub(crate) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.wanted < self.armed {
+        if self.sleep.is_none() || self.wanted < self.armed {
             self.arm();
         }
-        while self.sleep.as_mut().poll(cx).is_ready() {
+        while self.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
             if self.wanted <= self.armed {
                 return Poll::Ready(());
             }
@@ -44,7 +45,10 @@ impl Timer {
 
     fn arm(&mut self) {
         self.armed = self.wanted;
-        self.sleep.as_mut().reset(self.armed.into());
+        match &mut self.sleep {
+            Some(sleep) => sleep.as_mut().reset(self.armed.into()),
+            None => self.sleep = Some(Box::pin(tokio::time::sleep_until(self.armed.into()))),
+        }
     }
 }
 
@@ -76,6 +80,9 @@ pub(crate) fn poll_read(
     Poll::Ready(Ok(count))
 }
 
+/// Parts of one write.
+const PARTS_MAX: usize = 6;
+
 /// Writes all of the parts in as few calls as the peer takes them. Each call that gets further moves the
 /// deadline on by `idle`.
 pub(crate) async fn write_all(
@@ -87,7 +94,7 @@ pub(crate) async fn write_all(
     let total: usize = parts.iter().map(|part| part.len()).sum();
     let mut written = 0;
     while written < total {
-        let mut slices = [IoSlice::new(&[]); 4];
+        let mut slices = [IoSlice::new(&[]); PARTS_MAX];
         let slices = remaining(parts, written, &mut slices);
         let count = std::future::poll_fn(|cx| {
             let attempt = if slices.len() == 1 {
@@ -109,14 +116,19 @@ pub(crate) async fn write_all(
             timer.set(Instant::now() + idle);
         }
     }
-    Ok(())
+    // TLS takes more than it has passed on to the kernel; elsewhere there is nothing to do.
+    std::future::poll_fn(|cx| match Pin::new(&mut *stream).poll_flush(cx) {
+        Poll::Pending => poll_timed_out(timer, cx),
+        ready => ready,
+    })
+    .await
 }
 
 /// The parts without their first `written` bytes.
 fn remaining<'s, 'b>(
     parts: &[&'b [u8]],
     mut written: usize,
-    slices: &'s mut [IoSlice<'b>; 4],
+    slices: &'s mut [IoSlice<'b>; PARTS_MAX],
 ) -> &'s [IoSlice<'b>] {
     let mut count = 0;
     for part in parts {

@@ -19,8 +19,10 @@
 //! - Nothing of a message reaches the other side before it has been understood without doubt.
 
 mod answer;
+mod arrival;
 mod buffer;
 mod check;
+mod compress;
 mod config;
 mod connection;
 mod core;
@@ -28,19 +30,26 @@ mod error;
 mod events;
 mod exchange;
 mod explain;
+mod flood;
 mod forwarding;
+mod gate;
+mod http2;
 mod io;
 #[doc(hidden)]
 pub mod json_field;
 mod listener;
+mod message;
 pub mod protocol;
 mod reply;
 mod retry;
 mod running;
+mod shared;
 mod sites;
+mod stream;
 mod tunnel;
 mod upstream;
 mod when;
+mod wire;
 
 pub use check::check;
 pub use config::*;

@@ -1,5 +1,6 @@
 //! A core's accept loops, and what the rest of nines may ask of a core.
 
+use crate::arrival::Door;
 use crate::connection;
 use crate::core::{Core, DRAIN_IDLE, Snapshot};
 use crate::events::EdgeEvents;
@@ -16,7 +17,7 @@ use tokio::task::{AbortHandle, LocalSet};
 /// What a core is told.
 pub(crate) enum Command {
     /// Accept on these sockets too.
-    Listen(Vec<std::net::TcpListener>),
+    Listen(Vec<(Door, std::net::TcpListener)>),
     /// Stop accepting on these addresses; their connections go on.
     Unlisten(Vec<SocketAddr>),
     /// Stop accepting, finish what is under way until the deadline, tell whether that was all, and end.
@@ -56,7 +57,7 @@ async fn obey(mut parts: CoreParts) {
             command = parts.commands.recv() => match command {
                 None => return,
                 Some(Command::Listen(sockets)) => {
-                    listeners.extend(sockets.into_iter().filter_map(|socket| listen(&core, socket, parts.cores)));
+                    listeners.extend(sockets.into_iter().filter_map(|(door, socket)| listen(&core, socket, door, parts.cores)));
                 }
                 Some(Command::Unlisten(addresses)) => listeners.retain(|(address, task)| {
                     let stays = !addresses.contains(address);
@@ -87,12 +88,13 @@ async fn obey(mut parts: CoreParts) {
 fn listen(
     core: &Rc<Core>,
     listener: std::net::TcpListener,
+    door: Door,
     cores: usize,
 ) -> Option<(SocketAddr, AbortHandle)> {
     let opened = listener.local_addr().and_then(|address| Ok((address, TcpListener::from_std(listener)?)));
     match opened {
         Ok((address, listener)) => {
-            let task = tokio::task::spawn_local(accept(core.clone(), listener, cores));
+            let task = tokio::task::spawn_local(accept(core.clone(), listener, door, cores));
             Some((address, task.abort_handle()))
         }
         Err(error) => {
@@ -102,7 +104,7 @@ fn listen(
     }
 }
 
-async fn accept(core: Rc<Core>, listener: TcpListener, cores: usize) {
+async fn accept(core: Rc<Core>, listener: TcpListener, door: Door, cores: usize) {
     loop {
         let connections_max = core.snapshot().config.limit.connections as usize;
         if core.open_connections() >= connections_max.div_ceil(cores) {
@@ -114,7 +116,7 @@ async fn accept(core: Rc<Core>, listener: TcpListener, cores: usize) {
             Ok((stream, peer)) => {
                 // Counted at once: the next look at the limit, or a drain, must not miss it.
                 let registered = core.register();
-                tokio::task::spawn_local(connection::serve(core.clone(), registered, stream, peer));
+                tokio::task::spawn_local(connection::serve(core.clone(), registered, stream, peer, door));
             }
             // A connection that is gone already concerns nobody else; a lack of descriptors passes as
             // connections end, and accepting at full speed would only burn the core.

@@ -4,11 +4,10 @@ use crate::answer::{Answer, ErrorPage, redirect_target};
 use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
-use crate::io::write_all;
 use crate::protocol::{FieldKind, Method, Version};
 use crate::sites::{Action, Route};
+use crate::wire::{Coding, Part};
 use std::rc::Rc;
-use std::time::Instant;
 
 /// Answers with a redirect or a fixed response.
 pub(crate) async fn answer_ourselves(
@@ -20,7 +19,7 @@ pub(crate) async fn answer_ourselves(
     report: &mut Report,
 ) -> After {
     let after = discard_body(work, core);
-    let Work { request, down, out, ids, host, path, .. } = &mut *work;
+    let Work { request, down, host, path, .. } = &*work;
     let mut lines = Vec::new();
     let (status, content_type, body) = match &route.action {
         Action::Redirect { to, status } => {
@@ -29,10 +28,12 @@ pub(crate) async fn answer_ourselves(
             lines.extend_from_slice(b"\r\n");
             (*status, "", &b""[..])
         }
-        Action::Respond(respond) => (respond.status, respond.content_type.as_str(), respond.body.as_bytes()),
+        Action::Respond(respond) => {
+            let content_type = if respond.body.is_empty() { "" } else { respond.content_type.as_str() };
+            (respond.status, content_type, respond.body.as_bytes())
+        }
         Action::Pool(_) => unreachable!("requests for pools are exchanged"),
     };
-    out.clear();
     report.status = status;
     let answer = Answer {
         status,
@@ -43,8 +44,7 @@ pub(crate) async fn answer_ourselves(
         head_only: request.method == Method::Head,
         connection: connection_option(after, request.version),
     };
-    report.sent_bytes = answer.write(core, ids, out);
-    send_answer(client, work, snapshot, after).await
+    send_answer(core, client, work, snapshot, &answer, after, report).await
 }
 
 /// Answers with an error page.
@@ -64,9 +64,21 @@ pub(crate) async fn refuse(
         discard_body(work, core)
     };
     let accept = work.request.value(work.down.held(), FieldKind::Accept);
-    let page = ErrorPage::new(&refusal, &work.ids, accept);
-    let Work { request, out, ids, .. } = &mut *work;
-    out.clear();
+    let mut page = ErrorPage::new(&refusal, &work.ids, accept);
+    if let Refusal::HttpsOnly(port) = refusal {
+        let port = if port == 443 { String::new() } else { format!(":{port}") };
+        let query = work.request.query.of_head(work.down.held());
+        page.lines = b"Location: ".to_vec();
+        redirect_target(
+            &format!("https://{{host}}{port}{{path}}{{query}}"),
+            &work.host,
+            &work.path,
+            query,
+            &mut page.lines,
+        );
+        page.lines.extend_from_slice(b"\r\n");
+    }
+    let request = &work.request;
     report.status = refusal.status();
     report.cause = Some(refusal.to_string().into());
     let answer = Answer {
@@ -78,13 +90,16 @@ pub(crate) async fn refuse(
         head_only: request.method == Method::Head,
         connection: connection_option(after, request.version),
     };
-    report.sent_bytes = answer.write(core, ids, out);
-    send_answer(client, work, snapshot, after).await
+    send_answer(core, client, work, snapshot, &answer, after, report).await
 }
 
 /// Takes the request's body out of the buffer if it has come whole; otherwise the connection ends after the
 /// answer, since what follows cannot be told from the body.
 fn discard_body(work: &mut Work, core: &Core) -> After {
+    // In frames, what is not read is told apart from what comes next.
+    if work.request.version.is_framed() {
+        return After::Keep;
+    }
     let mut body = work.request.body.clone();
     let (bytes, from) = work.down.filled_in_place();
     match body.decode(bytes, from) {
@@ -98,22 +113,31 @@ fn discard_body(work: &mut Work, core: &Core) -> After {
 
 fn connection_option(after: After, version: Version) -> Option<&'static str> {
     match (after, version) {
-        (After::Keep, Version::Http11) => None,
+        (_, Version::Http2 | Version::Http3) | (After::Keep, Version::Http11) => None,
         (After::Keep, Version::Http10) => Some("keep-alive"),
         _ => Some("close"),
     }
 }
 
-/// Writes what is in `work.out`.
+/// Sends an answer of ours.
 pub(crate) async fn send_answer(
+    core: &Core,
     client: &mut Client,
-    work: &Work,
+    work: &mut Work,
     snapshot: &Snapshot,
+    answer: &Answer<'_>,
     after: After,
+    report: &mut Report,
 ) -> After {
+    let Work { response_out, extra, ids, timer, .. } = work;
+    response_out.clear();
+    answer.write_head(core, ids, extra, response_out);
+    let data = answer.sent_body();
+    report.sent_bytes = data.len() as u64;
+    let part = Part { head: response_out, data, end: Some(b"") };
     let idle = snapshot.config.timeout.body_idle.get();
-    client.timer.set(Instant::now() + idle);
-    match write_all(&mut client.stream, &[&work.out], &mut client.timer, idle).await {
+    let (_, mut sink) = client.wire.split();
+    match sink.write(part, Coding::Identity, timer, idle).await {
         Ok(()) => after,
         Err(_) => After::Close,
     }

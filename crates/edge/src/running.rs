@@ -1,7 +1,8 @@
 //! The edge as the topology sees it: started, changed without a stop, handed over, drained.
 
+use crate::arrival::Door;
 use crate::config::{AccessLogTarget, EdgeConfig, SiteConfig};
-use crate::core::Snapshot;
+use crate::core::{Snapshot, TlsDoor};
 use crate::error::Error;
 use crate::events::EdgeEvents;
 use crate::explain::{Explanation, Query, QueryError, explain_snapshot};
@@ -14,11 +15,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use telemetry::{AccessLog, Registry};
+use tls::Tickets;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What an edge is made of.
@@ -29,6 +32,10 @@ pub struct EdgeParts {
     pub sites: Named<SiteConfig>,
     /// The pools that routes name.
     pub pools: HashMap<String, Arc<Pool>>,
+    /// The folder that paths of the file start from.
+    pub dir: PathBuf,
+    /// The node's data folder, where certificates of its own are kept.
+    pub data: PathBuf,
 }
 
 /// Connections that wait in the kernel until they are accepted.
@@ -40,8 +47,16 @@ pub struct Edge {
     snapshots: watch::Sender<Arc<Snapshot>>,
     cores: Vec<CoreHandle>,
     /// The sockets of each address, one a core.
-    listeners: Mutex<BTreeMap<SocketAddr, Vec<TcpListener>>>,
+    listeners: Mutex<BTreeMap<SocketAddr, Listening>>,
     open: Arc<AtomicUsize>,
+    /// Looks for changed files until it is dropped.
+    _watcher: Watcher,
+}
+
+/// The sockets of an address.
+struct Listening {
+    door: Door,
+    sockets: Vec<TcpListener>,
 }
 
 struct CoreHandle {
@@ -52,7 +67,7 @@ struct CoreHandle {
 /// A change that can no longer fail.
 pub struct Prepared {
     snapshot: Snapshot,
-    opened: BTreeMap<SocketAddr, Vec<TcpListener>>,
+    opened: BTreeMap<SocketAddr, Listening>,
     closed: Vec<SocketAddr>,
 }
 
@@ -83,25 +98,27 @@ impl Edge {
             }
         }
         let mut listeners = BTreeMap::new();
-        for address in &parts.config.http {
-            let sockets = match by_address.remove(address) {
-                Some(sockets) => one_each(*address, sockets, cores)?,
-                None => open(*address, cores)?,
+        for (door, address) in doors(&parts.config) {
+            let sockets = match by_address.remove(&address) {
+                Some(sockets) => one_each(address, sockets, cores)?,
+                None => open(address, cores)?,
             };
             // Port 0 asks the kernel for a port; it is known by what it became.
-            let opened_at = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(*address);
-            listeners.insert(opened_at, sockets);
+            let opened_at = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(address);
+            listeners.insert(opened_at, Listening { door, sockets });
         }
         let snapshot = compile(parts, &registry, None)?;
         let events = Arc::new(EdgeEvents::new(&registry));
         let open_connections = Arc::new(AtomicUsize::new(0));
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
+        let watcher = Watcher::start(receiver.clone()).map_err(Error::Core)?;
         let mut edge = Self {
             registry,
             snapshots,
             cores: Vec::new(),
             listeners: Mutex::new(BTreeMap::new()),
             open: open_connections.clone(),
+            _watcher: watcher,
         };
         for index in 0..cores {
             let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
@@ -134,12 +151,21 @@ impl Edge {
         if parts.config.cores.is_some_and(|cores| cores as usize != self.cores.len()) {
             return Err(Error::CoresChanged);
         }
-        let present: Vec<SocketAddr> = self.lock().keys().copied().collect();
+        let wanted: Vec<(Door, SocketAddr)> = doors(&parts.config).collect();
+        let present: Vec<(Door, SocketAddr)> =
+            self.lock().iter().map(|(address, listening)| (listening.door, *address)).collect();
         let mut opened = BTreeMap::new();
-        for address in parts.config.http.iter().filter(|address| !present.contains(address)) {
-            opened.insert(*address, open(*address, self.cores.len())?);
+        for (door, address) in wanted.iter().filter(|door| !present.contains(door)) {
+            // An address that changes its door keeps its sockets, and who waits in them.
+            let copies = self.lock().get(address).map(|listening| copies(&listening.sockets));
+            let sockets = match copies {
+                Some(copies) => copies.map_err(|source| Error::Listen { address: *address, source })?,
+                None => open(*address, self.cores.len())?,
+            };
+            opened.insert(*address, Listening { door: *door, sockets });
         }
-        let closed = present.into_iter().filter(|address| !parts.config.http.contains(address)).collect();
+        let closed =
+            present.into_iter().filter(|door| !wanted.contains(door)).map(|(_, address)| address).collect();
         let before = self.snapshots.borrow().clone();
         let snapshot = compile(parts, &self.registry, Some(&before))?;
         Ok(Prepared { snapshot, opened, closed })
@@ -154,8 +180,8 @@ impl Edge {
             }
         }
         self.snapshots.send_replace(Arc::new(prepared.snapshot));
-        self.add_listeners(prepared.opened);
         self.remove_listeners(prepared.closed);
+        self.add_listeners(prepared.opened);
     }
 
     /// Copies of all listening sockets, for a nines that takes over.
@@ -163,7 +189,7 @@ impl Edge {
     /// # Errors
     /// When the process has no descriptors left.
     pub fn listeners(&self) -> io::Result<Vec<TcpListener>> {
-        self.lock().values().flatten().map(TcpListener::try_clone).collect()
+        self.lock().values().flat_map(|listening| &listening.sockets).map(TcpListener::try_clone).collect()
     }
 
     /// Stops accepting; open connections go on. A nines that has taken over goes on accepting on the sockets.
@@ -221,24 +247,24 @@ impl Edge {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SocketAddr, Vec<TcpListener>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SocketAddr, Listening>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives each core its share of the sockets, in one command. An inherited set may be larger than there are
     /// cores: all of them are served, since the kernel spreads connections over all of them.
-    fn add_listeners(&self, listeners: BTreeMap<SocketAddr, Vec<TcpListener>>) {
-        let mut shares: Vec<Vec<TcpListener>> = self.cores.iter().map(|_| Vec::new()).collect();
-        for (address, sockets) in listeners {
-            for (index, socket) in sockets.iter().enumerate() {
+    fn add_listeners(&self, listeners: BTreeMap<SocketAddr, Listening>) {
+        let mut shares: Vec<Vec<(Door, TcpListener)>> = self.cores.iter().map(|_| Vec::new()).collect();
+        for (address, listening) in listeners {
+            for (index, socket) in listening.sockets.iter().enumerate() {
                 match socket.try_clone() {
-                    Ok(socket) => shares[index % self.cores.len()].push(socket),
+                    Ok(socket) => shares[index % self.cores.len()].push((listening.door, socket)),
                     Err(error) => {
                         tracing::error!(target: "edge", %address, %error, "a socket cannot be shared");
                     }
                 }
             }
-            self.lock().insert(address, sockets);
+            self.lock().insert(address, listening);
         }
         for (core, share) in self.cores.iter().zip(shares).filter(|(_, share)| !share.is_empty()) {
             core.tell(Command::Listen(share));
@@ -265,6 +291,16 @@ impl CoreHandle {
             tracing::error!(target: "edge", "a core does not listen to commands");
         }
     }
+}
+
+/// Where the file wants to be reached, and how.
+fn doors(config: &EdgeConfig) -> impl Iterator<Item = (Door, SocketAddr)> + '_ {
+    let http = config.http.iter().map(|address| (Door::Http, *address));
+    http.chain(config.https.iter().map(|address| (Door::Https, *address)))
+}
+
+fn copies(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {
+    sockets.iter().map(TcpListener::try_clone).collect()
 }
 
 /// Sockets that were left behind, and more beside them until each core has one.
@@ -300,7 +336,7 @@ fn open(address: SocketAddr, cores: usize) -> Result<Vec<TcpListener>, Error> {
 }
 
 fn compile(parts: EdgeParts, registry: &Registry, before: Option<&Snapshot>) -> Result<Snapshot, Error> {
-    let EdgeParts { config, sites, pools } = parts;
+    let EdgeParts { config, sites, pools, dir, data } = parts;
     let access_log = match before {
         Some(before) if before.config.access_log == config.access_log => before.access_log.clone(),
         _ => open_access_log(&config.access_log)?,
@@ -309,14 +345,87 @@ fn compile(parts: EdgeParts, registry: &Registry, before: Option<&Snapshot>) -> 
         head_bytes_max: config.limit.head.as_usize(),
         fields_max: config.limit.headers as usize,
     };
-    let sites = Sites::compile(&sites, &pools, config.limit.body.get(), registry)?;
-    Ok(Snapshot { config, sites, limits, access_log })
+    let tls = match config.https.is_empty() {
+        true => None,
+        false => Some(load_tls(&config, &sites, dir, data, registry, before)?),
+    };
+    let sites = Sites::compile(&sites, &pools, &config, registry)?;
+    Ok(Snapshot { config, sites, limits, access_log, tls })
+}
+
+/// The certificates of the sites that have one. Tickets go on being good over a change.
+fn load_tls(
+    config: &EdgeConfig,
+    sites: &Named<SiteConfig>,
+    dir: PathBuf,
+    data: PathBuf,
+    registry: &Registry,
+    before: Option<&Snapshot>,
+) -> Result<TlsDoor, Error> {
+    let tickets = match before.and_then(|before| before.tls.as_ref()) {
+        Some(before) => before.tickets.reload(&config.tls.tickets, &dir)?,
+        None => Tickets::load(&config.tls.tickets, &dir, tls::system_time())?,
+    };
+    let context = tls::ServerContext {
+        listener: "edge".into(),
+        dir,
+        data,
+        alpn: [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec(),
+        versions: config.tls.versions.clone(),
+        tickets: tickets.clone(),
+        challenges: None,
+        issued: None,
+        time: tls::system_time(),
+        registry: registry.clone(),
+    };
+    let with_tls = sites.iter().filter_map(|(name, site)| Some((name.as_str(), site.tls.as_ref()?)));
+    Ok(TlsDoor { server: tls::Server::load(context, with_tls)?, tickets })
+}
+
+/// Files are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A thread that looks for files that have changed: certificates are read anew, away from the cores.
+struct Watcher {
+    end: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    fn start(snapshots: watch::Receiver<Arc<Snapshot>>) -> io::Result<Self> {
+        let (end, ended) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("edge-files".into()).spawn(move || {
+            while ended.recv_timeout(LOOK_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let snapshot = snapshots.borrow().clone();
+                snapshot.refresh();
+            }
+        })?;
+        Ok(Self { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(target: "edge", "the watch over files ended by a panic");
+        }
+    }
 }
 
 pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
-    let mut silent =
-        EdgeParts { config: parts.config.clone(), sites: parts.sites.clone(), pools: parts.pools.clone() };
+    let mut silent = EdgeParts {
+        config: parts.config.clone(),
+        sites: parts.sites.clone(),
+        pools: parts.pools.clone(),
+        dir: parts.dir.clone(),
+        data: parts.data.clone(),
+    };
     silent.config.access_log = AccessLogTarget::Off;
+    // What is said of a request does not depend on certificates, which may not be on this machine.
+    silent.config.https.clear();
     compile(silent, &Registry::new(), None)
 }
 

@@ -4,12 +4,16 @@
 //! up exactly, then by its prefixes from the longest. Among routes of one path the first whose `when` holds
 //! wins; when none holds, the search goes on with shorter prefixes.
 
-use crate::config::{HeaderEdits, Respond, Rewrite, RouteConfig, SiteConfig, redirect_parts};
+use crate::config::{
+    EdgeConfig, HeaderEdits, Hsts, HstsPolicy, HttpsOnly, HttpsPort, Respond, Rewrite, RouteConfig,
+    SiteConfig, redirect_parts,
+};
 use crate::error::Error;
 use crate::events::SiteEvents;
 use crate::protocol::{FieldKind, Method, RequestHead};
 use crate::when::Conditions;
 use balance::Pool;
+use encoding::Compression;
 use notation::Named;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +34,13 @@ pub(crate) struct Site {
     /// Response headers that are not passed on, in lower case.
     hidden: Vec<Box<[u8]>>,
     pub(crate) body_bytes_max: u64,
+    /// The port that clients of plain HTTP are sent to.
+    pub(crate) https_port: Option<u16>,
+    /// Clients show a certificate here, so that their connection must have been asked for one.
+    pub(crate) asks_for_certificates: bool,
+    /// Lines of responses over TLS: `Strict-Transport-Security`.
+    pub(crate) secure_lines: Vec<u8>,
+    compression: Option<Compression>,
     pub(crate) events: SiteEvents,
 }
 
@@ -42,6 +53,8 @@ pub(crate) struct Route {
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) request_edits: Edits,
     pub(crate) response_edits: Edits,
+    /// `Some(None)`: none, whatever the site says.
+    compression: Option<Option<Compression>>,
 }
 
 /// What a route does.
@@ -113,12 +126,12 @@ impl Sites {
     pub(crate) fn compile(
         sites: &Named<SiteConfig>,
         pools: &HashMap<String, Arc<Pool>>,
-        body_bytes_max: u64,
+        edge: &EdgeConfig,
         registry: &telemetry::Registry,
     ) -> Result<Self, Error> {
         let mut compiled = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: None };
         for (name, config) in sites {
-            let site = Arc::new(Site::compile(name, config, pools, body_bytes_max, registry)?);
+            let site = Arc::new(Site::compile(name, config, pools, edge, registry)?);
             match name.as_str() {
                 "default" => compiled.default = Some(site),
                 host => match host.strip_prefix('*') {
@@ -161,7 +174,7 @@ impl Site {
         name: &str,
         config: &SiteConfig,
         pools: &HashMap<String, Arc<Pool>>,
-        body_bytes_max: u64,
+        edge: &EdgeConfig,
         registry: &telemetry::Registry,
     ) -> Result<Self, Error> {
         let mut site = Self {
@@ -169,7 +182,11 @@ impl Site {
             exact: HashMap::new(),
             prefix: HashMap::new(),
             hidden: config.hide_headers.iter().map(|name| lowercase(name)).collect(),
-            body_bytes_max: config.body_max.map_or(body_bytes_max, notation::Size::get),
+            body_bytes_max: config.body_max.map_or(edge.limit.body.get(), notation::Size::get),
+            https_port: https_port(edge, config.https_only),
+            asks_for_certificates: config.tls.as_ref().is_some_and(|tls| tls.0.clients.is_some()),
+            secure_lines: config.hsts.as_ref().map(hsts_line).unwrap_or_default(),
+            compression: config.compress.as_ref().and_then(Compression::new),
             events: SiteEvents::new(registry, name),
         };
         for (path, routes) in &config.route {
@@ -182,6 +199,14 @@ impl Site {
             map.insert(path.as_bytes().into(), routes?);
         }
         Ok(site)
+    }
+
+    /// How responses of a route are compressed, if they are.
+    pub(crate) fn compression<'s>(&'s self, route: &'s Route) -> Option<&'s Compression> {
+        match &route.compression {
+            Some(own) => own.as_ref(),
+            None => self.compression.as_ref(),
+        }
     }
 
     /// Whether a response header is not passed on.
@@ -235,6 +260,7 @@ impl Route {
             rewrite: config.rewrite.clone(),
             request_edits: Edits::compile(&config.request_headers),
             response_edits: Edits::compile(&config.response_headers),
+            compression: config.compress.as_ref().map(Compression::new),
         })
     }
 
@@ -250,6 +276,27 @@ impl Route {
             }
         }
     }
+}
+
+fn https_port(edge: &EdgeConfig, https_only: HttpsOnly) -> Option<u16> {
+    match https_only {
+        HttpsOnly::Switch(false) => None,
+        HttpsOnly::Switch(true) => edge.https.first().map(std::net::SocketAddr::port),
+        HttpsOnly::Port(HttpsPort { port }) => Some(port),
+    }
+}
+
+/// RFC 6797 §6.1.
+fn hsts_line(hsts: &Hsts) -> Vec<u8> {
+    let (max_age, subdomains, preload) = match hsts {
+        Hsts::For(max_age) => (max_age, false, false),
+        Hsts::Policy(HstsPolicy { max_age, subdomains, preload }) => (max_age, *subdomains, *preload),
+    };
+    let mut line = format!("Strict-Transport-Security: max-age={}", max_age.get().as_secs());
+    line.push_str(if subdomains { "; includeSubDomains" } else { "" });
+    line.push_str(if preload { "; preload" } else { "" });
+    line.push_str("\r\n");
+    line.into_bytes()
 }
 
 fn lowercase(text: &str) -> Box<[u8]> {

@@ -1,22 +1,20 @@
 //! Two connections that have become one: bytes pass both ways until both have ended, or nothing passes.
 
 use crate::buffer::Buffer;
-use crate::io::{Timer, poll_read, write_all};
+use crate::io::{Timer, poll_read};
+use crate::wire::{Coding, Part, Sink, Source, Wire};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 const TUNNEL_BYTES: usize = 16 << 10;
 
 /// What a tunnel is made of.
 pub(crate) struct Tunnel<'a> {
-    pub(crate) client: &'a mut TcpStream,
-    pub(crate) endpoint: &'a mut TcpStream,
+    pub(crate) client: &'a mut Wire,
+    pub(crate) endpoint: &'a mut Wire,
     /// Bytes that the client sent behind its request.
     pub(crate) from_client: &'a [u8],
     /// Bytes that the endpoint sent behind its 101.
@@ -68,9 +66,9 @@ async fn silence(last_passed: &Cell<Instant>, idle: Duration) {
     }
 }
 
-struct Direction<'a, 's> {
-    from: ReadHalf<'s>,
-    to: WriteHalf<'s>,
+struct Direction<'a> {
+    from: Source<'a>,
+    to: Sink<'a>,
     idle: Duration,
     last: &'a Cell<Instant>,
     passed: &'a Cell<u64>,
@@ -81,13 +79,13 @@ thread_local! {
     static SPARE: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Direction<'_, '_> {
+impl Direction<'_> {
     /// Passes bytes until their end, then ends the other side's half (half-close is kept).
     async fn run(mut self, first: &[u8]) -> io::Result<()> {
         let mut timer = Timer::new(Instant::now());
         self.write(first, &mut timer).await?;
         loop {
-            self.from.readable().await?;
+            poll_fn(|cx| self.from.poll_readable(cx)).await;
             let spare = SPARE.with_borrow_mut(Vec::pop);
             let mut buffer = spare.unwrap_or_else(|| Buffer::new(TUNNEL_BYTES));
             let read = self.pass_once(&mut buffer, &mut timer).await?;
@@ -118,8 +116,8 @@ impl Direction<'_, '_> {
         if bytes.is_empty() {
             return Ok(());
         }
-        timer.set(Instant::now() + self.idle);
-        write_all(&mut self.to, &[bytes], timer, self.idle).await?;
+        let part = Part { head: b"", data: bytes, end: None };
+        self.to.write(part, Coding::Identity, timer, self.idle).await?;
         self.last.set(Instant::now());
         self.passed.set(self.passed.get() + bytes.len() as u64);
         Ok(())

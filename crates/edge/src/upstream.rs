@@ -1,70 +1,176 @@
-//! A core's own connections to endpoints: kept after a response, and never handed out half-closed.
+//! A core's own connections to endpoints: kept after a response, and never handed out half-closed; or shared by the
+//! streams of HTTP/2.
 
-use crate::events::EdgeEvents;
-use balance::{Endpoint, EndpointId, KeepaliveConfig};
+use crate::core::Core;
+use crate::message::{Incoming, Message, Outgoing, lines};
+use crate::shared::{Place, Shared};
+use crate::stream::Stream;
+use crate::wire::Wire;
+use balance::{Endpoint, EndpointId, KeepaliveConfig, PoolConfig, Protocol, Transport};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-/// A connection to an endpoint.
+/// A connection to an endpoint, or a stream of one.
 pub(crate) struct Upstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) wire: Wire,
     /// It has served a request before: its end may have crossed with our request.
     pub(crate) is_reused: bool,
+    /// Where a stream is opened, for HTTP/2.
+    place: Option<Place>,
+    /// How the connection was made.
+    transport: Arc<Transport>,
+}
+
+impl Upstream {
+    fn bytes(stream: Stream, is_reused: bool, transport: Arc<Transport>) -> Self {
+        Self { wire: Wire::Bytes(stream), is_reused, place: None, transport }
+    }
+
+    fn stream(place: Place, is_reused: bool, transport: Arc<Transport>) -> Self {
+        let message = Message { incoming: Incoming::nothing(), outgoing: Outgoing::Request(None) };
+        Self { wire: Wire::Frames(Box::new(message)), is_reused, place: Some(place), transport }
+    }
+
+    /// Sends a head that opens a stream of its own. `false`: it goes as bytes, together with what follows it.
+    pub(crate) fn open(&mut self, head: &[u8], is_whole: bool) -> io::Result<bool> {
+        let Some(place) = &mut self.place else { return Ok(false) };
+        let request = lines::request(head, place.scheme()).ok_or(io::ErrorKind::InvalidData)?;
+        let (answer, body) = place.open(request, is_whole)?;
+        let message = Message {
+            incoming: Incoming::answer(answer),
+            outgoing: Outgoing::Request((!is_whole).then_some(body)),
+        };
+        self.wire = Wire::Frames(Box::new(message));
+        Ok(true)
+    }
 }
 
 /// The idle connections of one endpoint, the latest used last.
 struct Kept {
     endpoint: Arc<Endpoint>,
-    idle: Vec<(TcpStream, Instant)>,
-    idle_max: Duration,
+    idle: Vec<Idle>,
+    idle_max: std::time::Duration,
 }
 
-/// Idle connections by endpoint. Bounded by `keepalive.connections` an endpoint.
+/// An idle connection.
+struct Idle {
+    stream: Stream,
+    since: Instant,
+    transport: Arc<Transport>,
+}
+
+/// Connections by endpoint: idle ones, bounded by `keepalive.connections` an endpoint, and shared ones.
 #[derive(Default)]
 pub(crate) struct Upstreams {
     kept: RefCell<HashMap<EndpointId, Kept>>,
+    shared: RefCell<HashMap<EndpointId, Rc<Shared>>>,
+}
+
+/// What a connection is made for.
+pub(crate) struct Towards<'a> {
+    pub(crate) config: &'a PoolConfig,
+    pub(crate) transport: &'a Arc<Transport>,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
+    /// The client and the address that it came to, for endpoints that are told by the PROXY protocol.
+    pub(crate) client: (SocketAddr, SocketAddr),
+}
+
+impl Towards<'_> {
+    /// Whether a connection is one client's own.
+    fn is_private(&self) -> bool {
+        self.transport.proxy_protocol().is_some()
+    }
+
+    /// Makes a connection: to the address, told whom it is for, made secure.
+    pub(crate) async fn connect(&self, core: &Core) -> io::Result<Stream> {
+        let connecting = async {
+            let stream = TcpStream::connect(self.endpoint.address()).await?;
+            stream.set_nodelay(true)?;
+            let Some(tls) = self.transport.tls() else { return Ok::<_, io::Error>(Stream::Plain(stream)) };
+            let name = self.transport.server_name(self.endpoint);
+            let secured = TlsConnector::from(tls.config()).connect(name, stream).await?;
+            Ok(Stream::tls(tokio_rustls::TlsStream::from(secured)))
+        };
+        let limit = self.config.timeout.connect.get();
+        let stream = tokio::time::timeout(limit, connecting)
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        core.events.upstream_opened.inc();
+        Ok(stream)
+    }
 }
 
 impl Upstreams {
-    /// The most recently used idle connection that is still whole. `surely` asks the kernel, at the price of
-    /// a system call: for requests that must not be sent twice.
-    pub(crate) fn take(&self, endpoint: &Endpoint, surely: bool) -> Option<Upstream> {
+    /// A way to the endpoint. `surely` asks the kernel whether a kept connection is whole, at the price of a system
+    /// call: for requests that must not be sent twice. `anew` takes none that was used before.
+    pub(crate) async fn reach(
+        &self,
+        core: &Core,
+        towards: &Towards<'_>,
+        surely: bool,
+        anew: bool,
+    ) -> io::Result<Upstream> {
+        let transport = towards.transport;
+        if transport.protocol() == Protocol::Http2 {
+            let shared = self.shared_with(towards);
+            let (place, is_reused) = shared.place(core, towards, anew).await?;
+            return Ok(Upstream::stream(place, is_reused, transport.clone()));
+        }
+        if !anew && let Some(idle) = self.take(towards, surely) {
+            core.events.upstream_reused.inc();
+            return Ok(Upstream::bytes(idle.stream, true, idle.transport));
+        }
+        Ok(Upstream::bytes(towards.connect(core).await?, false, transport.clone()))
+    }
+
+    fn shared_with(&self, towards: &Towards<'_>) -> Rc<Shared> {
+        let mut shared = self.shared.borrow_mut();
+        let of_endpoint = shared
+            .entry(towards.endpoint.id())
+            .or_insert_with(|| Rc::new(Shared::new(towards.endpoint.clone(), towards.transport.clone())));
+        // Streams that are open end where they are; new ones are opened as the file says now.
+        if !of_endpoint.is_made_by(towards.transport) {
+            *of_endpoint = Rc::new(Shared::new(towards.endpoint.clone(), towards.transport.clone()));
+        }
+        of_endpoint.clone()
+    }
+
+    /// The most recently used idle connection that is still whole, and made as the file says now.
+    fn take(&self, towards: &Towards<'_>, surely: bool) -> Option<Idle> {
         let mut kept = self.kept.borrow_mut();
-        let kept = kept.get_mut(&endpoint.id())?;
-        while let Some((stream, _)) = kept.idle.pop() {
-            if is_whole(&stream) && (!surely || sys::tcp_quiet(stream.as_fd())) {
-                return Some(Upstream { stream, is_reused: true });
+        let kept = kept.get_mut(&towards.endpoint.id())?;
+        while let Some(idle) = kept.idle.pop() {
+            if Arc::ptr_eq(&idle.transport, towards.transport) && idle.stream.is_quiet(surely) {
+                return Some(idle);
             }
         }
         None
     }
 
     /// Keeps a connection whose response has ended.
-    pub(crate) fn keep(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        stream: TcpStream,
-        config: &KeepaliveConfig,
-        now: Instant,
-    ) {
-        if config.connections == 0 || endpoint.is_gone() {
+    pub(crate) fn keep(&self, towards: &Towards<'_>, upstream: Upstream, now: Instant) {
+        let Upstream { wire: Wire::Bytes(stream), transport, .. } = upstream else { return };
+        let KeepaliveConfig { connections, idle } = &towards.config.keepalive;
+        let endpoint = towards.endpoint;
+        if *connections == 0 || endpoint.is_gone() || towards.is_private() {
             return;
         }
         let mut kept = self.kept.borrow_mut();
         let kept = kept.entry(endpoint.id()).or_insert_with(|| Kept {
             endpoint: endpoint.clone(),
             idle: Vec::new(),
-            idle_max: config.idle.get(),
+            idle_max: idle.get(),
         });
-        kept.idle_max = config.idle.get();
-        if kept.idle.len() < config.connections as usize {
-            kept.idle.push((stream, now));
+        kept.idle_max = idle.get();
+        if kept.idle.len() < *connections as usize {
+            kept.idle.push(Idle { stream, since: now, transport });
         }
     }
 
@@ -72,37 +178,13 @@ impl Upstreams {
     pub(crate) fn sweep(&self, now: Instant) {
         self.kept.borrow_mut().retain(|_, kept| {
             let Kept { endpoint, idle, idle_max } = kept;
-            idle.retain(|(stream, since)| {
-                now.saturating_duration_since(*since) < *idle_max && is_whole(stream)
+            idle.retain(|idle| {
+                now.saturating_duration_since(idle.since) < *idle_max && idle.stream.is_quiet(false)
             });
             !endpoint.is_gone() && !idle.is_empty()
         });
+        self.shared.borrow_mut().retain(|_, shared| shared.sweep(now));
     }
-}
-
-/// Whether nothing has happened on an idle connection. The runtime's readiness says so without a system call;
-/// where it says "readable", that may be left from the last response, and the kernel is asked.
-fn is_whole(stream: &TcpStream) -> bool {
-    match stream.poll_read_ready(&mut Context::from_waker(Waker::noop())) {
-        Poll::Pending => true,
-        Poll::Ready(_) => {
-            let mut byte = [0];
-            matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-        }
-    }
-}
-
-/// Opens a connection to an endpoint.
-pub(crate) async fn connect(
-    endpoint: &Endpoint,
-    timeout: Duration,
-    events: &EdgeEvents,
-) -> io::Result<Upstream> {
-    let connecting = TcpStream::connect(endpoint.address());
-    let stream = tokio::time::timeout(timeout, connecting).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    stream.set_nodelay(true)?;
-    events.upstream_opened.inc();
-    Ok(Upstream { stream, is_reused: false })
 }
 
 /// Whether a connection failed for want of something on this side (descriptors, ports, memory), which says

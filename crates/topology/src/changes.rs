@@ -92,7 +92,7 @@ impl NameChanges {
 }
 
 fn listeners(topology: &Topology) -> BTreeSet<SocketAddr> {
-    topology.edge.iter().flat_map(|edge| edge.http.iter().copied()).collect()
+    topology.edge.iter().flat_map(edge::EdgeConfig::listeners).collect()
 }
 
 /// The same but for the listeners, which are told apart by address.
@@ -101,6 +101,7 @@ fn is_edge_alike(old: &Topology, new: &Topology) -> bool {
         let mut edge = topology.edge.clone();
         if let Some(edge) = &mut edge {
             edge.http.clear();
+            edge.https.clear();
         }
         edge
     };

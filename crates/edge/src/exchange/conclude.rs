@@ -7,8 +7,8 @@ use crate::core::{Core, Work};
 use crate::error::Refusal;
 use crate::retry;
 use crate::tunnel::Tunnel;
-use crate::upstream::Upstream;
-use balance::{Outcome, Picked, PoolConfig, RetryOn};
+use crate::upstream::{Towards, Upstream};
+use balance::{Outcome, Picked, RetryOn};
 use std::time::{Duration, Instant};
 
 /// nginx's status for a client that left before its answer; it is logged and counted, never sent.
@@ -28,7 +28,7 @@ impl Exchange<'_> {
     /// Draws the conclusions from a try: for the endpoint, for its connection, for the client.
     pub(super) fn conclude(
         &mut self,
-        config: &PoolConfig,
+        towards: &Towards<'_>,
         picked: Picked,
         upstream: Upstream,
         talked: Talked,
@@ -60,7 +60,7 @@ impl Exchange<'_> {
         match talked.received {
             Ok(Received::Whole { is_reusable, keeps_connection }) => {
                 if is_reusable {
-                    self.core.upstreams.keep(picked.endpoint(), upstream.stream, &config.keepalive, now);
+                    self.core.upstreams.keep(towards, upstream, now);
                 }
                 picked.finish(Outcome::Answered { status }, latency, now);
                 Try::Answered(if keeps_connection {
@@ -136,8 +136,8 @@ impl Switched {
         work.down.trim();
         work.up.trim();
         let tunnel = Tunnel {
-            client: &mut client.stream,
-            endpoint: &mut self.upstream.stream,
+            client: &mut client.wire,
+            endpoint: &mut self.upstream.wire,
             from_client: work.down.filled(),
             from_endpoint: work.up.filled(),
             idle,

@@ -1,11 +1,14 @@
 //! The heads that are passed on: what came in, less what was meant for this hop, plus what a proxy adds.
 
+use crate::compress;
 use crate::core::{Core, Snapshot};
 use crate::forwarding::{ClientLines, RequestIds, Said};
 use crate::protocol::{
     FieldKind, RequestHead, ResponseHead, Version, copy_kept_lines, is_nominated, write_status_line,
 };
 use crate::sites::{Route, Site};
+use crate::wire::Coding;
+use encoding::Plan;
 use std::net::SocketAddr;
 
 /// What a request's head is written from.
@@ -47,8 +50,10 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
             | FieldKind::TraceParent => false,
             // Kept lists are written again below, extended; what is only ours to say is replaced.
             FieldKind::ForwardedFor => trusted && keeps_forwarded_line(name),
+            // RFC 9440 §2.4.
+            FieldKind::ClientCert => trusted && !parts.client.shows_certificate(),
             // RFC 9110 §10.1.1: an HTTP/1.0 client's expectation is ignored.
-            FieldKind::Expect => request.version == Version::Http11,
+            FieldKind::Expect => request.version >= Version::Http11,
             // What frames the body and says whom it is for cannot be nominated away.
             FieldKind::Host | FieldKind::ContentLength => true,
             _ => !nominates || !is_nominated(head, &request.fields, name),
@@ -59,7 +64,7 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
     if request.value(head, FieldKind::Host).is_none() && !edits.drops(b"host") {
         write_host(request, head, parts.endpoint, out);
     }
-    if request.body.is_chunked() {
+    if request.body.has_no_length() {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     match request.upgrade {
@@ -86,7 +91,7 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
     parts.client.write_lines(
         out,
         host,
-        snapshot.config.via.as_bytes(),
+        (request.version, snapshot.config.via.as_bytes()),
         said,
         values(b"x-forwarded-for").map(|field| field.value.of_head(head)),
         values(b"forwarded").map(|field| field.value.of_head(head)),
@@ -111,15 +116,6 @@ fn write_host(request: &RequestHead, head: &[u8], endpoint: SocketAddr, out: &mu
     out.extend_from_slice(b"\r\n");
 }
 
-/// How a response's body goes to the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
-    /// As it is: its length is known, or the connection's end tells it.
-    Identity,
-    /// In chunks.
-    Chunked,
-}
-
 /// What a response's head is written from.
 pub(super) struct ResponseParts<'a> {
     pub(super) core: &'a Core,
@@ -132,8 +128,12 @@ pub(super) struct ResponseParts<'a> {
     pub(super) coding: Coding,
     pub(super) keeps_connection: bool,
     pub(super) ids: &'a RequestIds,
+    /// Lines that this response gets besides its own.
+    pub(super) extra: &'a [u8],
     /// The pool's cookie and its value, when it is to be issued.
     pub(super) sticky: Option<(&'a str, &'a str)>,
+    /// What compression makes of it.
+    pub(super) compressed: Option<&'a Plan>,
 }
 
 /// Writes the final head for the client to `out`.
@@ -159,9 +159,14 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
             FieldKind::ContentLength => has_length && !std::mem::replace(&mut said_length, true),
             _ => !nominates || !is_nominated(head, &response.fields, name),
         };
-        passes && !edits.drops(name) && !site.hides(name)
+        let is_void = parts.compressed.is_some_and(|plan| compress::voids(plan, name));
+        passes && !is_void && !edits.drops(name) && !site.hides(name)
     });
     let added = out.len();
+    if let Some(plan) = parts.compressed {
+        let value = |name: &[u8]| response.value_of(head, name);
+        compress::write_lines(plan, value(b"vary"), value(b"etag"), out);
+    }
     // RFC 9110 §6.6.1: a recipient with a clock adds a missing Date.
     if !response.has_date {
         parts.core.write_date_line(out);
@@ -169,7 +174,9 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
     if parts.coding == Coding::Chunked {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
-    if switches {
+    if parts.client_version.is_framed() {
+        // RFC 9113 §8.2.2: nothing is said of a connection that others share.
+    } else if switches {
         out.extend_from_slice(b"Connection: upgrade\r\n");
     } else if !parts.keeps_connection {
         out.extend_from_slice(b"Connection: close\r\n");
@@ -177,6 +184,7 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
     parts.ids.write_request_id(out);
+    out.extend_from_slice(parts.extra);
     edits.apply_to_added(out, added);
     if let Some((name, value)) = parts.sticky {
         out.extend_from_slice(b"Set-Cookie: ");

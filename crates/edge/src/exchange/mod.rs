@@ -12,19 +12,20 @@ mod receive;
 mod send;
 
 use crate::buffer::Mark;
+use crate::compress::Wanted;
 use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
 use crate::protocol::RequestHead;
 use crate::retry::{self, Tried};
 use crate::sites::{Route, Site};
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Towards, Upstream};
 use balance::{EndpointId, KeySource, Outcome, Picked, Pool, PoolConfig, RetryOn, Wish, hash_key};
 pub(crate) use conclude::Switched;
 use conclude::Talked;
 use heads::RequestParts;
 pub(crate) use receive::Progress;
-use receive::{ReceiveEnd, Received, Receiving, RequestFacts, Timeouts, poll_client_gone};
+use receive::{ReceiveEnd, Received, Receiving, RequestFacts, Timeouts};
 use send::{SendEnd, Sending, Sent};
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -99,7 +100,7 @@ pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
     let config = pool.config();
     let hash = {
         let Work { request, down, path, .. } = &*exchange.work;
-        hash_of(&pool.key_source(), request, down.held(), path, Some(exchange.client.address))
+        hash_of(&pool.key_source(), request, down.held(), path, Some(exchange.work.client))
     };
     let sticky_cookie = pool.sticky_cookie();
     let mut tried: Vec<EndpointId> = Vec::new();
@@ -126,7 +127,7 @@ pub(crate) async fn run(mut exchange: Exchange<'_>, pool: &Arc<Pool>) -> Ended {
         }
         let cookie = sticky_cookie.as_deref();
         let can_retry = tried.len() + 1 < tries_max;
-        match exchange.attempt(&config, picked, cookie, can_retry).await {
+        match exchange.attempt(pool, &config, picked, cookie, can_retry).await {
             Try::Answered(after) => return Ended::Answered(after),
             Try::Switched(switched) => return Ended::Switched(switched),
             Try::Failed { refusal, on, sent } => {
@@ -149,9 +150,10 @@ impl Exchange<'_> {
     /// Waits for a place. A client that leaves meanwhile leaves the line.
     async fn wait_in_line(&mut self, pool: &Pool) -> Result<flow::Permit, Ended> {
         let mut entering = pin!(pool.gate().enter());
+        let (_, mut client) = self.client.wire.split();
         let entered = std::future::poll_fn(|cx| match entering.as_mut().poll(cx) {
             Poll::Ready(entered) => Poll::Ready(Some(entered)),
-            Poll::Pending => poll_client_gone(&self.client.stream, cx).map(|()| None),
+            Poll::Pending => client.poll_gone(cx).map(|()| None),
         });
         match entered.await {
             Some(Ok(permit)) => Ok(permit),
@@ -172,6 +174,7 @@ impl Exchange<'_> {
     /// which says nothing against the endpoint.
     async fn attempt(
         &mut self,
+        pool: &Pool,
         config: &PoolConfig,
         picked: Picked,
         cookie_name: Option<&str>,
@@ -179,28 +182,25 @@ impl Exchange<'_> {
     ) -> Try {
         let began = Instant::now();
         let may_repeat = self.work.request.method.is_idempotent() && self.body_is_here();
-        let mut kept = self.core.upstreams.take(picked.endpoint(), !may_repeat);
+        let endpoint = picked.endpoint().clone();
+        let transport = pool.transport();
+        let client = (self.client.peer.source, self.client.peer.local);
+        let towards = Towards { transport: &transport, config, endpoint: &endpoint, client };
+        let core = self.core;
+        let mut anew = false;
         loop {
-            let mut upstream = match kept.take() {
-                Some(upstream) => {
-                    self.core.events.upstream_reused.inc();
-                    upstream
+            let reached = core.upstreams.reach(core, &towards, !may_repeat, anew).await;
+            let mut upstream = match reached {
+                Ok(upstream) => upstream,
+                Err(error) if upstream::is_our_lack(&error) => {
+                    let refusal = Refusal::Busy(format!("no connection can be opened: {error}"));
+                    return Try::Failed { refusal, on: None, sent: Reach::Nowhere };
                 }
-                None => {
-                    let endpoint = picked.endpoint();
-                    match upstream::connect(endpoint, config.timeout.connect.get(), &self.core.events).await {
-                        Ok(upstream) => upstream,
-                        Err(error) if upstream::is_our_lack(&error) => {
-                            let refusal = Refusal::Busy(format!("no connection can be opened: {error}"));
-                            return Try::Failed { refusal, on: None, sent: Reach::Nowhere };
-                        }
-                        Err(_) => {
-                            let now = Instant::now();
-                            picked.finish(Outcome::ConnectFailed, now - began, now);
-                            let refusal = Refusal::Endpoint("no connection");
-                            return Try::Failed { refusal, on: Some(RetryOn::Connect), sent: Reach::Nowhere };
-                        }
-                    }
+                Err(_) => {
+                    let now = Instant::now();
+                    picked.finish(Outcome::ConnectFailed, now - began, now);
+                    let refusal = Refusal::Endpoint("no connection");
+                    return Try::Failed { refusal, on: Some(RetryOn::Connect), sent: Reach::Nowhere };
                 }
             };
             let is_reused = upstream.is_reused;
@@ -209,9 +209,10 @@ impl Exchange<'_> {
             let talked = self.talk(config, &picked, &mut upstream, sticky, can_retry).await;
             let ended_early = matches!(talked.received, Err(ReceiveEnd::Reset { after_bytes: false }));
             if is_reused && ended_early && may_repeat {
+                anew = true;
                 continue;
             }
-            return self.conclude(config, picked, upstream, talked, began);
+            return self.conclude(&towards, picked, upstream, talked, began);
         }
     }
 
@@ -226,11 +227,24 @@ impl Exchange<'_> {
     ) -> Talked {
         let client_idle = self.snapshot.config.timeout.body_idle.get();
         let reach = if self.body_is_here() { Reach::Replayable } else { Reach::Passed };
-        let Work { down, up, out, request, response, ids, path, .. } = &mut *self.work;
+        let Work {
+            down,
+            up,
+            out,
+            response_out,
+            extra,
+            timer,
+            receive_timer,
+            request,
+            response,
+            ids,
+            path,
+            ..
+        } = &mut *self.work;
         let parts = RequestParts {
             snapshot: self.snapshot,
             route: self.route,
-            client: &self.client.lines,
+            client: &self.client.peer.lines,
             request,
             head: down.held(),
             path,
@@ -240,10 +254,21 @@ impl Exchange<'_> {
         heads::write_request(&parts, out);
         // Whatever another endpoint has left behind is no part of this answer.
         self.core.take_back(up);
-        let mut response_out = std::mem::take(&mut self.client.response_out);
         response_out.clear();
-        let (client_read, client_write) = self.client.stream.split();
-        let (endpoint_read, endpoint_write) = upstream.stream.split();
+        let compression = self.site.compression(self.route);
+        let wanted = compression.map(|compression| Wanted::new(compression, request, down.held()));
+        let head = match upstream.open(out, request.body.is_finished()) {
+            Ok(true) => b"",
+            Ok(false) => &out[..],
+            Err(_) => {
+                let received = Err(ReceiveEnd::Reset { after_bytes: false });
+                return Talked { received, refused: None, reach, is_whole: false };
+            }
+        };
+        // A body that has come whole with its head stays in the buffer, and can be sent again from there.
+        down.rewind(self.mark);
+        let (client_read, client_write) = self.client.wire.split();
+        let (endpoint_read, endpoint_write) = upstream.wire.split();
         let sent = Cell::new(Sent::Going);
         let may_repeat = can_retry && reach == Reach::Replayable;
         let unwanted = |status| may_repeat && retry::is_unwanted(&config.retry, status, request.method);
@@ -257,16 +282,18 @@ impl Exchange<'_> {
             out: response_out,
             response,
             ids,
+            extra,
             request: RequestFacts {
                 method: request.method,
                 version: request.version,
                 persists: request.persists(),
                 wants_upgrade: request.upgrade.is_some(),
                 expects_continue: request.expects_continue,
+                compression: wanted.as_ref(),
                 sticky,
             },
             sent: &sent,
-            timer: &mut self.client.receive_timer,
+            timer: receive_timer,
             timeouts: Timeouts {
                 first_byte: config.timeout.first_byte.get(),
                 endpoint_idle: config.timeout.idle.get(),
@@ -275,36 +302,29 @@ impl Exchange<'_> {
             unwanted: &unwanted,
             progress: &self.report.progress,
         };
-        // A body that has come whole with its head stays in the buffer, and can be sent again from there.
-        down.rewind(self.mark);
         let sending = Sending {
             client: client_read,
             endpoint: endpoint_write,
             down,
-            head: out,
+            head,
             body: request.body.clone(),
             body_bytes_max: self.site.body_bytes_max,
-            timer: &mut self.client.timer,
+            timer,
             client_idle,
             endpoint_idle: config.timeout.idle.get(),
         };
         let (received, refused) = side_by_side(sending, &mut receiving, &sent).await;
-        self.client.response_out = receiving.out;
         Talked { received, refused, reach, is_whole: matches!(sent.get(), Sent::Whole(_)) }
     }
 }
 
 /// Runs both directions; the response decides when it is over. Without a body, or with one that has come
 /// whole with its head, the request is through at once, and only the response is waited for.
-async fn side_by_side<R, W>(
-    sending: Sending<'_, R, W>,
-    receiving: &mut Receiving<'_, '_>,
+async fn side_by_side(
+    sending: Sending<'_>,
+    receiving: &mut Receiving<'_>,
     sent: &Cell<Sent>,
-) -> (Result<Received, ReceiveEnd>, Option<Refusal>)
-where
-    R: tokio::io::AsyncRead + Unpin,
-    W: tokio::io::AsyncWrite + Unpin,
-{
+) -> (Result<Received, ReceiveEnd>, Option<Refusal>) {
     let progress = receiving.progress;
     let mut sending = pin!(sending.run());
     let mut receiving = pin!(receiving.run());

@@ -1,20 +1,20 @@
 //! The endpoint's response on its way to the client: interim heads, the final head, the body.
 
-use super::heads::{Coding, ResponseParts, copy_trailers, write_interim, write_response};
+use super::heads::{ResponseParts, copy_trailers, write_interim, write_response};
 use super::send::Sent;
 use crate::buffer::Buffer;
+use crate::compress::{Compressor, Wanted};
 use crate::core::Core;
 use crate::forwarding::RequestIds;
-use crate::io::{Timer, poll_read, write_all};
-use crate::protocol::{BadHead, Body, Method, RequestLimits, ResponseHead, Version, write_chunk_start};
+use crate::io::{Timer, poll_read};
+use crate::protocol::{BadHead, Body, Method, RequestLimits, ResponseHead, Version};
 use crate::sites::{Route, Site};
+use crate::wire::{Coding, Part, Sink, Source};
+use encoding::{Action, Plan, ResponseFacts, is_no_transform};
 use std::cell::Cell;
 use std::io;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::ReadBuf;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 /// A response's head, its own limits: backends send larger ones than clients may.
 const LIMITS: RequestLimits = RequestLimits { head_bytes_max: 64 << 10, fields_max: 256 };
@@ -53,16 +53,18 @@ pub(super) enum ReceiveEnd {
 }
 
 /// A response on its way.
-pub(super) struct Receiving<'a, 's> {
+pub(super) struct Receiving<'a> {
     pub(super) core: &'a Core,
     pub(super) site: &'a Site,
     pub(super) route: &'a Route,
-    pub(super) endpoint: ReadHalf<'s>,
-    pub(super) client: WriteHalf<'s>,
+    pub(super) endpoint: Source<'a>,
+    pub(super) client: Sink<'a>,
     pub(super) up: &'a mut Buffer,
-    pub(super) out: Vec<u8>,
+    pub(super) out: &'a mut Vec<u8>,
     pub(super) response: &'a mut ResponseHead,
     pub(super) ids: &'a RequestIds,
+    /// Lines that this response gets besides its own.
+    pub(super) extra: &'a [u8],
     pub(super) request: RequestFacts<'a>,
     /// How far the request is: the response is due once it has been sent.
     pub(super) sent: &'a Cell<Sent>,
@@ -81,6 +83,8 @@ pub(super) struct RequestFacts<'a> {
     pub(super) persists: bool,
     pub(super) wants_upgrade: bool,
     pub(super) expects_continue: bool,
+    /// What compression goes by, where there is any.
+    pub(super) compression: Option<&'a Wanted<'a>>,
     pub(super) sticky: Option<(&'a str, &'a str)>,
 }
 
@@ -105,8 +109,8 @@ pub(crate) struct Progress {
     pub(crate) sent_bytes: Cell<u64>,
 }
 
-impl Receiving<'_, '_> {
-    /// Receives it all. `out` comes back for reuse.
+impl Receiving<'_> {
+    /// Receives it all.
     pub(super) async fn run(&mut self) -> Result<Received, ReceiveEnd> {
         loop {
             self.read_head().await?;
@@ -169,14 +173,14 @@ impl Receiving<'_, '_> {
 
     async fn pass_interim(&mut self) -> Result<(), ReceiveEnd> {
         // RFC 9110 §15.2: never to an HTTP/1.0 client; and a 100 only to one that waits for it.
-        let is_wanted = self.request.version == Version::Http11
+        let is_wanted = self.request.version >= Version::Http11
             && (self.response.status != 100 || self.request.expects_continue);
         let head_len = self.response.len;
         if is_wanted {
-            write_interim(self.site, self.response, &self.up.filled()[..head_len], &mut self.out);
+            write_interim(self.site, self.response, &self.up.filled()[..head_len], self.out);
             // Until it is whole, nothing else can be said.
             self.progress.has_begun.set(true);
-            self.write_to_client(&[]).await?;
+            self.write_to_client().await?;
             self.progress.has_begun.set(false);
         }
         self.up.consume(head_len);
@@ -186,14 +190,14 @@ impl Receiving<'_, '_> {
     async fn switch(&mut self) -> Result<Received, ReceiveEnd> {
         self.progress.status.set(101);
         self.progress.head_at.set(Some(Instant::now()));
-        self.write_head(Coding::Identity, true);
+        self.write_head(Coding::Identity, true, None);
         self.up.consume(self.response.len);
         self.progress.has_begun.set(true);
-        self.write_to_client(&[]).await?;
+        self.write_to_client().await?;
         Ok(Received::Switched)
     }
 
-    fn write_head(&mut self, coding: Coding, keeps_connection: bool) {
+    fn write_head(&mut self, coding: Coding, keeps_connection: bool, compressed: Option<&Plan>) {
         let parts = ResponseParts {
             core: self.core,
             site: self.site,
@@ -204,17 +208,59 @@ impl Receiving<'_, '_> {
             coding,
             keeps_connection,
             ids: self.ids,
+            extra: self.extra,
             sticky: self.request.sticky,
+            compressed,
         };
-        write_response(&parts, &mut self.out);
+        write_response(&parts, self.out);
+    }
+
+    /// What compression makes of the response, and the encoder if it is encoded here.
+    fn plan_compression(&self, length: Option<u64>) -> (Option<Plan>, Option<Compressor>) {
+        let Some(wanted) = self.request.compression else { return (None, None) };
+        let head = &self.up.filled()[..self.response.len];
+        let value = |name: &[u8]| self.response.value_of(head, name);
+        let facts = ResponseFacts {
+            status: self.response.status,
+            content_type: value(b"content-type"),
+            content_length: length,
+            content_encoding: value(b"content-encoding"),
+            has_content_range: value(b"content-range").is_some(),
+            is_no_transform: self.response.values_of(head, b"cache-control").any(is_no_transform),
+            etag: value(b"etag"),
+            if_none_match: wanted.if_none_match.as_deref(),
+        };
+        let plan = wanted.compression.plan(&facts, [&wanted.accept[..]]);
+        match plan.action {
+            Action::Pass(reason) => {
+                self.core.events.compression.passed(reason);
+                (Some(plan), None)
+            }
+            Action::Encode { coding, flushes_each_piece } => match wanted.compression.encoder(coding, length)
+            {
+                Ok(encoder) => {
+                    self.core.events.compression.encoded(coding);
+                    let has_body = !self.response.body.is_finished();
+                    (Some(plan), has_body.then(|| Compressor::new(encoder, flushes_each_piece)))
+                }
+                // For want of memory it passes as it is.
+                Err(_) => (None, None),
+            },
+        }
     }
 
     /// Passes on the final head and the body.
     async fn relay(&mut self) -> Result<Received, ReceiveEnd> {
+        let head = &self.up.filled()[..self.response.len];
+        let said = self
+            .response
+            .value_of(head, b"content-length")
+            .and_then(|said| std::str::from_utf8(said).ok()?.parse().ok());
+        let (plan, mut compressor) = self.plan_compression(said);
         let mut body = std::mem::take(&mut self.response.body);
         let endpoint_persists =
             self.response.connection.persists(self.response.version) && !body.ends_with_connection();
-        let has_no_length = body.is_chunked() || body.ends_with_connection();
+        let has_no_length = body.is_chunked() || body.ends_with_connection() || compressor.is_some();
         let coding = match self.request.version {
             Version::Http11 if has_no_length => Coding::Chunked,
             _ => Coding::Identity,
@@ -224,46 +270,53 @@ impl Receiving<'_, '_> {
             && matches!(self.sent.get(), Sent::Whole(_))
             && !(has_no_length && coding == Coding::Identity)
             && !self.core.is_draining();
-        self.write_head(coding, keeps_connection);
+        self.write_head(coding, keeps_connection, plan.as_ref());
         self.up.consume(self.response.len);
         self.progress.has_begun.set(true);
-        self.relay_body(&mut body, coding).await?;
+        self.relay_body(&mut body, coding, &mut compressor).await?;
         let is_reusable =
             endpoint_persists && matches!(self.sent.get(), Sent::Whole(_)) && self.up.filled().is_empty();
         Ok(Received::Whole { is_reusable, keeps_connection })
     }
 
     /// Passes on the body, the first of it together with the head that is in `out`.
-    async fn relay_body(&mut self, body: &mut Body, coding: Coding) -> Result<(), ReceiveEnd> {
-        let mut tail: Vec<u8> = Vec::new();
+    async fn relay_body(
+        &mut self,
+        body: &mut Body,
+        coding: Coding,
+        compressor: &mut Option<Compressor>,
+    ) -> Result<(), ReceiveEnd> {
+        let mut trailers: Vec<u8> = Vec::new();
         loop {
             let (bytes, from) = self.up.filled_in_place();
             let decoded =
                 body.decode(bytes, from).map_err(|_| ReceiveEnd::Broken("endpoint sent a malformed body"))?;
             let data = self.up.at(decoded.data.clone());
-            tail.clear();
-            if coding == Coding::Chunked {
-                if !data.is_empty() {
-                    write_chunk_start(&mut self.out, data.len());
-                    tail.extend_from_slice(b"\r\n");
-                }
-                if body.is_finished() {
-                    tail.extend_from_slice(b"0\r\n");
-                    copy_trailers(self.up.at(decoded.trailers), &mut tail);
-                    tail.extend_from_slice(b"\r\n");
-                }
+            let is_finished = body.is_finished();
+            if is_finished {
+                copy_trailers(self.up.at(decoded.trailers), &mut trailers);
+                copy_trailers(self.endpoint.trailers(), &mut trailers);
             }
+            let data = match compressor {
+                None => data,
+                Some(compressor) => {
+                    let pauses = !is_finished && !self.endpoint.has_more();
+                    compressor
+                        .pass(data, is_finished, pauses)
+                        .map_err(|_| ReceiveEnd::Broken("the response could not be compressed"))?;
+                    &compressor.ready
+                }
+            };
             self.progress.sent_bytes.set(self.progress.sent_bytes.get() + data.len() as u64);
-            let parts = [&self.out[..], data, &tail];
-            self.timer.set(Instant::now() + self.timeouts.client_idle);
-            let written = write_all(&mut self.client, &parts, self.timer, self.timeouts.client_idle).await;
+            let part = Part { head: self.out, data, end: is_finished.then_some(&trailers) };
+            let written = self.client.write(part, coding, self.timer, self.timeouts.client_idle).await;
             written.map_err(|error| client_failed(&error))?;
             self.out.clear();
             self.up.consume_to(decoded.consumed);
             if self.up.filled().is_empty() {
                 self.core.take_back(self.up);
             }
-            if body.is_finished() {
+            if is_finished {
                 return Ok(());
             }
             self.read_body(body).await?;
@@ -295,14 +348,15 @@ impl Receiving<'_, '_> {
     }
 
     /// Whether the client has left; while its request is on its way, that is for the sending side to notice.
-    fn is_client_gone(&self, cx: &mut Context<'_>) -> bool {
-        !matches!(self.sent.get(), Sent::Going) && poll_client_gone(self.client.as_ref(), cx).is_ready()
+    fn is_client_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        !matches!(self.sent.get(), Sent::Going) && self.client.poll_gone(cx).is_ready()
     }
 
-    async fn write_to_client(&mut self, rest: &[u8]) -> Result<(), ReceiveEnd> {
-        self.timer.set(Instant::now() + self.timeouts.client_idle);
-        let parts = [&self.out[..], rest];
-        write_all(&mut self.client, &parts, self.timer, self.timeouts.client_idle)
+    /// Writes the head that is in `out`.
+    async fn write_to_client(&mut self) -> Result<(), ReceiveEnd> {
+        let part = Part { head: self.out, data: b"", end: None };
+        self.client
+            .write(part, Coding::Identity, self.timer, self.timeouts.client_idle)
             .await
             .map_err(|error| client_failed(&error))
     }
@@ -312,20 +366,5 @@ fn client_failed(error: &io::Error) -> ReceiveEnd {
     match error.kind() {
         io::ErrorKind::TimedOut => ReceiveEnd::ClientStalled,
         _ => ReceiveEnd::ClientGone,
-    }
-}
-
-/// Ready once the client has closed. Bytes of a next request (pipelining) are left alone, and end the watch.
-pub(super) fn poll_client_gone(client: &TcpStream, cx: &mut Context<'_>) -> Poll<()> {
-    match client.poll_read_ready(cx) {
-        Poll::Pending => Poll::Pending,
-        Poll::Ready(Err(_)) => Poll::Ready(()),
-        Poll::Ready(Ok(())) => {
-            let mut byte = [0];
-            match client.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => Poll::Ready(()),
-                Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
-            }
-        }
     }
 }

@@ -3,11 +3,11 @@
 use super::heads::copy_trailers;
 use crate::buffer::Buffer;
 use crate::error::Refusal;
-use crate::io::{Timer, read, write_all};
-use crate::protocol::{Body, write_chunk_start};
+use crate::io::{Timer, read};
+use crate::protocol::Body;
+use crate::wire::{Coding, Part, Sink, Source};
 use std::io;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Room for a body in passing, once it proves to be larger than what came with its head.
 const BODY_BYTES: usize = 64 << 10;
@@ -35,11 +35,11 @@ pub(super) enum Sent {
 }
 
 /// A request on its way.
-pub(super) struct Sending<'a, R, W> {
-    pub(super) client: R,
-    pub(super) endpoint: W,
+pub(super) struct Sending<'a> {
+    pub(super) client: Source<'a>,
+    pub(super) endpoint: Sink<'a>,
     pub(super) down: &'a mut Buffer,
-    /// The head, written together with what is there of the body.
+    /// The head, written together with what is there of the body. Empty where it has opened a stream already.
     pub(super) head: &'a [u8],
     pub(super) body: Body,
     pub(super) body_bytes_max: u64,
@@ -50,12 +50,11 @@ pub(super) struct Sending<'a, R, W> {
     pub(super) endpoint_idle: Duration,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Sending<'_, R, W> {
+impl Sending<'_> {
     /// Sends it all. The client's bytes after the body stay in the buffer.
     pub(super) async fn run(mut self) -> Result<(), SendEnd> {
-        let is_chunked = self.body.is_chunked();
-        let mut before: Vec<u8> = Vec::new();
-        let mut after: Vec<u8> = Vec::new();
+        let coding = if self.body.has_no_length() { Coding::Chunked } else { Coding::Identity };
+        let mut trailers: Vec<u8> = Vec::new();
         let mut passed = 0u64;
         let mut head = self.head;
         loop {
@@ -68,22 +67,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Sending<'_, R, W> {
                 return Err(SendEnd::Refused(Refusal::BodyTooLarge));
             }
             let is_finished = self.body.is_finished();
-            if is_chunked {
-                before.clear();
-                after.clear();
-                if !data.is_empty() {
-                    write_chunk_start(&mut before, data.len());
-                    after.extend_from_slice(b"\r\n");
-                }
-                if is_finished {
-                    after.extend_from_slice(b"0\r\n");
-                    copy_trailers(self.down.at(decoded.trailers), &mut after);
-                    after.extend_from_slice(b"\r\n");
-                }
+            if is_finished {
+                copy_trailers(self.down.at(decoded.trailers), &mut trailers);
+                copy_trailers(self.client.trailers(), &mut trailers);
             }
-            self.timer.set(Instant::now() + self.endpoint_idle);
-            let parts = [head, &before, data, &after];
-            let written = write_all(&mut self.endpoint, &parts, self.timer, self.endpoint_idle).await;
+            let part = Part { head, data, end: is_finished.then_some(&trailers) };
+            let written = self.endpoint.write(part, coding, self.timer, self.endpoint_idle).await;
             written.map_err(|_| SendEnd::Endpoint)?;
             head = b"";
             self.down.consume_to(decoded.consumed);
@@ -100,7 +89,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Sending<'_, R, W> {
         }
         self.timer.set(Instant::now() + self.client_idle);
         match read(&mut self.client, self.down, self.timer).await {
-            Ok(0) => Err(SendEnd::ClientGone),
+            Ok(0) => self.body.end_of_connection().map_err(|_| SendEnd::ClientGone),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Err(SendEnd::Refused(Refusal::ClientTimeout))

@@ -78,6 +78,11 @@ impl Body {
         matches!(self.0, Kind::UntilClose)
     }
 
+    /// Whether its length is known only at its end.
+    pub fn has_no_length(&self) -> bool {
+        !matches!(self.0, Kind::Length(_))
+    }
+
     /// Whether it came in chunks.
     pub fn is_chunked(&self) -> bool {
         matches!(self.0, Kind::Chunked(_))

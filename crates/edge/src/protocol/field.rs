@@ -42,8 +42,12 @@ pub enum FieldKind {
     TraceParent,
     /// What the client takes, for the form of our own error pages.
     Accept,
+    /// Which codings the client takes.
+    AcceptEncoding,
     /// Cookies, for stickiness and routes.
     Cookie,
+    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440): only ours, or a trusted proxy's, to say.
+    ClientCert,
     /// When the response was made.
     Date,
 }
@@ -83,9 +87,12 @@ impl FieldKind {
             10 if is("connection") => Self::Connection,
             10 if is("keep-alive") => Self::HopByHop,
             11 if is("traceparent") => Self::TraceParent,
+            11 if is("client-cert") => Self::ClientCert,
+            17 if is("client-cert-chain") => Self::ClientCert,
             12 if is("x-request-id") => Self::RequestId,
             14 if is("content-length") => Self::ContentLength,
             14 if is("http2-settings") => Self::HopByHop,
+            15 if is("accept-encoding") => Self::AcceptEncoding,
             16 if is("proxy-connection") => Self::HopByHop,
             17 if is("transfer-encoding") => Self::TransferEncoding,
             13..=32 if name[..12].eq_ignore_ascii_case(b"x-forwarded-") => Self::ForwardedFor,

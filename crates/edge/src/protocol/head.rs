@@ -44,6 +44,27 @@ pub enum Version {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2, whose messages come in frames and are read as lines.
+    Http2,
+    /// HTTP/3, likewise.
+    Http3,
+}
+
+impl Version {
+    /// Whether messages come in frames, which tell their ends by themselves.
+    pub fn is_framed(self) -> bool {
+        self >= Self::Http2
+    }
+
+    /// Its number, as `Via` writes it.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2",
+            Self::Http3 => "3",
+        }
+    }
 }
 
 /// Why a head is refused. The text is for the log and the answer; it never repeats what was sent.
@@ -142,7 +163,7 @@ impl Connection {
 
     /// Whether the connection outlives the message (RFC 9112 §9.3).
     pub fn persists(self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
+        !self.close && (version >= Version::Http11 || self.keep_alive)
     }
 }
 

@@ -46,6 +46,8 @@ pub struct RequestHead {
     pub expects_continue: bool,
     /// `TE: trailers`.
     pub takes_trailers: bool,
+    /// There is a `Content-Length`.
+    says_length: bool,
     /// All header fields, in their order.
     pub fields: Vec<Field>,
 }
@@ -86,6 +88,16 @@ impl RequestHead {
         }
         self.check_expectations(head)?;
         Ok(true)
+    }
+
+    /// Notes that the head came in frames, which tell the body's end. `is_whole`: there is none.
+    pub(crate) fn set_framed(&mut self, version: Version, is_whole: bool) {
+        self.version = version;
+        if is_whole {
+            self.body = Body::none();
+        } else if self.upgrade.is_none() && self.body.bytes_left() == Some(0) && !self.says_length {
+            self.body = Body::until_close();
+        }
     }
 
     /// Forgets the last request, but not its memory.
@@ -141,6 +153,7 @@ impl RequestHead {
                 _ => {}
             }
         }
+        self.says_length = content_length.is_some();
         self.body = match (content_length, chunked) {
             (Some(_), true) => return Err(BadHead::LengthAndEncoding),
             (None, true) => Body::chunked(),

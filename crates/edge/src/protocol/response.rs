@@ -123,6 +123,17 @@ impl ResponseHead {
         Ok(())
     }
 
+    /// The value of the first field of this name.
+    pub fn value_of<'a>(&self, head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+        self.values_of(head, name).next()
+    }
+
+    /// The values of all fields of this name.
+    pub fn values_of<'a>(&self, head: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        let is_named = move |field: &&Field| field.name.of_head(head).eq_ignore_ascii_case(name);
+        self.fields.iter().filter(is_named).map(|field| field.value.of_head(head))
+    }
+
     /// Whether the backend keeps the connection open after this response.
     pub fn persists(&self) -> bool {
         self.connection.persists(self.version) && !self.body.ends_with_connection()

@@ -194,8 +194,13 @@ fn start_on(address: SocketAddr, inherited: Vec<TcpListener>, cores: u32) -> Edg
         toml::from_str(&format!("http = ['{address}']\ncores = {cores}")).expect("the edge is good");
     let site: SiteConfig =
         toml::from_str("route = { '/' = { respond = { body = 'new' } } }").expect("the site is good");
-    let parts =
-        EdgeParts { config, sites: Named::from([(Name::new("default"), site)]), pools: Default::default() };
+    let parts = EdgeParts {
+        config,
+        sites: Named::from([(Name::new("default"), site)]),
+        pools: Default::default(),
+        dir: ".".into(),
+        data: "data".into(),
+    };
     Edge::start(parts, telemetry::Registry::new(), inherited).expect("the edge starts")
 }
 

@@ -84,7 +84,13 @@ impl World {
         let mut faults = notation::Faults::default();
         edge::check(&config, &sites, &mut faults);
         assert!(faults.is_empty(), "{faults:?}");
-        let parts = EdgeParts { config: config.clone(), sites, pools: pools.clone() };
+        let parts = EdgeParts {
+            config: config.clone(),
+            sites,
+            pools: pools.clone(),
+            dir: ".".into(),
+            data: "data".into(),
+        };
         let edge = Edge::start(parts, registry, Vec::new()).expect("the edge starts");
         let address = edge.status().listeners[0];
         Self {
@@ -118,7 +124,13 @@ impl World {
         let sites = Named::from([(Name::new("default"), site)]);
         let edge = self.edge.lock().unwrap();
         let edge = edge.as_ref().unwrap();
-        let parts = EdgeParts { config: self.config.clone(), sites, pools: self.pools.clone() };
+        let parts = EdgeParts {
+            config: self.config.clone(),
+            sites,
+            pools: self.pools.clone(),
+            dir: ".".into(),
+            data: "data".into(),
+        };
         edge.commit(edge.prepare(parts).unwrap());
     }
 
@@ -130,7 +142,16 @@ impl World {
         let sites = Named::from([(Name::new("default"), site)]);
         let edge = self.edge.lock().unwrap();
         let edge = edge.as_ref().unwrap();
-        edge.commit(edge.prepare(EdgeParts { config, sites, pools: self.pools.clone() }).unwrap());
+        edge.commit(
+            edge.prepare(EdgeParts {
+                config,
+                sites,
+                pools: self.pools.clone(),
+                dir: ".".into(),
+                data: "data".into(),
+            })
+            .unwrap(),
+        );
     }
 
     pub(crate) fn pool(&self) -> &Pool {

@@ -32,7 +32,7 @@ fn as_json(loaded: &Result<Checked, Rejected>) -> Exit {
 fn summary(checked: &Checked) -> String {
     let topology = &checked.topology;
     let parts = [
-        ("listener", topology.edge.as_ref().map_or(0, |edge| edge.http.len())),
+        ("listener", topology.edge.as_ref().map_or(0, |edge| edge.listeners().count())),
         ("site", topology.site.len()),
         ("pool", topology.pool.len()),
         ("service", topology.service.len()),

@@ -2,7 +2,7 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 30] = [
+const LATER: [(&[&str], &str); 25] = [
     (&["dns"], TIERS),
     (&["cdn"], TIERS),
     (&["cache"], TIERS),
@@ -17,12 +17,7 @@ const LATER: [(&[&str], &str); 30] = [
     (&["dashboard"], TIERS),
     (&["simulator"], TIERS),
     (&["registry"], TIERS),
-    (&["edge", "https"], PLAIN),
-    (&["edge", "tls"], PLAIN),
-    (&["edge", "http2"], PLAIN),
     (&["edge", "http3"], PLAIN),
-    (&["site", "*", "tls"], PLAIN),
-    (&["site", "*", "compress"], "backends may compress; nines passes their encodings on"),
     (&["site", "*", "allow"], "until then the host's firewall does this"),
     (&["site", "*", "deny"], "until then the host's firewall does this"),
     (&["site", "*", "limit"], "`[edge] limit` holds for all sites, `body_max` for this one"),

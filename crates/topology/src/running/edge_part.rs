@@ -6,7 +6,7 @@ use super::{ReloadError, StartError};
 use crate::config::Topology;
 use crate::file::Checked;
 use balance::Pool;
-use edge::{AccessLogTarget, Edge, EdgeParts, Explanation, Query, QueryError};
+use edge::{AccessLogTarget, Edge, EdgeConfig, EdgeParts, Explanation, Query, QueryError};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -62,8 +62,10 @@ impl EdgePart {
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
         let Some(mut parts) = parts(topology, dir, pools) else { return Ok(Self(None)) };
-        keep_ports(&mut parts.config.http, &inherited.edge_addresses());
-        let listeners = inherited.edge(&parts.config.http);
+        let open = inherited.edge_addresses();
+        keep_ports(&mut parts.config, &open);
+        let wanted: Vec<SocketAddr> = parts.config.listeners().collect();
+        let listeners = inherited.edge(&wanted);
         Ok(Self(Some(Edge::start(parts, registry.clone(), listeners)?)))
     }
 
@@ -80,7 +82,7 @@ impl EdgePart {
             (Some(_), None) => Ok(PreparedEdge::Removed),
             (None, Some(parts)) => Ok(PreparedEdge::Added(Edge::start(parts, registry.clone(), Vec::new())?)),
             (Some(edge), Some(mut parts)) => {
-                keep_ports(&mut parts.config.http, &self.addresses());
+                keep_ports(&mut parts.config, &self.addresses());
                 Ok(PreparedEdge::Changed(Box::new(edge.prepare(parts)?)))
             }
         }
@@ -141,16 +143,18 @@ fn parts(topology: &Topology, dir: &Path, pools: HashMap<String, Arc<Pool>>) -> 
     if let AccessLogTarget::File(path) = &mut config.access_log {
         *path = dir.join(&*path);
     }
-    Some(EdgeParts { config, sites: topology.site.clone(), pools })
+    let data = dir.join(&topology.node.data);
+    Some(EdgeParts { config, sites: topology.site.clone(), pools, dir: dir.to_owned(), data })
 }
 
 /// Port 0 asks the kernel for a port once: a reload and a takeover keep the one it gave.
-fn keep_ports(wanted: &mut [SocketAddr], open: &[SocketAddr]) {
+fn keep_ports(config: &mut EdgeConfig, open: &[SocketAddr]) {
+    let wanted: Vec<SocketAddr> = config.listeners().collect();
     let mut given: Vec<SocketAddr> =
         open.iter().filter(|address| !wanted.contains(address)).copied().collect();
-    for address in wanted.iter_mut().filter(|address| address.port() == 0) {
+    for address in config.listeners_mut().filter(|address| address.port() == 0) {
         if let Some(nth) = given.iter().position(|open| open.ip() == address.ip()) {
-            *address = given.swap_remove(nth);
+            *address = given.remove(nth);
         }
     }
 }

@@ -49,8 +49,9 @@ async fn start_alone(
     let mut inherited = Inherited::default();
     let admin = inherited.admin(checked.topology.node.admin)?;
     // A taken port is found before any program is started.
-    let wanted = checked.topology.edge.iter().flat_map(|edge| &edge.http);
-    wanted.copied().try_for_each(listen::check_free)?;
+    for address in checked.topology.edge.iter().flat_map(edge::EdgeConfig::listeners) {
+        listen::check_free(address)?;
+    }
     let backends = Backends::start(&checked, &options, &dir, &home)?;
     let edge = backends.start_edge(&checked.topology, &dir, &mut inherited);
     finish(checked, dir, home, admin, backends, edge).await

@@ -39,7 +39,7 @@ pub(super) fn check(tree: &Tree<'_>, faults: &mut Faults) {
 /// Every address of the file. The admin API comes last: where it only has its default, whoever wrote that
 /// address for the edge is shown it.
 fn listeners(tree: &Tree<'_>) -> Vec<(SocketAddr, &'static str, Option<Range<usize>>)> {
-    let edge = tree.texts(&["edge", "http"]);
+    let edge = tree.texts(&["edge", "http"]).chain(tree.texts(&["edge", "https"]));
     let mut all: Vec<_> =
         edge.filter_map(|(text, span)| Some((text.parse().ok()?, "the edge", Some(span)))).collect();
     let (address, span) = admin(tree);

@@ -1,0 +1,253 @@
+//! HTTP/2 (RFC 9113) from clients: the frames are the crate `h2`'s, what they cost is bounded here, and each stream
+//! is a request like any other.
+
+use crate::arrival::Peer;
+use crate::connection::{Opening, serve_message};
+use crate::core::{Core, Registered};
+use crate::flood::{Flood, FloodWatch};
+use crate::io::Timer;
+use crate::message::{Incoming, Message, Outgoing};
+use crate::protocol::Version;
+use crate::stream::Stream;
+use bytes::Bytes;
+use h2::server::{Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What a client may send on one stream, and on all of a connection, before it has been passed on.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// What waits in a connection to be written, over all its streams.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// How long a client has to take the word that its connection ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Serves a connection to its end. `first` is what was read of it already.
+pub(crate) async fn serve(
+    core: Rc<Core>,
+    registered: Registered,
+    stream: Stream,
+    first: Bytes,
+    peer: Rc<Peer>,
+) {
+    let snapshot = core.snapshot();
+    let config = &snapshot.config;
+    core.events.http2.connections.inc();
+    let flood = Rc::new(Cell::new(None));
+    let watched = Watched { stream, first, watch: FloodWatch::new(&config.http2), flood: flood.clone() };
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(config.http2.streams)
+        .max_header_list_size(config.limit.head.get() as u32)
+        .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .enable_connect_protocol();
+    let handshake = tokio::time::timeout(config.timeout.head.get(), builder.handshake::<_, Bytes>(watched));
+    let connection = match handshake.await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return note_end(&core, &error),
+        Err(_) => return,
+    };
+    drop(snapshot);
+    let serving = Serving {
+        core,
+        connection,
+        registered,
+        peer,
+        flood,
+        streams: Rc::default(),
+        timer: Timer::new(Instant::now()),
+        active_at: Instant::now(),
+        has_waker: false,
+        is_ending: false,
+    };
+    serving.run().await;
+}
+
+struct Serving {
+    core: Rc<Core>,
+    connection: Connection<Watched, Bytes>,
+    registered: Registered,
+    peer: Rc<Peer>,
+    flood: Rc<Cell<Option<Flood>>>,
+    /// Requests that are being served.
+    streams: Rc<Cell<usize>>,
+    timer: Timer,
+    /// When there last was a request.
+    active_at: Instant,
+    has_waker: bool,
+    is_ending: bool,
+}
+
+/// What a connection does next.
+enum Step {
+    Request(Box<Request<RecvStream>>, SendResponse<Bytes>),
+    Flood(Flood),
+    Over,
+}
+
+impl Serving {
+    async fn run(mut self) {
+        loop {
+            match poll_fn(|cx| self.poll_step(cx)).await {
+                Step::Request(request, respond) => self.spawn(*request, respond),
+                Step::Flood(flood) => {
+                    self.core.events.http2.flood(flood);
+                    self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    // A client that floods may not read either.
+                    let _ =
+                        tokio::time::timeout(FAREWELL, poll_fn(|cx| self.connection.poll_closed(cx))).await;
+                    return;
+                }
+                Step::Over => return,
+            }
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if !std::mem::replace(&mut self.has_waker, true) {
+            self.registered.set_waker(cx.waker());
+        }
+        if self.core.is_draining() {
+            self.end();
+        }
+        let accepted = self.connection.poll_accept(cx);
+        if let Some(flood) = self.flood.get() {
+            return Poll::Ready(Step::Flood(flood));
+        }
+        match accepted {
+            Poll::Ready(Some(Ok((request, respond)))) => {
+                return Poll::Ready(Step::Request(Box::new(request), respond));
+            }
+            Poll::Ready(Some(Err(error))) => {
+                note_end(&self.core, &error);
+                return Poll::Ready(Step::Over);
+            }
+            Poll::Ready(None) => return Poll::Ready(Step::Over),
+            Poll::Pending => {}
+        }
+        if self.streams.get() > 0 {
+            self.active_at = Instant::now();
+        }
+        let idle = self.core.snapshot().config.timeout.idle.get();
+        self.timer.set(self.active_at + idle);
+        ready!(self.timer.poll_passed(cx));
+        if self.streams.get() > 0 {
+            return Poll::Pending;
+        }
+        if self.is_ending {
+            return Poll::Ready(Step::Over);
+        }
+        // The client is told, and given as long again to hear it.
+        self.end();
+        self.active_at = Instant::now();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// RFC 9113 §6.8: streams that are open are served, new ones go elsewhere.
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.is_ending, true) {
+            self.connection.graceful_shutdown();
+        }
+    }
+
+    fn spawn(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        self.core.events.http2.streams.inc();
+        self.active_at = Instant::now();
+        self.streams.set(self.streams.get() + 1);
+        let (core, peer, open) = (self.core.clone(), self.peer.clone(), Open(self.streams.clone()));
+        tokio::task::spawn_local(async move {
+            let (head, body) = request.into_parts();
+            let protocol = head.extensions.get::<h2::ext::Protocol>().map(|name| name.as_str().to_owned());
+            let opening = Opening { is_whole: body.is_end_stream(), protocol, version: Version::Http2 };
+            let message = Message { incoming: Incoming::h2(body), outgoing: Outgoing::answer(respond) };
+            serve_message(&core, peer, message, &head, &opening).await;
+            drop(open);
+        });
+    }
+}
+
+/// Counts a stream until it ends.
+struct Open(Rc<Cell<usize>>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// Counts why a connection ended, if somebody broke a rule.
+fn note_end(core: &Core, error: &h2::Error) {
+    if error.is_library()
+        && let Some(reason) = error.reason()
+    {
+        core.events.http2.ended(reason);
+    }
+}
+
+/// A connection whose frames are counted as they are read.
+struct Watched {
+    stream: Stream,
+    /// Bytes that were read before it was known what they are.
+    first: Bytes,
+    watch: FloodWatch,
+    flood: Rc<Cell<Option<Flood>>>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, first, watch, flood } = self.get_mut();
+        if flood.get().is_some() {
+            // Nothing more is looked at; the connection's task is awake and ends it.
+            return Poll::Pending;
+        }
+        let filled = buf.filled().len();
+        if first.is_empty() {
+            ready!(Pin::new(stream).poll_read(cx, buf))?;
+        } else {
+            let taken = first.split_to(first.len().min(buf.remaining()));
+            buf.put_slice(&taken);
+        }
+        if let Err(found) = watch.see(&buf.filled()[filled..], Instant::now) {
+            flood.set(Some(found));
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,110 @@
+//! A message's body on its way in; from an endpoint, its heads before it.
+
+use super::lines;
+use bytes::{Buf, Bytes};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// Bytes that come in frames. Flow control is given back as they are taken out.
+pub(crate) struct Incoming {
+    frames: Frames,
+    /// What has come and was not taken yet.
+    piece: Bytes,
+    /// It counts against the peer's window.
+    is_body: bool,
+    /// Lines, known once the body has ended.
+    trailers: Vec<u8>,
+}
+
+enum Frames {
+    /// The body of a request.
+    H2(h2::RecvStream),
+    /// The answer of an endpoint: its heads come first, as lines.
+    Answer(h2::client::ResponseFuture),
+    Ended,
+}
+
+impl Incoming {
+    fn new(frames: Frames) -> Self {
+        Self { frames, piece: Bytes::new(), is_body: false, trailers: Vec::new() }
+    }
+
+    pub(crate) fn h2(body: h2::RecvStream) -> Self {
+        Self::new(Frames::H2(body))
+    }
+
+    pub(crate) fn answer(answer: h2::client::ResponseFuture) -> Self {
+        Self::new(Frames::Answer(answer))
+    }
+
+    /// A connection that no request was sent on yet.
+    pub(crate) fn nothing() -> Self {
+        Self::new(Frames::Ended)
+    }
+
+    /// The trailer lines, once the end has been read.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    /// Ready once there are bytes, or the end.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.piece.is_empty() && !matches!(self.frames, Frames::Ended) {
+            ready!(self.poll_frame(cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.frames {
+            Frames::Ended => {}
+            Frames::Answer(answer) => {
+                let mut head = Vec::with_capacity(512);
+                if let Poll::Ready(Some(interim)) = answer.poll_informational(cx) {
+                    lines::write_response(&interim.map_err(broken)?, &mut head);
+                } else {
+                    let (parts, body) = ready!(Pin::new(answer).poll(cx)).map_err(broken)?.into_parts();
+                    lines::write_response(&http::Response::from_parts(parts, ()), &mut head);
+                    self.frames = Frames::H2(body);
+                }
+                (self.piece, self.is_body) = (head.into(), false);
+            }
+            Frames::H2(body) => match ready!(body.poll_data(cx)) {
+                Some(piece) => (self.piece, self.is_body) = (piece.map_err(broken)?, true),
+                None => {
+                    if let Some(trailers) = ready!(body.poll_trailers(cx)).map_err(broken)? {
+                        lines::write_fields(&trailers, &mut self.trailers);
+                    }
+                    self.frames = Frames::Ended;
+                }
+            },
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Incoming {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let incoming = self.get_mut();
+        ready!(incoming.poll_readable(cx))?;
+        let taken = incoming.piece.len().min(buf.remaining());
+        buf.put_slice(&incoming.piece[..taken]);
+        incoming.piece.advance(taken);
+        if let (true, Frames::H2(body)) = (incoming.is_body, &mut incoming.frames) {
+            // A stream that was reset has no window left to give.
+            let _ = body.flow_control().release_capacity(taken);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A stream or a connection that failed. What was surely not looked at may be sent elsewhere, which the caller
+/// decides by what it has received.
+fn broken(error: h2::Error) -> io::Error {
+    match error.get_io() {
+        Some(source) => source.kind().into(),
+        None => io::Error::new(io::ErrorKind::ConnectionReset, error),
+    }
+}

@@ -1,0 +1,186 @@
+//! How a message gets to a peer and from it: as bytes of HTTP/1.1 on a connection of its own, or in frames on one
+//! that it shares with others.
+
+use crate::io::{Timer, poll_timed_out, write_all};
+use crate::message::{Incoming, Message};
+use crate::protocol::write_chunk_start;
+use crate::stream::{ReadHalf, Stream, WriteHalf};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+
+/// The way to a peer.
+pub(crate) enum Wire {
+    Bytes(Stream),
+    Frames(Box<Message>),
+}
+
+/// The side that is read.
+pub(crate) enum Source<'a> {
+    Bytes(ReadHalf<'a>),
+    Frames(&'a mut Incoming),
+}
+
+/// The side that is written.
+pub(crate) enum Sink<'a> {
+    Bytes(WriteHalf<'a>),
+    Frames(&'a mut crate::message::Outgoing),
+}
+
+/// How a body is told from what follows it, where it goes as bytes. Frames tell it by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// As it is: its length is known, or the connection's end tells it.
+    Identity,
+    /// In chunks.
+    Chunked,
+}
+
+/// A part of a message; each may be empty.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// The whole head, with its empty line. It comes once, with the first part.
+    pub(crate) head: &'a [u8],
+    /// A piece of the body.
+    pub(crate) data: &'a [u8],
+    /// That this is the end, and the trailer lines.
+    pub(crate) end: Option<&'a [u8]>,
+}
+
+impl Wire {
+    pub(crate) fn split(&mut self) -> (Source<'_>, Sink<'_>) {
+        match self {
+            Self::Bytes(stream) => {
+                let (read, write) = stream.split();
+                (Source::Bytes(read), Sink::Bytes(write))
+            }
+            Self::Frames(message) => {
+                let Message { incoming, outgoing } = &mut **message;
+                (Source::Frames(incoming), Sink::Frames(outgoing))
+            }
+        }
+    }
+}
+
+impl Source<'_> {
+    /// Ready once there are bytes, or the end.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Bytes(half) => half.poll_readable(cx),
+            Self::Frames(incoming) => incoming.poll_readable(cx).map(drop),
+        }
+    }
+
+    /// Whether there are bytes, or the end, at this moment.
+    pub(crate) fn has_more(&mut self) -> bool {
+        self.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    /// The trailer lines of a body that came in frames and has ended.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        match self {
+            Self::Bytes(_) => b"",
+            Self::Frames(incoming) => incoming.trailers(),
+        }
+    }
+}
+
+impl AsyncRead for Source<'_> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Bytes(half) => Pin::new(half).poll_read(cx, buf),
+            Self::Frames(incoming) => Pin::new(&mut **incoming).poll_read(cx, buf),
+        }
+    }
+}
+
+/// The longest line before a chunk: 16 digits and the line's end.
+const CHUNK_START_BYTES: usize = 18;
+
+impl Sink<'_> {
+    /// Writes a part. Each step that the peer takes gives it `idle` for the next.
+    pub(crate) async fn write(
+        &mut self,
+        part: Part<'_>,
+        coding: Coding,
+        timer: &mut Timer,
+        idle: Duration,
+    ) -> io::Result<()> {
+        timer.set(Instant::now() + idle);
+        match self {
+            Self::Bytes(half) => write_bytes(half, part, coding, timer, idle).await,
+            Self::Frames(outgoing) => {
+                let ends_bare = part.end.is_some_and(<[u8]>::is_empty);
+                if !part.head.is_empty() {
+                    under(timer, outgoing.send_head(part.head, ends_bare && part.data.is_empty())).await?;
+                }
+                let mut data = part.data;
+                while !data.is_empty() {
+                    let sent = under(timer, outgoing.send_some(data, ends_bare)).await?;
+                    data = &data[sent..];
+                    timer.set(Instant::now() + idle);
+                }
+                match part.end {
+                    Some(trailers) => under(timer, outgoing.finish(trailers)).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Ready once the peer wants no more, or has left.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Bytes(half) => half.poll_gone(cx),
+            Self::Frames(outgoing) => outgoing.poll_gone(cx),
+        }
+    }
+
+    /// Ends what is sent: after a protocol's change, half of the way closes before the other.
+    pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Bytes(half) => half.shutdown().await,
+            Self::Frames(outgoing) => outgoing.finish(b"").await,
+        }
+    }
+}
+
+async fn write_bytes(
+    half: &mut WriteHalf<'_>,
+    part: Part<'_>,
+    coding: Coding,
+    timer: &mut Timer,
+    idle: Duration,
+) -> io::Result<()> {
+    let Part { head, data, end } = part;
+    if coding == Coding::Identity {
+        return write_all(half, &[head, data], timer, idle).await;
+    }
+    let mut start = Vec::new();
+    if !data.is_empty() {
+        start.reserve_exact(CHUNK_START_BYTES);
+        write_chunk_start(&mut start, data.len());
+    }
+    let tail: &[&[u8]] = match (data.is_empty(), end) {
+        (true, None) => &[],
+        (false, None) => &[b"\r\n"],
+        (true, Some(trailers)) => &[b"0\r\n", trailers, b"\r\n"],
+        (false, Some(trailers)) => &[b"\r\n0\r\n", trailers, b"\r\n"],
+    };
+    let mut parts: [&[u8]; 6] = [head, &start, data, b"", b"", b""];
+    parts[3..3 + tail.len()].copy_from_slice(tail);
+    write_all(half, &parts, timer, idle).await
+}
+
+/// Waits for something that a peer does, until the deadline.
+pub(crate) async fn under<T>(timer: &mut Timer, act: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let mut act = pin!(act);
+    poll_fn(|cx| match act.as_mut().poll(cx) {
+        Poll::Pending => poll_timed_out(timer, cx),
+        ready => ready,
+    })
+    .await
+}
