@@ -1,8 +1,9 @@
 //! `tls = "self-signed"`: certificates by an authority of this node's own, kept under `<data>/tls`.
 //!
 //! Whoever is to believe them trusts `ca.pem` once. The authority's key and those of the certificates are
-//! readable to the owner only and never leave the folder. A file is written beside and moved into place, so that
-//! a node that takes over from another, and does the same at the same time, reads whole files.
+//! readable to the owner only and never leave the folder. A key stands in one file with its certificate, and a
+//! file is written beside and moved into place: what is found is whole, and belongs together, whenever a node ended
+//! or another took over.
 
 use crate::error::Error;
 use crate::facts::Facts;
@@ -16,7 +17,7 @@ use rustls::pki_types::ServerName;
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +32,9 @@ const RENEW_DAYS: u64 = 30;
 /// Certificates are good since a little earlier, for clients whose clock is behind.
 const SINCE: u64 = 3600;
 
+/// Where a certificate begins in PEM.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
 /// The authority of a data folder.
 pub(crate) struct OwnAuthority {
     folder: PathBuf,
@@ -43,42 +47,58 @@ impl OwnAuthority {
     pub(crate) fn open(data: &Path, now: u64) -> Result<Self, Error> {
         let folder = data.join("tls");
         std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let (cert_path, key_path) = (folder.join("ca.pem"), folder.join("ca.key"));
-        if cert_path.exists() && key_path.exists() {
-            let certificate = pem::certificates(&mut Files::default(), &cert_path)?.remove(0);
-            let text = std::fs::read_to_string(&key_path).map_err(Error::io(&key_path))?;
-            let key = KeyPair::from_pem(&text)
-                .map_err(|error| Error::Key { path: key_path.clone(), cause: error.to_string() })?;
-            let params = authority_params(&key, now);
-            let facts = Facts::of(&certificate).ok_or_else(|| Error::Certificate {
-                path: cert_path.clone(),
-                cause: "it cannot be read".into(),
-            })?;
-            // Its name is made from its key: a certificate of another key has another.
-            if facts.subject != subject_of(&params, &key, &cert_path)? {
-                return Err(Error::Mismatch { key: key_path, cert: cert_path });
-            }
-            if facts.not_after > now + CERTIFICATE_DAYS * DAY {
-                return Ok(Self { folder, issuer: Issuer::new(params, key), subject: facts.subject });
-            }
+        let path = folder.join("authority.pem");
+        let (authority, shown) = match Self::kept_at(&path, &folder, now)? {
+            Some((authority, certificate)) => (authority, certificate),
+            None => Self::make(&path, folder, now)?,
+        };
+        // The file for users holds no secret, and comes back if they lose it.
+        let shown_path = authority.folder.join("ca.pem");
+        if std::fs::read_to_string(&shown_path).ok().as_deref() != Some(&shown) {
+            write(&shown_path, &shown, 0o644)?;
         }
-        Self::make(folder, now)
+        Ok(authority)
     }
 
-    fn make(folder: PathBuf, now: u64) -> Result<Self, Error> {
-        let (cert_path, key_path) = (folder.join("ca.pem"), folder.join("ca.key"));
+    /// The authority that was made before, with its certificate in PEM; `None` when it is time for another.
+    fn kept_at(path: &Path, folder: &Path, now: u64) -> Result<Option<(Self, String)>, Error> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(path)(error)),
+        };
+        let certificate = pem::certificates(&mut Files::default(), path)?.remove(0);
+        let key = KeyPair::from_pem(&text)
+            .map_err(|error| Error::Key { path: path.to_owned(), cause: error.to_string() })?;
+        let params = authority_params(&key, now);
+        let unreadable = || Error::Certificate { path: path.to_owned(), cause: "it cannot be read".into() };
+        let facts = Facts::of(&certificate).ok_or_else(unreadable)?;
+        // Its name is made from its key: a certificate of another key has another.
+        if facts.subject != subject_of(&params, &key, path)? {
+            return Err(Error::Mismatch { key: path.to_owned(), cert: path.to_owned() });
+        }
+        if facts.not_after <= now + CERTIFICATE_DAYS * DAY {
+            return Ok(None);
+        }
+        // The key stands before it; see `make`.
+        let shown = text.find(CERTIFICATE).and_then(|at| text.get(at..)).ok_or_else(unreadable)?.to_owned();
+        let issuer = Issuer::new(params, key);
+        Ok(Some((Self { folder: folder.to_owned(), issuer, subject: facts.subject }, shown)))
+    }
+
+    fn make(path: &Path, folder: PathBuf, now: u64) -> Result<(Self, String), Error> {
         let fails = failure("the node's own authority");
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(&fails)?;
         let params = authority_params(&key, now);
         let certificate = params.self_signed(&key).map_err(&fails)?;
-        write(&key_path, &key.serialize_pem(), 0o600)?;
-        write(&cert_path, &certificate.pem(), 0o644)?;
+        let shown = certificate.pem();
+        write(path, &(key.serialize_pem() + &shown), 0o600)?;
         tracing::info!(
-            target: "tls", file = %cert_path.display(),
+            target: "tls", file = %folder.join("ca.pem").display(),
             "made a certificate authority for this node; clients that trust its file believe its certificates"
         );
         let subject = Facts::of(certificate.der()).map(|facts| facts.subject).unwrap_or_default();
-        Ok(Self { folder, issuer: Issuer::new(params, key), subject })
+        Ok((Self { folder, issuer: Issuer::new(params, key), subject }, shown))
     }
 
     /// The certificate for a site, kept from before while it is good; and when to ask again, in seconds since
@@ -139,7 +159,7 @@ fn names(site: &str) -> Vec<String> {
 /// A file's name without anything that could lead elsewhere.
 fn file_name(site: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' };
-    format!("site {}.pem", site.chars().map(plain).collect::<String>())
+    format!("site-{}.pem", site.chars().map(plain).collect::<String>())
 }
 
 fn authority_params(key: &KeyPair, now: u64) -> CertificateParams {

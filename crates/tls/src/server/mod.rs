@@ -171,6 +171,9 @@ impl Server {
     /// nothing of clients may come on any; another one, only where the same was asked. Otherwise the answer is 421
     /// (RFC 9110 §15.5.20), upon which a client tries again on a connection of its own.
     pub fn allows(&self, terms: &Terms, host: &str) -> bool {
+        if !self.names.any_asks_for_certificates() {
+            return true;
+        }
         let host = host.to_ascii_lowercase();
         match self.names.find(Some(&host)) {
             None => true,
@@ -181,7 +184,7 @@ impl Server {
         }
     }
 
-    /// The names that cannot be reached over HTTP/3, as `allows` explains: see [`quic`](Self::quic).
+    /// Whether a host asks its clients for certificates: it cannot be reached over HTTP/3, see [`quic`](Self::quic).
     pub fn asks_for_certificates(&self, host: &str) -> bool {
         !self.allows(&Terms::default(), host)
     }

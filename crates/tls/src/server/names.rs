@@ -13,6 +13,8 @@ pub(super) struct Names {
     default: Option<Arc<Site>>,
     /// For clients that name nobody.
     nameless: Option<Arc<Site>>,
+    /// Whether any of them asks its clients for certificates, which a refresh does not change.
+    any_asks: bool,
 }
 
 impl Names {
@@ -33,7 +35,8 @@ impl Names {
         let stand_in =
             all.iter().min_by_key(|site| (site.is_issued(), site.live().terms.ask_for_certificates()));
         let nameless = default.as_ref().or(stand_in).map(Arc::clone);
-        Self { all, exact, wildcard, default, nameless }
+        let any_asks = all.iter().any(|site| site.live().terms.ask_for_certificates());
+        Self { all, exact, wildcard, default, nameless, any_asks }
     }
 
     /// The site for a name in lower case.
@@ -46,6 +49,10 @@ impl Names {
             dots.filter_map(|(dot, _)| self.wildcard.get(&name[dot..])).next()
         };
         self.exact.get(name).or_else(by_wildcard).or(self.default.as_ref())
+    }
+
+    pub(super) fn any_asks_for_certificates(&self) -> bool {
+        self.any_asks
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Site>> {

@@ -22,8 +22,8 @@ pub(super) struct Site {
     pub(super) name: Arc<str>,
     source: Source,
     live: Watched<Live>,
-    /// The end of an issued certificate, as it was last seen.
-    issued_expiry: Mutex<Option<Expiry>>,
+    /// The issued certificate whose end is told.
+    told: Mutex<Option<(Arc<CertifiedKey>, Option<Expiry>)>>,
 }
 
 /// Where certificates come from.
@@ -57,7 +57,7 @@ impl Site {
             clients: config.0.clients.clone(),
         };
         let live = Watched::new(move |files| maker.make(files))?;
-        Ok(Self { name: name.into(), source, live, issued_expiry: Mutex::default() })
+        Ok(Self { name: name.into(), source, live, told: Mutex::default() })
     }
 
     pub(super) fn live(&self) -> arc_swap::Guard<Arc<Live>> {
@@ -86,9 +86,7 @@ impl Site {
 
     pub(super) fn refresh(&self, context: &ServerContext) {
         if let Source::Issued(issued) = &self.source {
-            let key = issued.certificate(&self.name);
-            let told = key.and_then(|key| expiry(context, &self.name, &key));
-            *self.issued_expiry.lock().unwrap_or_else(PoisonError::into_inner) = told;
+            self.tell_expiry(issued.certificate(&self.name), context);
         }
         let is_due = self.live().renew_at.is_some_and(|at| at <= seconds(&*context.time));
         match self.live.refresh(is_due) {
@@ -102,6 +100,24 @@ impl Site {
                     "the changed files cannot be used, the certificate before stays"
                 );
             }
+        }
+    }
+}
+
+impl Site {
+    /// Tells when an issued certificate ends, if it is another than before.
+    fn tell_expiry(&self, key: Option<Arc<CertifiedKey>>, context: &ServerContext) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_told = match (&key, &*told) {
+            (Some(key), Some((of, _))) => Arc::ptr_eq(key, of),
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_told {
+            *told = key.map(|key| {
+                let end = expiry(context, &self.name, &key);
+                (key, end)
+            });
         }
     }
 }

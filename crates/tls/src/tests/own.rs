@@ -47,7 +47,7 @@ fn keys_are_readable_to_the_owner_only() {
         .collect();
     found.sort();
     let names: Vec<(&str, u32)> = found.iter().map(|(name, mode)| (name.as_str(), *mode)).collect();
-    assert_eq!(names, [("ca.key", 0o600), ("ca.pem", 0o644), ("site _.shop.test.pem", 0o600)]);
+    assert_eq!(names, [("authority.pem", 0o600), ("ca.pem", 0o644), ("site-_.shop.test.pem", 0o600)]);
 }
 
 #[test]
@@ -86,28 +86,45 @@ fn a_kept_file_that_does_not_fit_is_replaced() {
     let world = World::new();
     let site = [("shop.test", "\"self-signed\"")];
     let first = certificate(&world, &world.server(&site), "shop.test");
-    world.write("data/tls/site shop.test.pem", "torn");
+    world.write("data/tls/site-shop.test.pem", "torn");
     let second = certificate(&world, &world.server(&site), "shop.test");
     assert_ne!(first, second);
     // One of another site.
     world.server(&[("other.test", "\"self-signed\"")]);
-    std::fs::rename(world.path("data/tls/site other.test.pem"), world.path("data/tls/site shop.test.pem"))
+    std::fs::rename(world.path("data/tls/site-other.test.pem"), world.path("data/tls/site-shop.test.pem"))
         .unwrap();
     certificate(&world, &world.server(&site), "shop.test");
     // One of an authority that is gone.
-    std::fs::remove_file(world.path("data/tls/ca.pem")).unwrap();
+    std::fs::remove_file(world.path("data/tls/authority.pem")).unwrap();
     certificate(&world, &world.server(&site), "shop.test");
 }
 
 #[test]
-fn an_authority_whose_files_do_not_belong_together_is_an_error() {
+fn the_file_to_trust_comes_back_and_holds_no_key() {
+    let world = World::new();
+    let site = [("shop.test", "\"self-signed\"")];
+    let first = certificate(&world, &world.server(&site), "shop.test");
+    let shown = std::fs::read_to_string(world.path("data/tls/ca.pem")).unwrap();
+    assert_eq!(shown.matches("-----BEGIN").count(), 1, "{shown}");
+    std::fs::remove_file(world.path("data/tls/ca.pem")).unwrap();
+    assert_eq!(certificate(&world, &world.server(&site), "shop.test"), first);
+    assert_eq!(std::fs::read_to_string(world.path("data/tls/ca.pem")).unwrap(), shown);
+}
+
+#[test]
+fn an_authority_that_cannot_be_used_is_an_error_and_not_made_anew() {
     let world = World::new();
     let site = [("shop.test", "\"self-signed\"")];
     world.server(&site);
+    let shown = std::fs::read_to_string(world.path("data/tls/ca.pem")).unwrap();
+    let said = || world.try_server(world.context(), &site).unwrap_err().to_string();
     let key = rcgen::KeyPair::generate().unwrap();
-    world.write("data/tls/ca.key", key.serialize_pem());
-    let error = world.try_server(world.context(), &site).unwrap_err().to_string();
-    assert!(error.contains("ca.key is not the key of the certificate in "), "{error}");
+    world.write("data/tls/authority.pem", key.serialize_pem() + &shown);
+    assert!(said().contains("authority.pem is not the key of the certificate in "), "{}", said());
+    world.write("data/tls/authority.pem", &shown);
+    assert!(said().contains("authority.pem: its private key cannot be used: "), "{}", said());
+    world.write("data/tls/authority.pem", "");
+    assert!(said().ends_with("authority.pem has no certificate in it"), "{}", said());
 }
 
 #[test]
