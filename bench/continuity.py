@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from load import HERE
-from peers import start_backend
+from backends import start_backend
 from processes import Failure, Process, accepts, die_with_parent, free_port, raise_open_files, stop_all, wait_until
 
 KEPT, NEW = 32, 8  # connections

@@ -1,23 +1,32 @@
-"""Load: wrk for saturation, oha for a fixed rate, and our own client for connections that only wait."""
+"""Load: wrk for saturation, oha for a fixed rate, h2load for HTTP/2, openssl for handshakes, wire.py for layer 4, and
+our own client for connections that only wait."""
 
 import json
+import re
 import select
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from processes import Failure, die_with_parent
 
 CONNECTIONS = 64
+H2_CONNECTIONS = 8
+H2_STREAMS = 100
+HANDSHAKERS = 4
+LOST_SHARE_MAX = 0.001
 HERE = Path(__file__).parent
 
 
-def saturate(url, seconds, close=False):
+def saturate(url, seconds, close=False, coding=None):
     """wrk in a closed loop: as many requests as `CONNECTIONS` connections can carry."""
     command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HERE / "wrk.lua"]
     if close:
         command += ["-H", "Connection: close"]
+    if coding:
+        command += ["-H", f"Accept-Encoding: {coding}"]
     counts = json.loads(output(command + [url]).strip().splitlines()[-1])
     failed = {key: counts[key] for key in ("connect", "read", "write", "status", "timeout") if counts[key]}
     return {
@@ -51,6 +60,76 @@ def steady(url, seconds, rate, connections=CONNECTIONS, close=False):
         "statuses": statuses,
         "errors": errors,
         "failed": {**{f"status {status}": count for status, count in statuses.items() if status != 200}, **errors},
+    }
+
+
+def streams(url, seconds):
+    """h2load in a closed loop: `H2_STREAMS` requests at once on each of `H2_CONNECTIONS` connections."""
+    text = output(["h2load", "-t", "2", "-c", H2_CONNECTIONS, "-m", H2_STREAMS, "-D", seconds, url])
+    if "Application protocol: h2" not in text:
+        raise Failure(f"h2load does not speak HTTP/2 to {url}")
+    counts = re.search(r"requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text)
+    statuses = re.search(r"status codes: (\d+) 2xx", text)
+    if not counts or not statuses:
+        raise Failure(f"h2load says something else than it used to: {text[-400:]}")
+    succeeded, *failed = map(int, counts.groups())
+    words = ("failed", "errored", "timeout")
+    return {
+        "requests": succeeded,
+        "per_second": succeeded / seconds,
+        "p99_us": None,
+        "failed": {word: count for word, count in zip(words, failed) if count}
+        | ({} if int(statuses.group(1)) == succeeded else {"status": succeeded - int(statuses.group(1))}),
+    }
+
+
+def handshakes(port, seconds, resumed):
+    """`openssl s_time` on some processes: each connects, asks once for a few bytes, and connects again.
+
+    It says of every connection whether its session was resumed.
+    """
+    command = ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-tls1_3", "-www", "/hello", "-time", str(seconds),
+               "-reuse" if resumed else "-new"]
+    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                preexec_fn=die_with_parent) for _ in range(HANDSHAKERS)]
+    done = 0
+    begun = time.monotonic()
+    texts = [client.communicate()[0] for client in clients]
+    for client, text in zip(clients, texts):
+        count = re.search(r"(\d+) connections in \d+ real seconds", text)
+        if client.returncode or not count:
+            raise Failure(f"openssl s_time ended with {client.returncode}: {text[-400:]}")
+        done += int(count.group(1))
+        seen = max(text.splitlines(), key=len)
+        if resumed != (seen.count("r") > 0.99 * len(seen)):
+            raise Failure(f"openssl s_time: sessions are {'not ' if resumed else ''}resumed")
+    return {"requests": done, "per_second": done / (time.monotonic() - begun), "p99_us": None, "failed": {}}
+
+
+def wire(role, port, seconds):
+    return json.loads(output([sys.executable, HERE / "wire.py", role, port, seconds]))
+
+
+def forward_stream(port, seconds):
+    """Bytes through a few connections, as fast as they go."""
+    counts = wire("sink", port, seconds)
+    return {
+        "requests": counts["bytes"] / 1e9,
+        "per_second": counts["bytes"] / 1e9 / counts["seconds"],
+        "p99_us": None,
+        "failed": {"streams without a byte": counts["idle"]} if counts["idle"] else {},
+    }
+
+
+def forward_datagrams(port, seconds):
+    """Datagrams there and back, in a closed loop; one that is lost costs its client time."""
+    counts = wire("flood", port, seconds)
+    lost_share = counts["lost"] / max(1, counts["echoes"])
+    return {
+        "requests": 2 * counts["echoes"],
+        "per_second": 2 * counts["echoes"] / counts["seconds"],
+        "p99_us": None,
+        "failed": {"lost": counts["lost"]} if lost_share > LOST_SHARE_MAX else {},
     }
 
 

@@ -7,16 +7,26 @@ from datetime import datetime, timezone
 from pathlib import Path
 from statistics import median
 
+from cases import CASES, IDLE, IDLE_TITLE
+
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- figures: written by bench/run -->", "<!-- end of figures -->"
 
-TITLES = {
-    "keepalive-1k": "GET 1 KB, keep-alive",
-    "keepalive-64k": "GET 64 KB, keep-alive",
-    "new-1k": "GET 1 KB, new connection each",
-    "steady-1k": "GET 1 KB, keep-alive, at a fixed rate",
-    "idle": "10,000 idle connections",
-}
+TITLES = {**{name: case.title for name, case in CASES.items()}, IDLE: IDLE_TITLE}
+
+# Key, title, form; a row where a case has that figure.
+COLUMNS = [
+    ("cpu_us", "Server CPU per request, µs", "{:,.1f}"),
+    ("cpu_ms_per_gb", "Server CPU per GB forwarded, ms", "{:,.0f}"),
+    ("handshakes_per_cpu_s", "Handshakes per second of server CPU (more is better)", "{:,.0f}"),
+    ("datagrams_per_cpu_s", "Datagrams forwarded per second of server CPU (more is better)", "{:,.0f}"),
+    ("per_second", "Requests per second (more is better)", "{:,.0f}"),
+    ("gb_per_second", "Throughput, GB/s (more is better)", "{:.2f}"),
+    ("encoded_bytes", "Length of the page of 100,000 bytes, encoded", "{:,.0f}"),
+    ("p99_us", "p99 latency, µs", "{:,.0f}"),
+    ("idle_bytes", "Memory per idle connection, bytes, above the empty server", "{:,.0f}"),
+    ("full_kib", "Memory of the whole server with them, KiB", "{:,.0f}"),
+]
 
 
 def machine():
@@ -48,17 +58,18 @@ def summary(rounds):
     return figures
 
 
+def line(figures):
+    """What one measurement says, for whoever watches."""
+    shown = [(key, title.split(" (")[0], form) for key, title, form in COLUMNS if isinstance(figures.get(key), (int, float))]
+    return "  ".join(f"{title}: {form.format(figures[key])}" for key, title, form in shown)
+
+
 def table(results):
     """One Markdown table a figure: a row a case, a column a peer, and nines' ratio to each."""
     peers = results["peers"]
     others = [peer for peer in peers if peer != "nines"] if "nines" in peers else []
-    columns = [("cpu_us", "Server CPU per request, µs", "{:.1f}"),
-               ("per_second", "Requests per second", "{:,.0f}"),
-               ("p99_us", "p99 latency, µs", "{:,.0f}"),
-               ("idle_bytes", "Memory per idle connection, bytes, above the empty server", "{:,.0f}"),
-               ("full_kib", "Memory of the whole server with them, KiB", "{:,.0f}")]
     out = []
-    for key, title, form in columns:
+    for key, title, form in COLUMNS:
         rows = [(case, figures) for case, figures in results["figures"].items()
                 if any(key in figures[peer] for peer in figures)
                 and not (key == "per_second" and case == "steady-1k")
@@ -94,6 +105,8 @@ def preamble(results):
     lines = [f"{host['date'][:10]} · {versions} · Linux {host['kernel']}, {host['cores']} cores "
              f"({host['processor']}) · {results['rounds']} rounds of {results['seconds']} s, "
              f"median ± half the spread · load average before the run {host['load_before']}", ""]
+    if results.get("ciphers"):
+        lines += [f"All speak {next(iter(results['ciphers'].values()))}.", ""]
     if results.get("direct_p99_us"):
         lines += [f"The same fixed rate straight to a backend, without a proxy, has a p99 of "
                   f"{results['direct_p99_us']:,.0f} µs: load generator, backends and servers share the cores.", ""]
