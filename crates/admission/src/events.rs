@@ -45,7 +45,11 @@ impl Events {
         Self {
             denied: counter("denied", "Clients that may not come, by allow and deny.", &[]),
             limited: Limited::ALL.map(|reason| counter("limited", help, &[("reason", reason.as_str())])),
-            auth_failures: counter("auth_failures", "Requests without a user and password that are known.", &[]),
+            auth_failures: counter(
+                "auth_failures",
+                "Requests without a user and password that are known.",
+                &[],
+            ),
             proxy_protocol_errors: counter(
                 "proxy_protocol_errors",
                 "Connections that should have begun with a PROXY header and did not.",

@@ -41,7 +41,10 @@ impl Stamp {
 
 impl<T> Followed<T> {
     /// Reads it for the first time.
-    pub(crate) fn open(path: PathBuf, parse: impl Fn(&Path, &str) -> Result<T, Error>) -> Result<Self, Error> {
+    pub(crate) fn open(
+        path: PathBuf,
+        parse: impl Fn(&Path, &str) -> Result<T, Error>,
+    ) -> Result<Self, Error> {
         // Before it is read: what changes meanwhile is read again.
         let stamp = Stamp::of(&path);
         let says = parse(&path, &text_of(&path)?)?;
@@ -80,5 +83,7 @@ fn text_of(path: &Path) -> Result<String, Error> {
 /// The lines of a file that say something, counted from 1: neither blank nor, by a `#`, a comment.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = (u32, &str)> {
     let numbered = (1..).zip(text.strip_prefix('\u{feff}').unwrap_or(text).lines());
-    numbered.map(|(number, line)| (number, line.trim())).filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+    numbered
+        .map(|(number, line)| (number, line.trim()))
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }

@@ -125,8 +125,9 @@ mod tests {
     #[test]
     fn who_has_nothing_open_is_not_remembered() {
         let open = PerClient::new();
-        let held: Vec<Held> =
-            (0..1000u32).map(|number| open.try_enter(Key::of_value(&number.to_be_bytes()), 1).unwrap()).collect();
+        let held: Vec<Held> = (0..1000u32)
+            .map(|number| open.try_enter(Key::of_value(&number.to_be_bytes()), 1).unwrap())
+            .collect();
         let known = || open.shards.iter().map(|shard| shard.lock().unwrap().len()).sum::<usize>();
         assert_eq!(known(), 1000);
         drop(held);

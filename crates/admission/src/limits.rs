@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn what_it_does_not_know_is_refused() {
-        for text in ["by = \"header\"", "by = { cookie = \"a\" }", "rate = \"5/s\"", "by = { header = \"a\", x = 1 }"] {
+        for text in
+            ["by = \"header\"", "by = { cookie = \"a\" }", "rate = \"5/s\"", "by = { header = \"a\", x = 1 }"]
+        {
             assert!(toml::from_str::<ClientLimits>(text).is_err(), "{text}");
         }
     }
@@ -220,7 +222,10 @@ mod tests {
             ("burst = 5", "limit.burst without limit.requests_per_client"),
             ("by = { header = \"a\" }", "limit.by without limit.requests_per_client"),
             ("requests_per_client = \"1/d\"\nburst = 366", "limit.burst takes more than a year to come back"),
-            ("requests_per_client = \"1/d\"\nby = { header = \"a b\" }", "limit.by: \"a b\" is not the name of a header"),
+            (
+                "requests_per_client = \"1/d\"\nby = { header = \"a b\" }",
+                "limit.by: \"a b\" is not the name of a header",
+            ),
         ] {
             assert_eq!(faults(text), [format!("site a.test: {fault}")], "{text}");
         }

@@ -19,7 +19,12 @@ pub struct BasicAuthConfig {
 }
 
 /// What the types cannot say. `whose` names the place in messages: `site shop.test`.
-pub fn check_basic_auth(config: &BasicAuthConfig, whose: &str, span: Option<&Range<usize>>, faults: &mut Faults) {
+pub fn check_basic_auth(
+    config: &BasicAuthConfig,
+    whose: &str,
+    span: Option<&Range<usize>>,
+    faults: &mut Faults,
+) {
     if config.file.as_os_str().is_empty() {
         faults.add(span.cloned(), format!("{whose}: basic_auth.file is empty"));
     }
@@ -51,7 +56,10 @@ mod tests {
             let mut faults = Faults::default();
             check_basic_auth(&config, "site a.test", None, &mut faults);
             assert_eq!(faults.into_vec().len(), expected, "{text}");
-            assert_eq!(toml::from_str::<BasicAuthConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
+            assert_eq!(
+                toml::from_str::<BasicAuthConfig>(&toml::to_string(&config).unwrap()).unwrap(),
+                config
+            );
         }
         assert!(toml::from_str::<BasicAuthConfig>("realm = \"shop\"").is_err(), "without a file");
         assert!(toml::from_str::<BasicAuthConfig>("file = \"users\"\nusers = 1").is_err());

@@ -64,13 +64,25 @@ mod tests {
 
     #[test]
     fn what_is_not_basic_is_none() {
-        for text in ["", "Basic", "Basic ", "Bearer QWxhZGRpbg==", "BasicQWxhZGRpbjpvcGVu", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ", "Basic !!!!"] {
+        for text in [
+            "",
+            "Basic",
+            "Basic ",
+            "Bearer QWxhZGRpbg==",
+            "BasicQWxhZGRpbjpvcGVu",
+            "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ",
+            "Basic !!!!",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
         for decoded in [&b"no colon"[..], b"a:\xff", b"a:b\0c", b"a\n:b", b"a:\x7f"] {
             assert_eq!(read(&format!("Basic {}", STANDARD.encode(decoded))), None, "{decoded:?}");
         }
-        assert_eq!(read(&format!("Basic {}", STANDARD.encode(format!("a:{}", "b".repeat(800))))), None, "too long");
+        assert_eq!(
+            read(&format!("Basic {}", STANDARD.encode(format!("a:{}", "b".repeat(800))))),
+            None,
+            "too long"
+        );
     }
 
     #[test]

@@ -35,7 +35,9 @@ impl Users {
         let (mut by_name, mut hashes) = (HashMap::new(), Vec::new());
         for (line, text) in followed::lines(text) {
             let fault = |cause: String| Error::Line { path: path.to_owned(), line, cause };
-            let (user, hash) = text.split_once(':').ok_or_else(|| fault("no colon, where `user:hash` is expected".into()))?;
+            let (user, hash) = text
+                .split_once(':')
+                .ok_or_else(|| fault("no colon, where `user:hash` is expected".into()))?;
             if user.is_empty() || user.chars().any(char::is_control) {
                 return Err(fault("no name of a user before the colon".into()));
             }

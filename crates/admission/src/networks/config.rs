@@ -20,7 +20,12 @@ pub struct NetworkFile {
 }
 
 /// Every text is a network, every file has a name. `whose` names the list in messages: `edge: proxy_protocol`.
-pub fn check_networks(entries: &[NetworkEntry], whose: &str, span: Option<&Range<usize>>, faults: &mut Faults) {
+pub fn check_networks(
+    entries: &[NetworkEntry],
+    whose: &str,
+    span: Option<&Range<usize>>,
+    faults: &mut Faults,
+) {
     for entry in entries {
         match entry {
             TextOr::Text(name) => {
@@ -42,7 +47,8 @@ pub fn check_networks(entries: &[NetworkEntry], whose: &str, span: Option<&Range
 fn help(cause: &NotANetwork) -> Option<String> {
     let NotANetwork::Malformed(text) = cause else { return cause.help() };
     // A path where a network should be.
-    let is_path = text.contains(['/', '.']) && text.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit());
+    let is_path = text.contains(['/', '.'])
+        && text.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit());
     is_path.then(|| format!("a list file is written {{ file = {text:?} }}"))
 }
 

@@ -100,7 +100,8 @@ impl FromStr for Network {
         let prefix = match prefix {
             None => bits_max,
             Some(digits) => {
-                let is_plain = (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+                let is_plain =
+                    (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
                 let bits: u16 = digits.parse().ok().filter(|_| is_plain).ok_or_else(malformed)?;
                 let too_long = || NotANetwork::TooLong { found: text.to_owned(), family, bits_max };
                 u8::try_from(bits).ok().filter(|bits| *bits <= bits_max).ok_or_else(too_long)?

@@ -1,0 +1,120 @@
+//! `Forwarded` (RFC 7239 §4).
+
+use super::node::Node;
+use std::borrow::Cow;
+use thiserror::Error;
+
+/// A line of `Forwarded` that breaks its grammar: nothing in it can be relied on, because it is not told where one proxy's
+/// word ends and the next one's begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("malformed Forwarded")]
+pub struct Malformed;
+
+/// Reads the value of one line: for each proxy, in order, whom it says the request came from (`for`); `None` where it
+/// does not say. Other parameters are read, and skipped.
+pub fn parse_forwarded(value: &[u8]) -> Result<Vec<Option<Node>>, Malformed> {
+    let mut rest = Rest(value);
+    let mut nodes = Vec::new();
+    loop {
+        rest.skip_blanks();
+        if let Some(node) = element(&mut rest)? {
+            nodes.push(node);
+        }
+        rest.skip_blanks();
+        if rest.0.is_empty() {
+            return Ok(nodes);
+        }
+        if !rest.take(b',') {
+            return Err(Malformed);
+        }
+    }
+}
+
+/// One proxy's pairs; `None` for an empty element of the list, which means nothing (RFC 9110 §5.6.1.2).
+fn element(rest: &mut Rest<'_>) -> Result<Option<Option<Node>>, Malformed> {
+    if rest.0.is_empty() || rest.0.starts_with(b",") {
+        return Ok(None);
+    }
+    let (mut node, mut seen): (Option<Node>, Vec<&[u8]>) = (None, Vec::new());
+    loop {
+        // Pairs may be missing between semicolons; blanks are not in the grammar, but come from proxies.
+        rest.skip_blanks();
+        if !matches!(rest.0.first(), None | Some(b';' | b',')) {
+            let name = rest.token().ok_or(Malformed)?;
+            // RFC 7239 §4: no parameter stands twice for one proxy.
+            if seen.iter().any(|earlier| earlier.eq_ignore_ascii_case(name)) || seen.len() == PAIRS_MAX {
+                return Err(Malformed);
+            }
+            seen.push(name);
+            if !rest.take(b'=') {
+                return Err(Malformed);
+            }
+            let value = rest.value().ok_or(Malformed)?;
+            if name.eq_ignore_ascii_case(b"for") {
+                node = Some(Node::parse(&value).ok_or(Malformed)?);
+            }
+            rest.skip_blanks();
+        }
+        if !rest.take(b';') {
+            return Ok(Some(node));
+        }
+    }
+}
+
+/// There are four parameters, and a registry that has had no other for ten years.
+const PAIRS_MAX: usize = 16;
+
+/// What is not read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn skip_blanks(&mut self) {
+        while let [b' ' | b'\t', rest @ ..] = self.0 {
+            self.0 = rest;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        match self.0.split_first() {
+            Some((first, rest)) if *first == byte => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// RFC 9110 §5.6.2.
+    fn token(&mut self) -> Option<&'a [u8]> {
+        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        let end = self.0.iter().position(|byte| !is_token(byte)).unwrap_or(self.0.len());
+        let (token, rest) = self.0.split_at(end);
+        self.0 = rest;
+        (!token.is_empty()).then_some(token)
+    }
+
+    /// A token or a quoted string (RFC 9110 §5.6.4), without its quotes.
+    fn value(&mut self) -> Option<Cow<'a, [u8]>> {
+        if !self.take(b'"') {
+            return self.token().map(Cow::Borrowed);
+        }
+        let mut text = Vec::new();
+        loop {
+            let (first, rest) = self.0.split_first()?;
+            self.0 = rest;
+            match first {
+                b'"' => return Some(text.into()),
+                b'\\' => {
+                    let (escaped, rest) = self.0.split_first()?;
+                    self.0 = rest;
+                    text.push(is_text(*escaped).then_some(*escaped)?);
+                }
+                other => text.push(is_text(*other).then_some(*other)?),
+            }
+        }
+    }
+}
+
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}

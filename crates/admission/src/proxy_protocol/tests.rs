@@ -1,0 +1,1 @@
+//! Headers as they come and as they are sent.
