@@ -6,6 +6,9 @@ use encoding::Coding;
 use std::io;
 use std::ops::Range;
 
+/// Room for the lines of most answers.
+const LINES_BYTES: usize = 320;
+
 /// The answer to a request.
 #[derive(Debug)]
 pub struct Answer {
@@ -77,7 +80,7 @@ impl Answer {
     pub(crate) fn new(status: u16) -> Self {
         Self {
             status,
-            lines: Vec::new(),
+            lines: Vec::with_capacity(LINES_BYTES),
             content_length: None,
             body: Body::Empty,
             representation: None,
