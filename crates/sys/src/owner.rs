@@ -15,7 +15,25 @@ pub struct Process {
 /// The process that listens at `addr`, or at a wildcard address that covers it.
 /// `None` when there is none or we may not know: only root sees other users' files.
 pub fn listening_process(addr: SocketAddr) -> Option<Process> {
-    let inodes = listening_inodes(addr);
+    holder(&TCP, addr)
+}
+
+/// The same for UDP: whoever has bound the address.
+pub fn listening_process_udp(addr: SocketAddr) -> Option<Process> {
+    holder(&UDP, addr)
+}
+
+/// The kernel's tables of one protocol, and the state of a socket there that takes what comes.
+struct Tables {
+    paths: [&'static str; 2],
+    state: &'static str,
+}
+
+const TCP: Tables = Tables { paths: ["/proc/net/tcp", "/proc/net/tcp6"], state: "0A" };
+const UDP: Tables = Tables { paths: ["/proc/net/udp", "/proc/net/udp6"], state: "07" };
+
+fn holder(tables: &Tables, addr: SocketAddr) -> Option<Process> {
+    let inodes = listening_inodes(tables, addr);
     if inodes.is_empty() {
         return None;
     }
@@ -34,15 +52,16 @@ fn name_of(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).map_or_else(|_| "?".into(), |name| name.trim_end().into())
 }
 
-fn listening_inodes(addr: SocketAddr) -> Vec<u64> {
-    ["/proc/net/tcp", "/proc/net/tcp6"]
+fn listening_inodes(tables: &Tables, addr: SocketAddr) -> Vec<u64> {
+    tables
+        .paths
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .flat_map(|table| {
             table
                 .lines()
                 .skip(1)
-                .filter_map(parse_row)
+                .filter_map(|line| parse_row(line, tables.state))
                 .filter(|row| row.local.port() == addr.port() && covers(row.local.ip(), addr.ip()))
                 .map(|row| row.inode)
                 .collect::<Vec<_>>()
@@ -57,15 +76,14 @@ struct Row {
 }
 
 /// One listening socket of `/proc/net/tcp{,6}`: `sl local remote st queues tr:tm retrnsmt uid timeout inode …`.
-fn parse_row(line: &str) -> Option<Row> {
-    const LISTEN: &str = "0A";
+fn parse_row(line: &str, listening: &str) -> Option<Row> {
     let mut fields = line.split_ascii_whitespace();
     let local = fields.nth(1)?;
     let state = fields.nth(1)?;
     let inode = fields.nth(5)?.parse().ok()?;
     let (ip, port) = local.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    (state == LISTEN).then_some(Row { local: SocketAddr::new(parse_ip(ip)?, port), inode })
+    (state == listening).then_some(Row { local: SocketAddr::new(parse_ip(ip)?, port), inode })
 }
 
 /// The kernel prints the address as 32-bit words in network order, each as a number of this machine.
@@ -120,6 +138,13 @@ mod tests {
     }
 
     #[test]
+    fn whoever_has_bound_a_port_of_udp_is_found() {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let process = listening_process_udp(socket.local_addr().unwrap()).unwrap();
+        assert_eq!(process.pid, std::process::id());
+    }
+
+    #[test]
     fn a_bound_port_that_does_not_listen_has_no_listening_process() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -132,19 +157,19 @@ mod tests {
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
         // The table's words are this machine's numbers; the row above is from a little-endian one.
         if cfg!(target_endian = "little") {
-            assert_eq!(parse_row(row), Some(Row { local, inode: 123_456 }));
+            assert_eq!(parse_row(row, TCP.state), Some(Row { local, inode: 123_456 }));
         }
-        assert_eq!(parse_row(&row.replace(" 0A ", " 01 ")), None, "an established connection");
+        assert_eq!(parse_row(&row.replace(" 0A ", " 01 "), TCP.state), None, "an established connection");
         let row = "   1: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 77 1 0000000000000000 100 0 0 10 0";
         let local = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 80));
-        assert_eq!(parse_row(row), Some(Row { local, inode: 77 }));
+        assert_eq!(parse_row(row, TCP.state), Some(Row { local, inode: 77 }));
         for broken in [
             "",
             "  sl  local_address rem_address   st",
             "0: 0100007F 0:0 0A 0:0 0:0 0 0 0 1",
             "0: 01:1F90 0:0 0A 0:0 0:0 0 0 0 1",
         ] {
-            assert_eq!(parse_row(broken), None, "{broken}");
+            assert_eq!(parse_row(broken, TCP.state), None, "{broken}");
         }
     }
 
