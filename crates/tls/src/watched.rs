@@ -26,6 +26,8 @@ struct State {
     seen: Stamps,
     /// Why the files as they were last seen could not be loaded, until it is told.
     untold: Option<Error>,
+    /// What was told of loading the same files once more.
+    told: Option<String>,
 }
 
 /// What a file's change is told by; `None` for a file that is not there.
@@ -77,7 +79,7 @@ impl<T> Watched<T> {
         let live = load(&mut files)?;
         Ok(Self {
             live: ArcSwap::from_pointee(live),
-            state: Mutex::new(State { seen: files.0, untold: None }),
+            state: Mutex::new(State { seen: files.0, untold: None, told: None }),
             load: Box::new(load),
         })
     }
@@ -102,8 +104,16 @@ impl<T> Watched<T> {
         match loaded {
             Ok(new) => {
                 self.live.store(Arc::new(new));
-                state.untold = None;
+                (state.untold, state.told) = (None, None);
                 Ok(true)
+            }
+            Err(error) if is_same => {
+                let said = Some(error.to_string());
+                if state.told == said {
+                    return Ok(false);
+                }
+                state.told = said;
+                Err(error)
             }
             Err(error) => {
                 state.untold = Some(error);
@@ -160,6 +170,29 @@ mod tests {
         std::fs::write(&path, "12").unwrap();
         assert!(watched.refresh(false).unwrap(), "repaired before anybody was told");
         assert_eq!(**watched.get(), 12);
+    }
+
+    #[test]
+    fn what_fails_with_the_same_files_is_told_once_until_it_succeeds() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("number");
+        std::fs::write(&path, "7").unwrap();
+        let refuses = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let watched = Watched::new({
+            let (path, refuses) = (path.clone(), Arc::clone(&refuses));
+            move |files| match refuses.load(std::sync::atomic::Ordering::Relaxed) {
+                false => files.read(&path),
+                true => Err(Error::Nothing { path: path.clone(), what: "patience" }),
+            }
+        })
+        .unwrap();
+        for _ in 0..2 {
+            refuses.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(watched.refresh(true).is_err());
+            assert!(!watched.refresh(true).unwrap(), "told once");
+            refuses.store(false, std::sync::atomic::Ordering::Relaxed);
+            assert!(watched.refresh(true).unwrap());
+        }
     }
 
     #[test]
