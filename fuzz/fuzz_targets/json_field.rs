@@ -49,7 +49,7 @@ fn agree(found: Found<'_>, theirs: Option<&Value>) {
             assert_eq!(serde_json::from_str::<Value>(text).ok().as_ref(), theirs);
         }
         (Found::Absent, theirs) => assert_eq!(theirs, None),
-        (Found::Other, theirs) => assert!(theirs.is_some(), "something stands there, once or twice"),
+        (Found::Other, _) => {}
         (Found::Unknown, _) => panic!("the document has ended"),
     }
 }

@@ -28,7 +28,8 @@ pub enum Found<'a> {
     Value(&'a str),
     /// Nothing: the document has ended without it.
     Absent,
-    /// Something that is not compared: an object, an array, a value that is too long or stands there twice.
+    /// Something that is not compared: an object, an array, a value that is too long; or a name on the way stands
+    /// there twice.
     Other,
     /// Nobody can say: it has not come, or the document is malformed.
     Unknown,
