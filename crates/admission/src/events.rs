@@ -90,13 +90,13 @@ mod tests {
         events.denied();
         events.auth_failed();
         events.proxy_protocol_failed();
-        Limited::ALL.map(|reason| events.limited(reason));
+        Limited::ALL.into_iter().for_each(|reason| events.limited(reason));
         let text = registry.render();
         for line in [
             "nines_edge_denied_total{site=\"a.test\"} 1",
-            "nines_edge_limited_total{site=\"a.test\",reason=\"connections\"} 1",
-            "nines_edge_limited_total{site=\"a.test\",reason=\"requests\"} 1",
-            "nines_edge_limited_total{site=\"a.test\",reason=\"passwords\"} 1",
+            "nines_edge_limited_total{reason=\"connections\",site=\"a.test\"} 1",
+            "nines_edge_limited_total{reason=\"requests\",site=\"a.test\"} 1",
+            "nines_edge_limited_total{reason=\"passwords\",site=\"a.test\"} 1",
             "nines_edge_auth_failures_total{site=\"a.test\"} 1",
             "nines_edge_proxy_protocol_errors_total{site=\"a.test\"} 1",
         ] {

@@ -161,3 +161,125 @@ impl fmt::Debug for Verification {
         f.debug_struct("Verification").field("user", &self.credentials.user).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::basic_auth::htpasswd::tests::BCRYPT;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    struct World {
+        _dir: tempfile::TempDir,
+        path: PathBuf,
+        auth: BasicAuth,
+        now: Instant,
+    }
+
+    fn world(running_max: usize) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users");
+        std::fs::write(&path, format!("alice:{BCRYPT}\n")).unwrap();
+        let config = BasicAuthConfig { file: "users".into(), realm: None };
+        let auth = BasicAuth::load(&config, "a.test", dir.path(), Verifiers::new(running_max)).unwrap();
+        World { _dir: dir, path, auth, now: Instant::now() }
+    }
+
+    impl World {
+        fn judge(&self, credentials: &str) -> Judged {
+            let value = format!("Basic {}", STANDARD.encode(credentials));
+            self.auth.judge(Some(value.as_bytes()), self.now)
+        }
+
+        fn verified(&self, credentials: &str) -> Result<String, Refusal> {
+            match self.judge(credentials) {
+                Judged::Verify(verification) => verification.run(self.now),
+                other => panic!("{credentials} is not to be verified: {other:?}"),
+            }
+        }
+
+        fn knows(&self, credentials: &str) -> bool {
+            matches!(self.judge(credentials), Judged::User(user) if user == "alice")
+        }
+    }
+
+    #[test]
+    fn a_password_is_verified_once_and_then_known_for_a_while() {
+        let mut world = world(1);
+        assert!(!world.knows("alice:secret"));
+        assert_eq!(world.verified("alice:secret"), Ok("alice".into()));
+        assert!(world.knows("alice:secret"));
+        assert!(!world.knows("alice:other") && !world.knows("bob:secret"));
+        world.now += Duration::from_secs(301);
+        assert!(!world.knows("alice:secret"));
+    }
+
+    #[test]
+    fn wrong_passwords_and_unknown_users_are_refused_after_as_much_work() {
+        let world = world(1);
+        for wrong in ["alice:other", "alice:", "bob:secret", ":secret", "Alice:secret"] {
+            assert_eq!(world.verified(wrong), Err(Refusal::Wrong), "{wrong}");
+            assert!(!world.knows(wrong));
+        }
+    }
+
+    #[test]
+    fn without_credentials_there_is_nothing_to_verify() {
+        let world = world(1);
+        for value in [None, Some(&b"Bearer x"[..]), Some(b"Basic !"), Some(b"")] {
+            assert!(
+                matches!(world.auth.judge(value, world.now), Judged::Refused(Refusal::Missing)),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn so_many_are_verified_at_once_and_whoever_is_known_need_not_wait() {
+        let world = world(2);
+        assert!(world.verified("alice:secret").is_ok());
+        let running = [world.judge("alice:1"), world.judge("alice:2")];
+        assert!(matches!(world.judge("alice:3"), Judged::Refused(Refusal::Busy)));
+        assert!(world.knows("alice:secret"));
+        drop(running);
+        assert!(matches!(world.judge("alice:3"), Judged::Verify(_)), "what is not run gives its place back");
+    }
+
+    #[test]
+    fn a_changed_password_is_no_longer_known_and_a_broken_file_changes_nothing() {
+        let world = world(1);
+        let refresh = || world.auth.refresh().and(world.auth.refresh());
+        world.verified("alice:secret").unwrap();
+        std::fs::write(&world.path, "alice:plain\n").unwrap();
+        assert_eq!(refresh().errors.len(), 1);
+        assert!(world.knows("alice:secret"));
+        let other =
+            bcrypt::hash_with_salt("secret", 4, [7; 16]).unwrap().format_for_version(bcrypt::Version::TwoY);
+        std::fs::write(&world.path, format!("alice:{other}\n")).unwrap();
+        assert!(refresh().is_changed);
+        assert!(!world.knows("alice:secret"), "another hash may be of another password");
+        assert!(world.verified("alice:secret").is_ok());
+        std::fs::write(&world.path, format!("bob:{other}\n")).unwrap();
+        assert!(refresh().is_changed);
+        assert_eq!(world.verified("alice:secret"), Err(Refusal::Wrong), "she is gone");
+    }
+
+    #[test]
+    fn a_challenge_names_the_realm() {
+        let line = |realm: &str| String::from_utf8(challenge(realm).into()).unwrap();
+        assert_eq!(world(1).auth.challenge_line(), line("a.test").as_bytes());
+        assert_eq!(line("shop"), "WWW-Authenticate: Basic realm=\"shop\", charset=\"UTF-8\"\r\n");
+        assert_eq!(
+            line("a\"b\\c\r\nd"),
+            "WWW-Authenticate: Basic realm=\"a\\\"b\\\\cd\", charset=\"UTF-8\"\r\n"
+        );
+    }
+
+    #[test]
+    fn no_password_is_printed() {
+        let judged = world(1).judge("alice:topsecret");
+        assert!(!format!("{judged:?}").contains("topsecret"), "{judged:?}");
+    }
+}

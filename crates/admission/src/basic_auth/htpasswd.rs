@@ -133,3 +133,121 @@ fn sha_hash(text: &str) -> Result<Hash, String> {
     }
     Ok(Hash::Sha(text.into()))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Of `secret`, at the lowest cost; the same in all three spellings.
+    pub(crate) const BCRYPT: &str = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW";
+    /// Of `secret`.
+    const SHA_ROUNDS: &str = "$6$rounds=1000$abcdefgh$nhYjN017qxiYztzyUpZtPnUQcnLy62KsunSLHNeLahp2EHPlAKmFFlrjEwSXGo2kgY5hR2.peKEg2VGUqIJJu1";
+    /// Of `Hello world!`: the first test vectors of the specification (Ulrich Drepper, SHA-crypt, version 0.6).
+    const SHA_512: &str = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
+    const SHA_256: &str = "$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5";
+
+    fn parse(text: &str) -> Result<Users, String> {
+        Users::parse(Path::new("users"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn passwords_are_verified_by_each_kind_of_hash() {
+        let (b, a) = (BCRYPT.replace("2y", "2b"), BCRYPT.replace("2y", "2a"));
+        for (hash, password) in [
+            (BCRYPT, "secret"),
+            (&b, "secret"),
+            (&a, "secret"),
+            (SHA_ROUNDS, "secret"),
+            (SHA_512, "Hello world!"),
+            (SHA_256, "Hello world!"),
+        ] {
+            let users = parse(&format!("# users\n\nalice:{hash}\n")).unwrap();
+            let (hash, is_known) = users.hash_of("alice");
+            assert!(is_known && hash.verify(password), "{hash:?}");
+            for wrong in ["", "secre", "secret ", "Hello world"] {
+                assert!(!hash.verify(wrong), "{hash:?} {wrong:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_may_end_with_a_comment_of_its_own() {
+        assert!(parse(&format!("alice:{BCRYPT}:Alice of the shop")).unwrap().hash_of("alice").1);
+    }
+
+    #[test]
+    fn what_is_not_safe_is_refused_with_its_line() {
+        let unsafe_as =
+            |kind| format!("alice: a password as {kind} is not safe; `htpasswd -B` makes one of bcrypt");
+        for (hash, cause) in [
+            ("$apr1$abc$aXkAaXhzG.n9k2RTUc7Gy0", unsafe_as("MD5")),
+            ("$1$abc$aXkAaXhzG.n9k2RTUc7Gy0", unsafe_as("MD5")),
+            ("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", unsafe_as("SHA-1 without a salt")),
+            ("rqXexS6ZhobKA", unsafe_as("DES-crypt or plain text")),
+            ("secret", unsafe_as("plain text")),
+            ("", unsafe_as("plain text")),
+            ("$2x$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", unsafe_as("$2x$")),
+            ("$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", unsafe_as("$argon2id$")),
+        ] {
+            let error = parse(&format!("# users\nbob:{BCRYPT}\nalice:{hash}")).unwrap_err();
+            assert_eq!(error, format!("users, line 3: user {cause}"));
+            assert!(
+                hash.is_empty() || cause.contains("plain") || !error.contains(hash),
+                "no hash in an error"
+            );
+        }
+    }
+
+    #[test]
+    fn a_hash_that_never_verifies_or_takes_forever_is_refused() {
+        let bcrypt = |cost: &str| BCRYPT.replace("$04$", cost);
+        for hash in [
+            &BCRYPT[..59],
+            &bcrypt("$03$"),
+            &bcrypt("$16$"),
+            &bcrypt("$31$"),
+            &bcrypt("$xx$"),
+            &BCRYPT.replace("abc", "a#c"),
+            &SHA_ROUNDS.replace("1000", "999"),
+            &SHA_ROUNDS.replace("1000", "2000001"),
+            &SHA_ROUNDS.replace("1000", ""),
+            &SHA_ROUNDS.replace("rounds=", ""),
+            &SHA_ROUNDS.replace("abcdefgh", "abcdefghabcdefghi"),
+            &SHA_ROUNDS.replace("abcdefgh", ""),
+            &SHA_ROUNDS.replace("abcdefgh", "a_b"),
+            &SHA_ROUNDS[..SHA_ROUNDS.len() - 1],
+            &SHA_512.replace("$6$", "$5$"),
+            &SHA_256.replace("5B8", "5_8"),
+            "$6$salt",
+            "$6$",
+            "$5$a$b$c$d",
+        ] {
+            let error = parse(&format!("alice:{hash}")).unwrap_err();
+            assert!(error.starts_with("users, line 1: user alice: "), "{hash}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_users_has_users_each_once() {
+        for (text, error) in [
+            ("", "users has no user in it"),
+            ("# nobody\n", "users has no user in it"),
+            ("alice", "users, line 1: no colon, where `user:hash` is expected"),
+            (":x", "users, line 1: no name of a user before the colon"),
+            (&format!("a:{BCRYPT}\na:{BCRYPT}"), "users, line 2: user a is here twice"),
+        ] {
+            assert_eq!(parse(text).unwrap_err(), error);
+        }
+    }
+
+    #[test]
+    fn an_unknown_user_is_verified_against_the_same_hash_each_time() {
+        let users = parse(&format!("alice:{BCRYPT}\nbob:{SHA_512}")).unwrap();
+        for number in 0..20 {
+            let name = format!("user {number}");
+            let (hash, is_known) = users.hash_of(&name);
+            assert!(!is_known);
+            assert_eq!(users.hash_of(&name).0, hash);
+        }
+    }
+}

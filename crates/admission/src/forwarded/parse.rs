@@ -118,3 +118,115 @@ impl<'a> Rest<'a> {
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<Vec<Option<Node>>, Malformed> {
+        parse_forwarded(text.as_bytes())
+    }
+
+    fn at(address: &str) -> Option<Node> {
+        Some(Node::Address(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc_are_read() {
+        // RFC 7239 §4 and §7.1.
+        let hidden = Some(Node::Hidden("_gazonk".into()));
+        for (text, nodes) in [
+            ("for=\"_gazonk\"", vec![hidden]),
+            ("For=\"[2001:db8:cafe::17]:4711\"", vec![at("2001:db8:cafe::17")]),
+            ("for=192.0.2.60;proto=http;by=203.0.113.43", vec![at("192.0.2.60")]),
+            ("for=192.0.2.43, for=198.51.100.17", vec![at("192.0.2.43"), at("198.51.100.17")]),
+            (
+                "for=192.0.2.43,for=\"[2001:db8:cafe::17]\",for=unknown",
+                vec![at("192.0.2.43"), at("2001:db8:cafe::17"), Some(Node::Unknown)],
+            ),
+        ] {
+            assert_eq!(read(text), Ok(nodes), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports_blanks_and_empty_elements_are_read() {
+        for text in [
+            "for=\"192.0.2.1:80\"",
+            "for=\"192.0.2.1:_p\"",
+            " for=192.0.2.1 ",
+            ",, for=192.0.2.1 ,",
+            "for=192.0.2.1; proto=https ;",
+            ";for=192.0.2.1",
+            "host=\"a\\\"b,c;d\";for=192.0.2.1",
+            "for=\"192.0.2\\.1\"",
+            "for=\"[::ffff:192.0.2.1]\"",
+        ] {
+            assert_eq!(read(text), Ok(vec![at("192.0.2.1")]), "{text}");
+        }
+        assert_eq!(read("proto=http"), Ok(vec![None]));
+        assert_eq!(read(""), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_breaks_the_grammar_is_malformed() {
+        for text in [
+            "for",
+            "for=",
+            "=a",
+            "for =a",
+            "for= 192.0.2.1",
+            "for=192.0.2.1 for=192.0.2.2",
+            "for=192.0.2.1;for=192.0.2.2",
+            "for=192.0.2.1;FOR=192.0.2.2",
+            "for=2001:db8::1",
+            "for=[2001:db8::1]",
+            "for=\"2001:db8::1\"",
+            "for=\"[192.0.2.1]\"",
+            "for=\"[2001:db8::1\"",
+            "for=\"[2001:db8::1]x\"",
+            "for=\"192.0.2.1",
+            "for=\"192.0.2.1\\",
+            "for=\"192.0.2.1:\"",
+            "for=\"192.0.2.1:123456\"",
+            "for=\"192.0.2.1:x\"",
+            "for=nobody",
+            "for=_",
+            "for=\"_a b\"",
+            "for=\"\u{1}\"",
+            "for=192.0.2.01",
+        ] {
+            assert_eq!(read(text), Err(Malformed), "{text}");
+        }
+        let many: String = (0..17).map(|number| format!("p{number}=a;")).collect();
+        assert_eq!(read(&many), Err(Malformed), "{many}");
+    }
+
+    proptest! {
+        #[test]
+        fn lists_in_one_line_are_those_of_two(left in ARBITRARY, right in ARBITRARY) {
+            let both = read(&format!("{left},{right}"));
+            if let (Ok(mut left), Ok(right)) = (read(&left), read(&right)) {
+                left.extend(right);
+                prop_assert_eq!(both, Ok(left));
+            }
+        }
+
+        #[test]
+        fn addresses_are_read_back(bits in proptest::collection::vec(any::<u128>(), 0..6)) {
+            let addresses: Vec<_> = bits.iter().map(|bits| std::net::Ipv6Addr::from_bits(*bits)).collect();
+            let text: Vec<String> = addresses.iter().map(|address| format!("for=\"[{address}]\"")).collect();
+            let nodes = addresses.iter().map(|address| Some(Node::Address(std::net::IpAddr::V6(*address).to_canonical())));
+            prop_assert_eq!(read(&text.join(", ")), Ok(nodes.collect()));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(value in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = parse_forwarded(&value);
+        }
+    }
+
+    const ARBITRARY: &str =
+        "((for|by|host)=(\"[a-z0-9_.:;,\\[\\]]{0,9}\"|[a-z0-9_.]{0,9})[;, ]?){0,3}|[ -~]{0,12}";
+}

@@ -32,17 +32,31 @@ where
         let entries = entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty());
         walk(peer, trust, entries.map(Node::parse_loosely))
     } else {
-        let nodes = forwarded.into_iter().rev().flat_map(|line| {
-            match parse_forwarded(line) {
-                Ok(nodes) => nodes,
-                // One that names nobody, at which the walk ends.
-                Err(_) => vec![None],
-            }
-            .into_iter()
-            .rev()
-        });
+        let nodes = forwarded.into_iter().rev().flat_map(from_the_right);
         walk(peer, trust, nodes)
     }
+}
+
+/// The nodes of one line of `Forwarded`, the last one first. Of a line that is malformed as a whole those are read
+/// that stand at its right end by themselves, because proxies have written them there: with an open quote at the left
+/// end, a client could be taken for the proxy.
+fn from_the_right(line: &[u8]) -> Vec<Option<Node>> {
+    let (mut rest, mut nodes) = (line, Vec::new());
+    if let Ok(whole) = parse_forwarded(line) {
+        nodes = whole;
+        nodes.reverse();
+        return nodes;
+    }
+    while nodes.len() < HOPS_MAX {
+        let commas = rest.iter().enumerate().rev().filter(|(_, byte)| **byte == b',').take(HOPS_MAX);
+        let mut ends = commas.map(|(at, _)| (at, parse_forwarded(&rest[at + 1..])));
+        let Some((at, Ok(last))) = ends.find(|(_, nodes)| nodes.is_ok()) else { break };
+        nodes.extend(last.into_iter().rev());
+        rest = &rest[..at];
+    }
+    // Whoever comes next has named nobody, at which the walk ends.
+    nodes.push(None);
+    nodes
 }
 
 /// From the right to the left. `None` is a proxy that has named nobody.
@@ -56,4 +70,123 @@ fn walk(peer: IpAddr, trust: &Trust, nodes: impl Iterator<Item = Option<Node>>) 
         }
     }
     client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::TrustConfig;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    fn trust(config: &str) -> Trust {
+        #[derive(serde::Deserialize)]
+        struct File {
+            trust: TrustConfig,
+        }
+        let file: File = toml::from_str(&format!("trust = {config}")).unwrap();
+        Trust::load(&file.trust, Path::new(".")).unwrap()
+    }
+
+    const PROXIES: &str = "[\"10.0.0.0/8\", \"2001:db8:ffff::/48\"]";
+
+    fn client(trust: &Trust, peer: &str, forwarded_for: &[&str], forwarded: &[&str]) -> String {
+        let bytes = |lines: &[&str]| lines.iter().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>();
+        let (forwarded_for, forwarded) = (bytes(forwarded_for), bytes(forwarded));
+        let lines = forwarded_for.iter().map(Vec::as_slice);
+        real_client(peer.parse().unwrap(), trust, lines, forwarded.iter().map(Vec::as_slice)).to_string()
+    }
+
+    #[test]
+    fn nobody_is_believed_who_is_not_trusted() {
+        let spoofed = (&["192.0.2.9"][..], &["for=192.0.2.9"][..]);
+        assert_eq!(client(&trust("false"), "10.0.0.1", spoofed.0, spoofed.1), "10.0.0.1");
+        assert_eq!(client(&trust(PROXIES), "11.0.0.1", spoofed.0, spoofed.1), "11.0.0.1");
+    }
+
+    #[test]
+    fn the_first_from_the_right_who_is_not_trusted_is_the_client() {
+        let trust = trust(PROXIES);
+        for (forwarded_for, expected) in [
+            (&["192.0.2.1"][..], "192.0.2.1"),
+            (&["8.8.8.8, 192.0.2.1"], "192.0.2.1"),
+            (&["8.8.8.8, 192.0.2.1, 10.0.0.2,10.0.0.3"], "192.0.2.1"),
+            (&["8.8.8.8", "192.0.2.1", "10.0.0.2"], "192.0.2.1"),
+            (&["192.0.2.1, 2001:db8:ffff::1"], "192.0.2.1"),
+            (&["192.0.2.1, [2001:db8:ffff::1]:443, 10.0.0.2:80"], "192.0.2.1"),
+            (&["192.0.2.1, ::ffff:10.0.0.2"], "192.0.2.1"),
+            (&["10.0.0.5, 10.0.0.2"], "10.0.0.5"),
+            (&["192.0.2.1,, , 10.0.0.2 ,"], "192.0.2.1"),
+            (&[""], "10.0.0.1"),
+            (&[], "10.0.0.1"),
+        ] {
+            assert_eq!(client(&trust, "10.0.0.1", forwarded_for, &[]), expected, "{forwarded_for:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_walk_at_the_last_good_one() {
+        let trust = trust(PROXIES);
+        for (forwarded_for, expected) in [
+            (&["192.0.2.1, nonsense, 10.0.0.2"][..], "10.0.0.2"),
+            (&["192.0.2.1, nonsense"], "10.0.0.1"),
+            (&["192.0.2.1, unknown, 10.0.0.2"], "10.0.0.2"),
+            (&["192.0.2.1, 10.0.0.999"], "10.0.0.1"),
+        ] {
+            assert_eq!(client(&trust, "10.0.0.1", forwarded_for, &[]), expected, "{forwarded_for:?}");
+        }
+        for (forwarded, expected) in [
+            (&["for=192.0.2.1, for=_hidden, for=10.0.0.2"][..], "10.0.0.2"),
+            (&["for=192.0.2.1", "for=\"broken", "for=10.0.0.2"], "10.0.0.2"),
+            (&["for=192.0.2.1, proto=https"], "10.0.0.1"),
+            (&["for=192.0.2.1, for=2001:db8::1"], "10.0.0.1"),
+            (&["for=192.0.2.1, for=2001:db8::1, for=10.0.0.2"], "10.0.0.2"),
+        ] {
+            assert_eq!(client(&trust, "10.0.0.1", &[], forwarded), expected, "{forwarded:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_read_where_there_is_nothing_else() {
+        let trust = trust(PROXIES);
+        let forwarded = ["for=8.8.8.8;proto=http, for=\"[2001:db8::7]:99\"", "for=10.0.0.2"];
+        assert_eq!(client(&trust, "10.0.0.1", &[], &forwarded), "2001:db8::7");
+        assert_eq!(client(&trust, "10.0.0.1", &["192.0.2.1"], &forwarded), "192.0.2.1");
+        assert_eq!(client(&trust, "::ffff:10.0.0.1", &["192.0.2.1"], &[]), "192.0.2.1");
+    }
+
+    #[test]
+    fn where_everybody_is_trusted_the_last_one_named_is_the_client() {
+        let trust = trust("true");
+        assert_eq!(client(&trust, "10.0.0.1", &["8.8.8.8, 192.0.2.1"], &[]), "192.0.2.1");
+        assert_eq!(client(&trust, "10.0.0.1", &[], &["for=8.8.8.8", "for=192.0.2.1"]), "192.0.2.1");
+        assert_eq!(client(&trust, "10.0.0.1", &[], &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn a_chain_without_end_is_walked_so_far() {
+        let chain = format!("192.0.2.1{}", ", 10.0.0.2".repeat(HOPS_MAX));
+        assert_eq!(client(&trust(PROXIES), "10.0.0.1", &[&chain], &[]), "10.0.0.2");
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_sends_is_never_believed(made_up in "[ -~]{0,40}", is_line: bool) {
+            let trust = trust(PROXIES);
+            // The proxy appends to the client's line, or adds its own behind it.
+            let appended = format!("{made_up}, 192.0.2.1");
+            let lines = if is_line { vec![made_up.as_str(), "192.0.2.1"] } else { vec![appended.as_str()] };
+            prop_assert_eq!(client(&trust, "10.0.0.1", &lines, &[]), "192.0.2.1");
+        }
+
+        #[test]
+        fn what_a_client_sends_as_forwarded_is_never_believed(
+            made_up in "[ -~]{0,40}|((for|host)=\"?[0-9,;.]{0,9}\"?[,; ]?){0,3}", is_line: bool, hops in 0..3usize,
+        ) {
+            let by_proxies = format!("for=192.0.2.1;host=\"a,b;for=8.8.8.8\"{}", ", for=10.0.0.2".repeat(hops));
+            let appended = format!("{made_up}, {by_proxies}");
+            let lines = if is_line { vec![made_up.as_str(), &by_proxies] } else { vec![appended.as_str()] };
+            prop_assert_eq!(client(&trust(PROXIES), "10.0.0.1", &[], &lines), "192.0.2.1");
+        }
+    }
 }

@@ -67,3 +67,69 @@ pub fn check_access(
     check_networks(allow.unwrap_or_default(), &format!("{whose}: allow"), span, faults);
     check_networks(deny, &format!("{whose}: deny"), span, faults);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Place {
+        allow: Option<Vec<NetworkEntry>>,
+        #[serde(default)]
+        deny: Vec<NetworkEntry>,
+    }
+
+    fn faults(text: &str) -> Vec<(String, Option<String>)> {
+        let place: Place = toml::from_str(text).unwrap();
+        let mut faults = Faults::default();
+        check_access(place.allow.as_deref(), &place.deny, "edge", Some(&(3..7)), &mut faults);
+        let faults = faults.into_vec();
+        assert!(faults.iter().all(|fault| fault.span.is_some()), "each has its place");
+        faults.into_iter().map(|fault| (fault.message, fault.help)).collect()
+    }
+
+    #[test]
+    fn entries_are_networks_addresses_or_files() {
+        let text = "deny = [\"203.0.113.0/24\", \"2001:db8::1\", { file = \"lists/deny.txt\" }]";
+        assert_eq!(faults(text), []);
+        let place: Place = toml::from_str(text).unwrap();
+        assert_eq!(toml::from_str::<Place>(&toml::to_string(&place).unwrap()).unwrap(), place);
+        for bad in [
+            "deny = [1]",
+            "deny = [{ path = \"a\" }]",
+            "deny = [{ file = \"a\", more = 1 }]",
+            "deny = \"10.0.0.0/8\"",
+        ] {
+            assert!(toml::from_str::<Place>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_told_with_what_to_write() {
+        let found = faults(
+            "allow = [\"10.1.0.0/8\", \"lists/allow.txt\", { file = \"\" }]\ndeny = [\"10.0.0.0/33\", \"x\"]",
+        );
+        let malformed =
+            |text| format!("{text:?} is not a network, for example \"10.0.0.0/8\" or \"2001:db8::1\"");
+        let expected = [
+            (
+                "edge: allow: \"10.1.0.0/8\" has bits set behind its prefix".to_owned(),
+                Some("the network is \"10.0.0.0/8\""),
+            ),
+            (
+                format!("edge: allow: {}", malformed("lists/allow.txt")),
+                Some("a list file is written { file = \"lists/allow.txt\" }"),
+            ),
+            ("edge: allow: a file without a name".to_owned(), None),
+            ("edge: deny: \"10.0.0.0/33\": a prefix of IPv4 has at most 32 bits".to_owned(), None),
+            (format!("edge: deny: {}", malformed("x")), None),
+        ];
+        assert_eq!(found, expected.map(|(message, help)| (message, help.map(str::to_owned))));
+    }
+
+    #[test]
+    fn an_allow_that_lets_nobody_in_is_a_slip() {
+        assert_eq!(faults("allow = []")[0].0, "edge: allow is empty, so that nobody may come");
+        assert_eq!(faults(""), []);
+    }
+}

@@ -164,3 +164,131 @@ impl fmt::Debug for Networks {
         f.debug_struct("Networks").field("len", &self.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// A list of one file, and a network beside it.
+    struct World {
+        dir: tempfile::TempDir,
+        path: PathBuf,
+        networks: Networks,
+    }
+
+    fn world(text: &str) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deny.txt");
+        std::fs::write(&path, text).unwrap();
+        let networks = load(dir.path()).unwrap();
+        World { dir, path, networks }
+    }
+
+    fn load(dir: &Path) -> Result<Networks, Error> {
+        #[derive(serde::Deserialize)]
+        struct Place {
+            deny: Vec<NetworkEntry>,
+        }
+        let place: Place = toml::from_str("deny = [\"192.0.2.0/24\", { file = \"deny.txt\" }]").unwrap();
+        Networks::load(&place.deny, dir)
+    }
+
+    impl World {
+        fn has(&self, address: &str) -> bool {
+            self.networks.contains(address.parse().unwrap())
+        }
+
+        /// Looks twice: a file is read once it stays the same.
+        fn refresh(&self) -> Refreshed {
+            self.networks.refresh().and(self.networks.refresh())
+        }
+    }
+
+    #[test]
+    fn a_file_has_a_network_a_line_and_comments() {
+        let world = world("\u{feff}# bad ones\r\n\r\n 10.0.0.0/8 # all of it\r\n2001:db8::/32\n");
+        for (address, expected) in [
+            ("10.1.2.3", true),
+            ("2001:db8::1", true),
+            ("192.0.2.9", true),
+            ("::ffff:10.1.1.1", true),
+            ("11.0.0.1", false),
+        ] {
+            assert_eq!(world.has(address), expected, "{address}");
+        }
+        assert_eq!(world.networks.len(), 3);
+        let matched = world.networks.find("2001:db8::1".parse().unwrap()).unwrap();
+        assert_eq!(matched.to_string(), "2001:db8::/32");
+        assert_eq!(world.networks.place(&matched), Some((Path::new("deny.txt"), 4)));
+        let matched = world.networks.find("192.0.2.1".parse().unwrap()).unwrap();
+        assert_eq!(world.networks.place(&matched), None, "it stands in the configuration");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_told_with_its_line() {
+        let world = world("");
+        for (text, cause) in [
+            (
+                "10.0.0.0/8\n\n10.0.0.1/8\n",
+                ", line 3: \"10.0.0.1/8\" has bits set behind its prefix: the network is \"10.0.0.0/8\"",
+            ),
+            (
+                "nonsense",
+                ", line 1: \"nonsense\" is not a network, for example \"10.0.0.0/8\" or \"2001:db8::1\"",
+            ),
+        ] {
+            std::fs::write(&world.path, text).unwrap();
+            let error = load(world.dir.path()).unwrap_err();
+            assert_eq!(error.to_string(), format!("{}{cause}", world.path.display()));
+        }
+        std::fs::write(&world.path, b"10.0.0.0/8 # caf\xe9").unwrap();
+        assert!(matches!(load(world.dir.path()), Err(Error::NotText { .. })));
+        std::fs::remove_file(&world.path).unwrap();
+        assert!(matches!(load(world.dir.path()), Err(Error::Io { .. })));
+        std::os::unix::fs::symlink("/dev/zero", &world.path).unwrap();
+        assert!(
+            matches!(load(world.dir.path()), Err(Error::TooLong { .. })),
+            "a file without end is not read to it"
+        );
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_once_it_stays_the_same() {
+        let world = world("10.0.0.0/8");
+        assert!(!world.refresh().is_changed);
+        std::fs::write(&world.path, "11.0.0.0/8\n").unwrap();
+        assert!(!world.networks.refresh().is_changed, "somebody may be writing it");
+        assert!(world.has("10.0.0.1"));
+        assert!(world.networks.refresh().is_changed);
+        assert_eq!(
+            (world.has("10.0.0.1"), world.has("11.0.0.1"), world.has("192.0.2.1")),
+            (false, true, true)
+        );
+        assert!(!world.refresh().is_changed);
+    }
+
+    #[test]
+    fn a_broken_file_changes_nothing_and_is_told_once() {
+        let world = world("10.0.0.0/8");
+        std::fs::write(&world.path, "10.0.0.0/8\nnonsense").unwrap();
+        let refreshed = world.refresh();
+        assert_eq!((refreshed.is_changed, refreshed.errors.len()), (false, 1));
+        assert!(refreshed.errors[0].to_string().contains("line 2"), "{}", refreshed.errors[0]);
+        assert_eq!(world.refresh().errors.len(), 0, "told once");
+        assert!(world.has("10.0.0.1"));
+        std::fs::remove_file(&world.path).unwrap();
+        assert_eq!(world.refresh().errors.len(), 1, "it is gone");
+        assert!(world.has("10.0.0.1"));
+        std::fs::write(&world.path, "11.0.0.0/8").unwrap();
+        assert!(world.refresh().is_changed);
+        assert!(world.has("11.0.0.1"));
+    }
+
+    #[test]
+    fn a_list_with_nothing_in_it_has_nobody() {
+        let networks = Networks::none();
+        assert!(networks.is_empty() && !networks.contains("10.0.0.1".parse().unwrap()));
+        assert!(!networks.refresh().is_changed);
+    }
+}

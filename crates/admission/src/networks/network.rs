@@ -129,3 +129,84 @@ impl fmt::Display for Network {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn networks_and_addresses_are_read() {
+        for (text, printed, last) in [
+            ("10.0.0.0/8", "10.0.0.0/8", "10.255.255.255"),
+            ("0.0.0.0/0", "0.0.0.0/0", "255.255.255.255"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1/32", "192.0.2.1", "192.0.2.1"),
+            ("2001:db8::/32", "2001:db8::/32", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("2001:DB8::1", "2001:db8::1", "2001:db8::1"),
+            ("::/0", "::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.1"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8", "10.255.255.255"),
+        ] {
+            let network: Network = text.parse().unwrap();
+            assert_eq!(network.to_string(), printed);
+            assert_eq!(network.last().to_string(), last);
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_refused_and_shown() {
+        for text in [
+            "",
+            "10.0.0.0/",
+            "/8",
+            "10.0.0/8",
+            "10.0.0.0/08x",
+            "10.0.0.0/+8",
+            "10.0.0.0/8/8",
+            "10.0.0.0/0008",
+            "a.test",
+            " 10.0.0.1",
+            "10.0.0.0-10.0.0.9",
+            "[::1]",
+        ] {
+            let error = text.parse::<Network>().unwrap_err();
+            let expected =
+                format!("{text:?} is not a network, for example \"10.0.0.0/8\" or \"2001:db8::1\"");
+            assert_eq!(error.to_string(), expected);
+        }
+        let error = "10.0.0.0/33".parse::<Network>().unwrap_err();
+        assert_eq!(error.to_string(), "\"10.0.0.0/33\": a prefix of IPv4 has at most 32 bits");
+        let error = "::/999".parse::<Network>().unwrap_err();
+        assert_eq!(error.to_string(), "\"::/999\": a prefix of IPv6 has at most 128 bits");
+    }
+
+    #[test]
+    fn a_host_within_a_network_is_told_the_network() {
+        for (text, network) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+            ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
+        ] {
+            let error = text.parse::<Network>().unwrap_err();
+            assert_eq!(error.to_string(), format!("{text:?} has bits set behind its prefix"));
+            assert_eq!(error.help(), Some(format!("the network is \"{network}\"")));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(bits: u128, is_v4: bool, prefix in 0..=128u8) {
+            let (address, prefix) = if is_v4 {
+                (IpAddr::V4(Ipv4Addr::from_bits(bits as u32)), prefix % 33)
+            } else {
+                (IpAddr::V6(Ipv6Addr::from_bits(bits)), prefix)
+            };
+            // One that begins as IPv4 within IPv6 does is IPv4.
+            prop_assume!(is_v4 || bits >> 32 != 0xffff);
+            let network = Network::containing(address, prefix);
+            prop_assert_eq!(network.to_string().parse(), Ok(network));
+            prop_assert!(network.first() <= address && address <= network.last());
+        }
+    }
+}

@@ -94,3 +94,66 @@ impl Ranges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ranges(networks: &[Network]) -> Ranges {
+        let origin = |entry| Origin { entry, line: 0 };
+        Ranges::new((0..).zip(networks).map(|(entry, network)| (*network, origin(entry))))
+    }
+
+    fn of(texts: &[&str]) -> Ranges {
+        ranges(&texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>())
+    }
+
+    fn found(ranges: &Ranges, address: &str) -> Option<(String, u32)> {
+        let address = address.parse().unwrap();
+        let found = ranges.find(address).map(|(network, origin)| (network.to_string(), origin.entry));
+        assert_eq!(ranges.contains(address), found.is_some());
+        found
+    }
+
+    #[test]
+    fn the_widest_network_is_found_that_was_named_first() {
+        let ranges = of(&["10.1.0.0/16", "10.0.0.0/8", "10.0.0.0/8", "10.1.2.3", "11.0.0.0/8"]);
+        assert_eq!(ranges.len(), 2);
+        assert_eq!(found(&ranges, "10.1.2.3"), Some(("10.0.0.0/8".into(), 1)));
+        assert_eq!(found(&ranges, "::ffff:11.2.3.4"), Some(("11.0.0.0/8".into(), 4)));
+        assert_eq!(found(&ranges, "9.255.255.255"), None);
+        assert_eq!(found(&ranges, "12.0.0.0"), None);
+    }
+
+    #[test]
+    fn all_of_one_family_is_nothing_of_the_other() {
+        let (v4, v6) = (of(&["0.0.0.0/0"]), of(&["::/0"]));
+        assert_eq!(found(&v4, "192.0.2.1"), Some(("0.0.0.0/0".into(), 0)));
+        assert_eq!(found(&v4, "2001:db8::1"), None);
+        assert_eq!(found(&v6, "2001:db8::1"), Some(("::/0".into(), 0)));
+        assert_eq!(found(&v6, "::ffff:192.0.2.1"), None);
+        assert_eq!(found(&of(&[]), "192.0.2.1"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_is_found_if_one_network_has_it(
+            networks in proptest::collection::vec((0..64u8, 26..=32u8), 0..20), v6: bool, address in 0..64u8,
+        ) {
+            let at = |low: u8| -> IpAddr {
+                if v6 { Ipv6Addr::from_bits(1 << 100 | u128::from(low)).into() } else { Ipv4Addr::new(10, 0, 0, low).into() }
+            };
+            let network = |(low, prefix): &(u8, u8)| Network::containing(at(*low), if v6 { prefix + 96 } else { *prefix });
+            let networks: Vec<Network> = networks.iter().map(network).collect();
+            let address = at(address);
+            let expected = networks.iter().any(|network| network.first() <= address && address <= network.last());
+            let found = ranges(&networks).find(address);
+            prop_assert_eq!(found.is_some(), expected);
+            if let Some((network, origin)) = found {
+                prop_assert_eq!(network, networks[origin.entry as usize]);
+                prop_assert!(network.first() <= address && address <= network.last());
+            }
+        }
+    }
+}

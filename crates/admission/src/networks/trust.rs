@@ -124,3 +124,56 @@ impl JsonSchema for TrustConfig {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Edge {
+        #[serde(default, skip_serializing_if = "TrustConfig::is_nobody")]
+        trust_forwarded: TrustConfig,
+    }
+
+    #[test]
+    fn it_is_a_switch_or_a_list() {
+        let peer = "10.0.0.1".parse().unwrap();
+        for (text, believes) in [
+            ("", false),
+            ("trust_forwarded = false", false),
+            ("trust_forwarded = true", true),
+            ("trust_forwarded = [\"10.0.0.0/8\"]", true),
+            ("trust_forwarded = [\"192.0.2.1\"]", false),
+        ] {
+            let edge: Edge = toml::from_str(text).unwrap();
+            let mut faults = Faults::default();
+            check_trust(&edge.trust_forwarded, "edge: trust_forwarded", None, &mut faults);
+            assert!(faults.is_empty());
+            assert_eq!(
+                Trust::load(&edge.trust_forwarded, Path::new(".")).unwrap().believes(peer),
+                believes,
+                "{text}"
+            );
+            assert_eq!(toml::from_str::<Edge>(&toml::to_string(&edge).unwrap()).unwrap(), edge);
+        }
+        for bad in ["trust_forwarded = 1", "trust_forwarded = \"10.0.0.0/8\"", "trust_forwarded = {}"] {
+            assert!(toml::from_str::<Edge>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_types_cannot_say_is_checked() {
+        for (text, message) in [
+            ("trust_forwarded = []", "edge: trust_forwarded is empty"),
+            (
+                "trust_forwarded = [\"10.0.0.1/8\"]",
+                "edge: trust_forwarded: \"10.0.0.1/8\" has bits set behind its prefix",
+            ),
+        ] {
+            let edge: Edge = toml::from_str(text).unwrap();
+            let mut faults = Faults::default();
+            check_trust(&edge.trust_forwarded, "edge: trust_forwarded", None, &mut faults);
+            assert_eq!(faults.into_vec()[0].message, message);
+        }
+    }
+}
