@@ -213,11 +213,12 @@ pub(crate) async fn explain(
 /// The query as the edge wants it.
 fn query(pairs: Vec<(String, String)>) -> Result<Query, Problem> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
-    let mut query = Query { url: String::new(), method: "GET".into(), headers: Vec::new(), client: None };
+    let mut query = Query { method: "GET".into(), ..Query::default() };
     for (name, value) in pairs {
         match name.as_str() {
             "url" => query.url = value,
             "method" => query.method = value,
+            "body" => query.body = Some(value),
             "client" => {
                 let client: IpAddr =
                     value.parse().map_err(|_| bad(format!("client {value:?} is not an IP address")))?;
@@ -230,7 +231,9 @@ fn query(pairs: Vec<(String, String)>) -> Result<Query, Problem> {
                 query.headers.push((name.trim().to_owned(), value.trim().to_owned()));
             }
             other => {
-                return Err(bad(format!("unknown parameter {other:?}; known: url, method, client, header")));
+                return Err(bad(format!(
+                    "unknown parameter {other:?}; known: url, method, client, header, body"
+                )));
             }
         }
     }

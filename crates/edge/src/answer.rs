@@ -13,6 +13,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         201 => "Created",
         202 => "Accepted",
         204 => "No Content",
+        206 => "Partial Content",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
@@ -26,8 +27,10 @@ pub(crate) fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         410 => "Gone",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
         421 => "Misdirected Request",
         429 => "Too Many Requests",
@@ -49,6 +52,8 @@ pub(crate) struct Answer<'a> {
     /// Empty where there is none.
     pub(crate) content_type: &'a str,
     pub(crate) body: &'a [u8],
+    /// Of the whole body; `None` where it is not known before its end.
+    pub(crate) length: Option<u64>,
     /// More header lines, each with its CRLF.
     pub(crate) lines: &'a [u8],
     /// The route's edits, which come last.
@@ -72,8 +77,8 @@ impl Answer<'_> {
                 out.extend_from_slice(self.content_type.as_bytes());
                 out.extend_from_slice(b"\r\n");
             }
-            if self.status != 304 {
-                write_length(out, self.body.len() as u64);
+            if let (Some(length), false) = (self.length, self.status == 304) {
+                write_length(out, length);
             }
         }
         ids.write_request_id(out);

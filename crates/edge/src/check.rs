@@ -1,8 +1,10 @@
 //! What the types of the file cannot say: checks that look at more than one value.
 
 use crate::config::{
-    EdgeConfig, HeaderEdits, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig, redirect_parts,
+    EdgeConfig, HeaderEdits, HttpsOnly, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig,
+    redirect_parts,
 };
+use crate::json_field::JsonPath;
 use crate::protocol::normalized_path;
 use notation::{Faults, Name, Named, TextOr};
 
@@ -10,7 +12,9 @@ use notation::{Faults, Name, Named, TextOr};
 /// other, is not checked here: who knows all names and listeners does that.
 pub fn check(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) {
     check_edge(edge, faults);
-    for site in sites.values() {
+    check_doors(edge, sites, faults);
+    for (name, site) in sites {
+        check_site(name, site, faults);
         for header in &site.hide_headers {
             check_header_name(header, faults);
             if is_untouchable(header) {
@@ -26,6 +30,7 @@ pub fn check(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) 
             }
             for (index, route) in routes.iter().enumerate() {
                 check_route(path, route, faults);
+                check_route_terms(name, path, route, faults);
                 if route.when.is_none() && index + 1 < routes.len() {
                     let message = format!(
                         "route {path}: nothing after its entry {} is reached, which has no `when`",
@@ -43,6 +48,18 @@ fn check_edge(edge: &EdgeConfig, faults: &mut Faults) {
     if !(1 << 10..=1 << 20).contains(&head) {
         faults.add(None, format!("[edge] limit.head is {}: from 1KiB to 1MiB", edge.limit.head));
     }
+    tls::check_edge(&edge.tls, faults);
+    admission::check_access(edge.allow.as_deref(), &edge.deny, "[edge]", None, faults);
+    admission::check_networks(&edge.proxy_protocol, "[edge] proxy_protocol", None, faults);
+    admission::check_trust(&edge.trust_forwarded, "[edge] trust_forwarded", None, faults);
+    if edge.limit.connections_per_client == Some(0) {
+        faults.add_with_help(None, "[edge] limit.connections_per_client is 0", "`deny` turns clients away");
+    }
+    let prefix = edge.limit.json_prefix.get();
+    if !(1 << 10..=16 << 20).contains(&prefix) {
+        faults
+            .add(None, format!("[edge] limit.json_prefix is {}: from 1KiB to 16MiB", edge.limit.json_prefix));
+    }
     if !is_token(&edge.via) {
         faults.add(
             None,
@@ -51,6 +68,94 @@ fn check_edge(edge: &EdgeConfig, faults: &mut Faults) {
                 edge.via
             ),
         );
+    }
+}
+
+/// What TLS needs on both sides: doors and certificates.
+fn check_doors(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) {
+    let with_tls = sites.iter().find(|(_, site)| site.tls.is_some());
+    let help = "`[edge] https = [\"127.0.0.1:8443\"]`";
+    match with_tls {
+        None if !edge.https.is_empty() => {
+            faults.add_with_help(
+                None,
+                "[edge] https has nothing to show: no site has `tls`",
+                "`tls = \"self-signed\"` in a site is enough to try it",
+            );
+        }
+        Some((name, _)) if edge.https.is_empty() => {
+            faults.add_with_help(
+                name.span(),
+                format!("site {name} has `tls`, and the edge listens for none"),
+                help,
+            );
+        }
+        _ => {}
+    }
+    if !edge.http3.is_empty() && !crate::http3::IS_HERE {
+        faults.add(None, "[edge] http3: this nines was built without HTTP/3");
+    } else if !edge.http3.is_empty() && edge.https.is_empty() {
+        let help = "clients hear of HTTP/3 over HTTPS, and use that where UDP does not pass";
+        faults.add_with_help(None, "[edge] http3 needs [edge] https beside it", help);
+    }
+    for (name, site) in sites {
+        if site.https_only == HttpsOnly::Switch(true) && edge.https.is_empty() {
+            faults.add_with_help(
+                name.span(),
+                format!(
+                    "site {name}: https_only sends clients to HTTPS, and the edge does not listen for it"
+                ),
+                "`https_only = { port = 443 }` where something in front does",
+            );
+        }
+        if site.hsts.is_some() && edge.https.is_empty() {
+            faults.add(
+                name.span(),
+                format!("site {name}: hsts is said over HTTPS alone (RFC 6797 §7.2), and the edge does not listen for it"),
+            );
+        }
+    }
+}
+
+fn check_site(name: &Name, site: &SiteConfig, faults: &mut Faults) {
+    let whose = format!("site {name}");
+    let span = name.span();
+    if let Some(tls) = &site.tls {
+        tls::check_server(tls, &whose, name, faults);
+    }
+    if let Some(compress) = &site.compress {
+        encoding::check(compress, &whose, span.as_ref(), faults);
+    }
+    let span = span.as_ref();
+    admission::check_access(site.allow.as_deref(), &site.deny, &whose, span, faults);
+    admission::check_limits(&site.limit, &whose, span, faults);
+    if let Some(auth) = &site.basic_auth {
+        admission::check_basic_auth(auth, &whose, span, faults);
+    }
+}
+
+fn check_route_terms(site: &Name, path: &Name, route: &RouteConfig, faults: &mut Faults) {
+    let whose = format!("site {site} route {path}");
+    let span = path.span();
+    if let Some(compress) = &route.compress {
+        encoding::check(compress, &whose, span.as_ref(), faults);
+    }
+    let span = span.as_ref();
+    admission::check_access(route.allow.as_deref(), &route.deny, &whose, span, faults);
+    if let Some(limit) = &route.limit {
+        admission::check_limits(limit, &whose, span, faults);
+    }
+    if let Some(auth) = &route.basic_auth {
+        admission::check_basic_auth(auth, &whose, span, faults);
+    }
+    for field in route.when.iter().flat_map(|when| when.json.keys()) {
+        if let Err(bad) = JsonPath::parse(field) {
+            faults.add_with_help(
+                field.span().or(path.span()),
+                format!("{whose}: {:?} is no path of a JSON field: {bad}", field.as_str()),
+                "names with dots between them: \"order.kind\", \"items.0.sku\"",
+            );
+        }
     }
 }
 
@@ -75,8 +180,9 @@ fn check_path(path: &Name, faults: &mut Faults) {
 }
 
 fn check_route(path: &Name, route: &RouteConfig, faults: &mut Faults) {
-    let actions = [route.pool.is_some(), route.redirect.is_some(), route.respond.is_some()];
-    let help = "exactly one of `pool`, `redirect` and `respond`";
+    let actions =
+        [route.pool.is_some(), route.redirect.is_some(), route.respond.is_some(), route.files.is_some()];
+    let help = "exactly one of `pool`, `redirect`, `respond` and `files`";
     match actions.iter().filter(|action| **action).count() {
         1 => {}
         0 => faults.add_with_help(path.span(), format!("route {path} does nothing"), help),
@@ -89,6 +195,9 @@ fn check_route(path: &Name, route: &RouteConfig, faults: &mut Faults) {
         if !route.request_headers.is_empty() {
             faults.add(path.span(), format!("route {path}: `request_headers` is for routes to a pool"));
         }
+    }
+    if let Some(folder) = &route.files {
+        files::check(folder, path, faults);
     }
     if let Some(redirect) = &route.redirect {
         check_redirect(path, redirect, faults);

@@ -1,6 +1,8 @@
 //! `[edge]` and `[site.HOST]`: where clients arrive, and what is done with their requests.
 
+use admission::{BasicAuthConfig, ClientLimits, NetworkEntry, TrustConfig};
 use encoding::CompressConfig;
+use files::Files;
 use notation::{Duration, Name, Named, OneOrMany, Rate, Size, TextOr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,9 @@ pub struct EdgeConfig {
     /// Addresses for HTTP over TLS: HTTP/1.1 and HTTP/2, as the client prefers. The sites' `tls` has the certificates.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub https: Vec<SocketAddr>,
+    /// Addresses for HTTP/3 (UDP). Answers over HTTPS tell clients of the first one's port.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http3: Vec<SocketAddr>,
     /// What holds for TLS on all sites.
     pub tls: EdgeTls,
     /// Cores that serve, each with a runtime and a listener of its own; all the machine's when absent.
@@ -32,9 +37,21 @@ pub struct EdgeConfig {
     pub timeout: EdgeTimeouts,
     /// What a client of HTTP/2 or HTTP/3 may do on one connection.
     pub http2: Http2Config,
-    /// Networks are not trusted by default: `X-Forwarded-*` and `Forwarded` of a client are replaced. `true`
-    /// keeps and extends them, for an edge that stands behind another proxy.
-    pub trust_forwarded: bool,
+    /// Whose `X-Forwarded-*` and `Forwarded` are believed, kept and extended: those of proxies in front, as
+    /// networks, or `true` for everybody's. Those of all others are replaced. Of a believed proxy's client, allow
+    /// and deny lists and limits see the address that it names.
+    #[serde(skip_serializing_if = "TrustConfig::is_nobody")]
+    pub trust_forwarded: TrustConfig,
+    /// Networks whose connections begin with a PROXY protocol header (versions 1 and 2), which says who the client
+    /// is. Those of all others never do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proxy_protocol: Vec<NetworkEntry>,
+    /// Networks that may connect; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<NetworkEntry>>,
+    /// Networks that may not: their connections are closed unanswered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<NetworkEntry>,
     /// The name in `Via` (RFC 9110 §7.6.3).
     pub via: String,
 }
@@ -44,13 +61,17 @@ impl Default for EdgeConfig {
         Self {
             http: Vec::new(),
             https: Vec::new(),
+            http3: Vec::new(),
             tls: EdgeTls::default(),
             cores: None,
             access_log: AccessLogTarget::Off,
             limit: EdgeLimits::default(),
             timeout: EdgeTimeouts::default(),
             http2: Http2Config::default(),
-            trust_forwarded: false,
+            trust_forwarded: TrustConfig::default(),
+            proxy_protocol: Vec::new(),
+            allow: None,
+            deny: Vec::new(),
             via: "nines".into(),
         }
     }
@@ -113,6 +134,12 @@ pub struct EdgeLimits {
     /// Open client connections over all listeners; what exceeds them waits in the kernel's backlog.
     #[schemars(range(min = 1))]
     pub connections: u32,
+    /// Open connections of one client address (of IPv6: of one /64); more are closed at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub connections_per_client: Option<u32>,
+    /// How much of a body is read before its route is chosen, where routes ask for JSON fields.
+    pub json_prefix: Size,
     /// A request's line and headers together; more hears 431 (the target alone: 414).
     pub head: Size,
     /// Headers of one request.
@@ -124,7 +151,14 @@ pub struct EdgeLimits {
 
 impl Default for EdgeLimits {
     fn default() -> Self {
-        Self { connections: 65_536, head: Size::bytes(32 << 10), headers: 100, body: Size::bytes(1 << 30) }
+        Self {
+            connections: 65_536,
+            connections_per_client: None,
+            json_prefix: Size::bytes(64 << 10),
+            head: Size::bytes(32 << 10),
+            headers: 100,
+            body: Size::bytes(1 << 30),
+        }
     }
 }
 
@@ -207,6 +241,23 @@ pub struct SiteConfig {
     /// Compress responses: `true`, or which and how.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compress: Option<CompressConfig>,
+    /// Networks whose clients are served; all when absent. Others hear 403.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<NetworkEntry>>,
+    /// Networks whose clients hear 403.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<NetworkEntry>,
+    /// Ask for a user and a password (RFC 7617).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuthConfig>,
+    /// What one client may have of this site. A connection counts while it has a request under way, as does each
+    /// request of HTTP/2.
+    #[serde(skip_serializing_if = "is_unlimited")]
+    pub limit: ClientLimits,
+}
+
+fn is_unlimited(limits: &ClientLimits) -> bool {
+    *limits == ClientLimits::default()
 }
 
 /// Whether clients of plain HTTP are sent to HTTPS.
@@ -265,7 +316,7 @@ pub struct HstsPolicy {
     pub preload: bool,
 }
 
-/// A route: exactly one of `pool`, `redirect` and `respond`.
+/// A route: exactly one of `pool`, `redirect`, `respond` and `files`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteConfig {
@@ -282,6 +333,9 @@ pub struct RouteConfig {
     /// Answer with a fixed response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub respond: Option<Respond>,
+    /// Answer with files of a folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
     /// Change the path before it goes to the pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
@@ -294,6 +348,25 @@ pub struct RouteConfig {
     /// Compress responses, instead of what the site says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compress: Option<CompressConfig>,
+    /// Networks whose clients are served, instead of the site's `allow` and `deny`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<NetworkEntry>>,
+    /// Networks whose clients hear 403, instead of the site's `allow` and `deny`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<NetworkEntry>,
+    /// Ask for a user and a password, instead of what the site asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basic_auth: Option<BasicAuthConfig>,
+    /// What one client may have of this route, instead of what it may have of the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<ClientLimits>,
+}
+
+impl RouteConfig {
+    /// Whether anything is asked of clients here that the site does not ask.
+    pub(crate) fn has_own_terms(&self) -> bool {
+        self.allow.is_some() || !self.deny.is_empty() || self.basic_auth.is_some() || self.limit.is_some()
+    }
 }
 
 /// Conditions on a request. A header, cookie or query value of `"*"` asks only that it is there.
@@ -312,6 +385,10 @@ pub struct When {
     /// Query parameters with these values, compared after percent-decoding.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub query: Named<String>,
+    /// Fields of a JSON body with these values, by their paths: `{ "order.kind" = "express" }`. They are looked for in
+    /// the first `[edge] limit.json_prefix` of it; what is not there, or is there twice, has no value.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub json: Named<String>,
 }
 
 /// A redirect with its status.

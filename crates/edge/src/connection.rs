@@ -6,16 +6,19 @@ use crate::core::{Core, Registered, Snapshot, Work};
 use crate::error::Refusal;
 use crate::events::AccessRecord;
 use crate::exchange::{self, Ended, Exchange, Progress};
+use crate::file_answer::answer_file;
 use crate::forwarding::websocket_key;
 use crate::gate;
 use crate::http2;
 use crate::io::{Timer, poll_read, read};
 use crate::message::{Message, lines};
+use crate::prefix::find_fields;
 use crate::protocol::{BadHead, FieldKind, RequestLimits, Version};
 use crate::reply::{answer_ourselves, refuse, send_answer};
 use crate::sites::{Action, Route, Site};
 use crate::stream::Stream;
 use crate::wire::Wire;
+use admission::real_client;
 use balance::Endpoint;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -300,6 +303,7 @@ async fn refuse_head(core: &Rc<Core>, client: &mut Client, work: &mut Work, refu
         status: report.status,
         content_type: page.content_type,
         body: &page.body,
+        length: Some(page.body.len() as u64),
         lines: &page.lines,
         edits: None,
         head_only: false,
@@ -324,10 +328,14 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
     identify(core, &snapshot, client, work);
     let mut report = Report::default();
 
-    let found = route(&snapshot, work);
-    let passed = match &found {
-        Ok((site, _)) => gate::pass(&snapshot, client, work, site),
-        Err(refusal) => Err(refusal.clone()),
+    let found = route(&snapshot, client, work).await;
+    // What is held counts the request among its client's.
+    let (passed, _held) = match &found {
+        Ok((site, route)) => match gate::pass(core, &snapshot, client, work, site, route).await {
+            Ok(held) => (Ok(()), held),
+            Err(refusal) => (Err(refusal), None),
+        },
+        Err(refusal) => (Err(refusal.clone()), None),
     };
     let site = found.as_ref().ok().map(|(site, _)| *site).or_else(|| find_site(&snapshot, work));
     let ended = match (&found, passed) {
@@ -363,6 +371,9 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
                     },
                 }
             }
+            Action::Files(folder) => {
+                answer_file(core, &snapshot, client, work, (site, route), folder, &mut report).await
+            }
             _ => Ended::Answered(answer_ourselves(core, &snapshot, client, work, route, &mut report).await),
         },
     };
@@ -385,9 +396,15 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
 /// Gives the request its identity, and its host and path the form that routes are looked up by.
 fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) {
     work.client = client.peer.address;
+    work.is_trusted = snapshot.trust.believes(client.peer.address);
     let Work { request, down, ids, host, path, .. } = work;
     let head = down.held();
-    let given = snapshot.config.trust_forwarded.then(|| request.value(head, FieldKind::RequestId)).flatten();
+    if work.is_trusted {
+        let named = |name: &'static [u8]| request.values_of(head, name).collect::<Vec<_>>();
+        let (forwarded_for, forwarded) = (named(b"x-forwarded-for"), named(b"forwarded"));
+        work.client = real_client(client.peer.address, &snapshot.trust, forwarded_for, forwarded);
+    }
+    let given = work.is_trusted.then(|| request.value(head, FieldKind::RequestId)).flatten();
     ids.renew(given, request.value(head, FieldKind::TraceParent), &mut *core.rng.borrow_mut());
     request.write_looked_up(head, host, path);
 }
@@ -396,14 +413,22 @@ fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {
     snapshot.sites.find(&work.host).map(|(site, _)| &**site)
 }
 
-fn route<'s>(snapshot: &'s Snapshot, work: &Work) -> Result<(&'s Site, &'s Route), Refusal> {
-    let Work { request, down, path, .. } = work;
-    if request.method.is_refused() {
+async fn route<'s>(
+    snapshot: &'s Snapshot,
+    client: &mut Client,
+    work: &mut Work,
+) -> Result<(&'s Site, &'s Route), Refusal> {
+    if work.request.method.is_refused() {
         return Err(Refusal::Method);
     }
     let site = find_site(snapshot, work).ok_or(Refusal::NoSite)?;
+    let json = match site.asks_for_body(&work.path) {
+        true => Some(find_fields(snapshot, client, work, site).await?),
+        false => None,
+    };
+    let Work { request, down, path, .. } = work;
     let head = down.held();
-    let route = site.find(path, request.query.of_head(head), request.method, request, head);
+    let route = site.find(path, request.query.of_head(head), request.method, request, head, json.as_ref());
     Ok((site, route.ok_or(Refusal::NoRoute)?))
 }
 
@@ -446,9 +471,11 @@ fn log(
     let Work { request, down, ids, path, .. } = work;
     let head = down.held();
     let named = |name: &[u8]| request.value_of(head, name).unwrap_or_default();
+    let named_client = (work.client != client.peer.address).then(|| work.client.to_string());
+    let client_text = named_client.as_deref().unwrap_or(&client.peer.lines.address);
     let record = AccessRecord {
         at: SystemTime::now(),
-        client: &client.peer.lines.address,
+        client: client_text,
         version: request.version.number(),
         method: request.method_name.of_head(head),
         host: request.host.map_or(&b""[..], |host| host.of_head(head)),

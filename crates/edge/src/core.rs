@@ -6,10 +6,13 @@ use crate::buffer::Buffer;
 use crate::config::EdgeConfig;
 use crate::events::EdgeEvents;
 use crate::forwarding::RequestIds;
+use crate::gate;
+use crate::http3::QuicConfig;
 use crate::io::Timer;
 use crate::protocol::{RequestHead, RequestLimits, ResponseHead};
 use crate::sites::Sites;
 use crate::upstream::Upstreams;
+use admission::{Access, Networks, Refreshed, Trust};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::cell::{Cell, RefCell};
@@ -38,6 +41,16 @@ pub(crate) struct Snapshot {
     pub(crate) access_log: Option<AccessLog>,
     /// Certificates and terms, where there is a door for them.
     pub(crate) tls: Option<TlsDoor>,
+    /// How QUIC connections are made, where there is a door for them.
+    pub(crate) quic: Option<QuicConfig>,
+    /// The line that tells clients of HTTPS about HTTP/3; empty without it.
+    pub(crate) alt_svc_line: Vec<u8>,
+    /// Who may connect.
+    pub(crate) access: Option<Access>,
+    /// Whose connections begin with a PROXY header.
+    pub(crate) proxies: Option<Networks>,
+    /// Whose word about a client is believed.
+    pub(crate) trust: Trust,
 }
 
 /// What the door for TLS opens with.
@@ -51,6 +64,16 @@ impl Snapshot {
     pub(crate) fn refresh(&self) {
         if let Some(tls) = &self.tls {
             tls.server.refresh();
+        }
+        let access = self.access.as_ref().map(Access::refresh).unwrap_or_default();
+        let proxies = self.proxies.as_ref().map(Networks::refresh).unwrap_or_default();
+        let sites = self.sites.all().map(|site| site.refresh());
+        let all = sites.fold(access.and(proxies).and(self.trust.refresh()), Refreshed::and);
+        if all.is_changed {
+            tracing::info!(target: "edge", "lists of networks or users were read anew");
+        }
+        for error in all.errors {
+            tracing::error!(target: "edge", %error, "a changed list cannot be used, the one before stays");
         }
     }
 }
@@ -76,6 +99,8 @@ pub(crate) struct Work {
     pub(crate) ids: RequestIds,
     /// Who asks: the peer, or whom a trusted peer names.
     pub(crate) client: IpAddr,
+    /// The peer's word about its client is believed.
+    pub(crate) is_trusted: bool,
     /// The host in lower case, without its port.
     pub(crate) host: Vec<u8>,
     /// The normalised path.
@@ -96,6 +121,7 @@ impl Work {
             response: ResponseHead::default(),
             ids: RequestIds::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            is_trusted: false,
             host: Vec::new(),
             path: Vec::new(),
         }
@@ -112,6 +138,7 @@ pub(crate) struct Core {
     snapshots: RefCell<watch::Receiver<Arc<Snapshot>>>,
     pub(crate) upstreams: Upstreams,
     pub(crate) events: Arc<EdgeEvents>,
+    pub(crate) admission: Arc<gate::Shared>,
     pub(crate) rng: RefCell<SmallRng>,
     #[expect(clippy::vec_box, reason = "a connection's task holds a pointer, not the buffers' bookkeeping")]
     spare: RefCell<Vec<Box<Work>>>,
@@ -136,6 +163,7 @@ impl Core {
     pub(crate) fn new(
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
         events: Arc<EdgeEvents>,
+        admission: Arc<gate::Shared>,
         open_everywhere: Arc<AtomicUsize>,
     ) -> Rc<Self> {
         let first = snapshots.borrow_and_update().clone();
@@ -144,6 +172,7 @@ impl Core {
             snapshots: RefCell::new(snapshots),
             upstreams: Upstreams::default(),
             events,
+            admission,
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             spare: RefCell::default(),
             spare_buffers: RefCell::default(),

@@ -31,6 +31,12 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A list of networks or users cannot be used.
+    #[error(transparent)]
+    Admission(#[from] admission::Error),
+    /// A folder cannot be served.
+    #[error(transparent)]
+    Files(#[from] files::Error),
     /// A certificate, a key or an authority cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -67,6 +73,18 @@ pub(crate) enum Refusal {
     /// The site asks clients for a certificate, and this connection was not asked for it.
     #[error("this connection was not asked for the site's client certificate")]
     Certificate,
+    /// The client's address may not come.
+    #[error("client {0}")]
+    Denied(String),
+    /// The client shows no user and password that are known.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// The client has or asks for too much.
+    #[error("{0}")]
+    TooMany(&'static str),
+    /// A folder's answer that is no file.
+    #[error("no such file: {0}")]
+    File(u16),
     /// The site is served by HTTPS alone, at this port.
     #[error("the site is served by HTTPS alone")]
     HttpsOnly(u16),
@@ -111,6 +129,10 @@ impl Refusal {
             Self::ClientTimeout => 408,
             // RFC 9110 §15.5.20: this host is not one that we answer for.
             Self::NoSite | Self::Certificate => 421,
+            Self::Denied(_) => 403,
+            Self::Unauthorized(_) => 401,
+            Self::TooMany(_) => 429,
+            Self::File(status) => *status,
             Self::HttpsOnly(_) => 308,
             Self::NoRoute => 404,
             Self::Busy(_) | Self::NoEndpoint(_) => 503,

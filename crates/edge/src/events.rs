@@ -15,8 +15,11 @@ pub(crate) struct EdgeEvents {
     pub(crate) tunnels: Counter,
     pub(crate) client_gone: Counter,
     pub(crate) http2: Http2Events,
+    pub(crate) http3: Http3Events,
     pub(crate) tls: tls::Events,
     pub(crate) compression: CompressionEvents,
+    /// Of connections, before a site is known.
+    pub(crate) admission: admission::Events,
     /// Requests that no site is known for: refused heads and unknown hosts.
     pub(crate) unrouted: SiteEvents,
 }
@@ -39,8 +42,10 @@ impl EdgeEvents {
                 &[],
             ),
             http2: Http2Events::new(registry),
+            http3: Http3Events::new(registry),
             tls: tls::Events::new(registry, "edge"),
             compression: CompressionEvents::new(registry),
+            admission: admission::Events::new(registry, "edge", &[("site", "")]),
             unrouted: SiteEvents::new(registry, ""),
         }
     }
@@ -89,6 +94,22 @@ impl Http2Events {
     pub(crate) fn ended(&self, reason: h2::Reason) {
         let place = ENDINGS.iter().position(|(known, _)| *known == reason);
         self.ended[place.unwrap_or(ENDINGS.len() - 1)].inc();
+    }
+}
+
+/// Counted for HTTP/3.
+pub(crate) struct Http3Events {
+    pub(crate) connections: Counter,
+    pub(crate) streams: Counter,
+}
+
+impl Http3Events {
+    fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help, &[]);
+        Self {
+            connections: counter("nines_edge_http3_connections_total", "Connections of HTTP/3."),
+            streams: counter("nines_edge_http3_streams_total", "Requests of HTTP/3."),
+        }
     }
 }
 

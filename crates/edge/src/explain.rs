@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::exchange::hash_of;
 use crate::protocol::{RequestHead, RequestLimits};
 use crate::running::{EdgeParts, compile_offline};
-use crate::sites::{Action, FoundBy, Route};
+use crate::sites::{Action, FoundBy, Route, Site};
 use balance::{PoolExplanation, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use thiserror::Error;
 /// A request to explain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
-    /// `http://shop.test/img/1.svg?x=1`; the port is not looked at.
+    /// `http://shop.test/img/1.svg?x=1`, or with `https://`; the port is not looked at.
     pub url: String,
     /// GET when empty.
     #[serde(default)]
@@ -24,7 +24,10 @@ pub struct Query {
     /// Headers of the request.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
-    /// The client's address, for pools that hash it.
+    /// The request's body, for routes that ask for JSON fields.
+    #[serde(default)]
+    pub body: Option<String>,
+    /// The client's address, for pools that hash it, and for allow and deny lists.
     #[serde(default)]
     pub client: Option<IpAddr>,
 }
@@ -64,6 +67,8 @@ pub struct Explanation {
     pub action: String,
     /// The request line that the endpoint would see.
     pub sent_as: Option<String>,
+    /// A user and a password are asked for.
+    pub asks_for_user: bool,
     /// The pool's choice.
     pub pool: Option<PoolExplanation>,
 }
@@ -106,6 +111,7 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
         routes: Vec::new(),
         action: String::new(),
         sent_as: None,
+        asks_for_user: false,
         pool: None,
     };
     if head.method.is_refused() {
@@ -126,17 +132,42 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
         .into(),
     );
     let request_query = head.query.of_head(&bytes);
+    let json = query.body.as_ref().map(|body| {
+        let mut json = site.json.search();
+        if json.feed(body.as_bytes()) {
+            json.end();
+        }
+        json
+    });
     for route in site.candidates(&path) {
-        let passed_over = route.when.first_that_fails(request_query, head.method, &head, &bytes);
+        let passed_over =
+            route.when.first_that_fails(request_query, head.method, &head, &bytes, json.as_ref());
         let won = passed_over.is_none();
         explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
         if won {
+            if let Some(refusal) = refused_by_gate(site, route, query) {
+                explanation.action = refusal;
+                return Ok(explanation);
+            }
             explain_route(route, &head, &bytes, &path, query, &mut explanation);
             return Ok(explanation);
         }
     }
     explanation.action = "refuse with 404 Not Found".into();
     Ok(explanation)
+}
+
+/// What the gate would say, as far as that can be told of a request that was not made.
+fn refused_by_gate(site: &Site, route: &Route, query: &Query) -> Option<String> {
+    let is_secure = query.url.starts_with("https://");
+    if let (false, Some(port)) = (is_secure, site.https_port) {
+        return Some(format!("send to HTTPS at port {port} with 308"));
+    }
+    if let (false, true) = (is_secure, site.asks_for_certificates) {
+        return Some("refuse with 421 Misdirected Request: the site asks for a client certificate".into());
+    }
+    let denied = query.client.and_then(|client| route.gate.explain_access(client))?;
+    Some(format!("refuse with 403 Forbidden: {denied}"))
 }
 
 fn explain_route(
@@ -147,6 +178,7 @@ fn explain_route(
     query: &Query,
     explanation: &mut Explanation,
 ) {
+    explanation.asks_for_user = route.gate.asks_for_users();
     match &route.action {
         Action::Redirect { to, status } => {
             let mut target = Vec::new();
@@ -155,6 +187,10 @@ fn explain_route(
             explanation.action = format!("redirect to {} with {status}", text(&target));
         }
         Action::Respond(respond) => explanation.action = format!("respond {}", respond.status),
+        Action::Files(folder) => {
+            let within = text(route.path_in_folder(path));
+            explanation.action = format!("file {within} of {}", folder.path().display());
+        }
         Action::Pool(pool) => {
             explanation.action = format!("pool {}", pool.name());
             let mut line = head.method_name.of_head(bytes).to_vec();

@@ -30,20 +30,29 @@ mod error;
 mod events;
 mod exchange;
 mod explain;
+mod file_answer;
 mod flood;
 mod forwarding;
 mod gate;
 mod http2;
+#[cfg(feature = "http3")]
+mod http3;
+#[cfg(not(feature = "http3"))]
+#[path = "http3_absent.rs"]
+mod http3;
 mod io;
 #[doc(hidden)]
 pub mod json_field;
 mod listener;
 mod message;
+mod multiplexed;
+mod pacing;
+mod prefix;
 pub mod protocol;
 mod reply;
 mod retry;
 mod running;
-mod shared;
+
 mod sites;
 mod stream;
 mod tunnel;

@@ -4,8 +4,10 @@ use crate::arrival::Door;
 use crate::connection;
 use crate::core::{Core, DRAIN_IDLE, Snapshot};
 use crate::events::EdgeEvents;
+use crate::gate;
+use crate::http3::Endpoint;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -18,6 +20,10 @@ use tokio::task::{AbortHandle, LocalSet};
 pub(crate) enum Command {
     /// Accept on these sockets too.
     Listen(Vec<(Door, std::net::TcpListener)>),
+    /// Serve HTTP/3 on these sockets too.
+    ListenQuic(Vec<UdpSocket>),
+    /// Serve no more HTTP/3 on these addresses: their connections are told, and end.
+    UnlistenQuic(Vec<SocketAddr>),
     /// Stop accepting on these addresses; their connections go on.
     Unlisten(Vec<SocketAddr>),
     /// Stop accepting, finish what is under way until the deadline, tell whether that was all, and end.
@@ -32,6 +38,7 @@ pub(crate) struct CoreParts {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) events: Arc<EdgeEvents>,
+    pub(crate) admission: Arc<gate::Shared>,
     pub(crate) open_everywhere: Arc<AtomicUsize>,
     pub(crate) cores: usize,
 }
@@ -49,8 +56,9 @@ pub(crate) fn run(parts: CoreParts) -> io::Result<()> {
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 async fn obey(mut parts: CoreParts) {
-    let core = Core::new(parts.snapshots, parts.events, parts.open_everywhere);
+    let core = Core::new(parts.snapshots, parts.events, parts.admission, parts.open_everywhere);
     let mut listeners: Vec<(SocketAddr, AbortHandle)> = Vec::new();
+    let mut endpoints: Vec<Endpoint> = Vec::new();
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
@@ -66,9 +74,32 @@ async fn obey(mut parts: CoreParts) {
                     }
                     stays
                 }),
+                Some(Command::ListenQuic(sockets)) => {
+                    for socket in sockets {
+                        match Endpoint::open(&core, socket, parts.cores) {
+                            Ok(endpoint) => endpoints.push(endpoint),
+                            Err(error) => {
+                                tracing::error!(target: "edge", %error, "a socket for HTTP/3 could not be used");
+                            }
+                        }
+                    }
+                }
+                Some(Command::UnlistenQuic(addresses)) => {
+                    let is_closed = |endpoint: &mut Endpoint| {
+                        endpoint.address().is_none_or(|address| addresses.contains(&address))
+                    };
+                    for endpoint in endpoints.extract_if(.., is_closed) {
+                        tokio::task::spawn_local(endpoint.close());
+                    }
+                }
                 Some(Command::Drain { deadline, done }) => {
                     listeners.iter().for_each(|(_, task)| task.abort());
+                    endpoints.iter().for_each(Endpoint::stop);
                     let is_drained = drain(&core, deadline).await;
+                    for endpoint in endpoints {
+                        // A client that does not answer is not waited for.
+                        let _ = tokio::time::timeout(DRAIN_IDLE, endpoint.close()).await;
+                    }
                     // Whoever asked may have stopped waiting.
                     let _ = done.send(is_drained);
                     return;

@@ -32,13 +32,14 @@ pub(crate) async fn answer_ourselves(
             let content_type = if respond.body.is_empty() { "" } else { respond.content_type.as_str() };
             (respond.status, content_type, respond.body.as_bytes())
         }
-        Action::Pool(_) => unreachable!("requests for pools are exchanged"),
+        Action::Pool(_) | Action::Files(_) => unreachable!("they are answered elsewhere"),
     };
     report.status = status;
     let answer = Answer {
         status,
         content_type,
         body,
+        length: Some(body.len() as u64),
         lines: &lines,
         edits: Some(&route.response_edits),
         head_only: request.method == Method::Head,
@@ -85,6 +86,7 @@ pub(crate) async fn refuse(
         status: report.status,
         content_type: page.content_type,
         body: &page.body,
+        length: Some(page.body.len() as u64),
         lines: &page.lines,
         edits: None,
         head_only: request.method == Method::Head,
@@ -95,7 +97,7 @@ pub(crate) async fn refuse(
 
 /// Takes the request's body out of the buffer if it has come whole; otherwise the connection ends after the
 /// answer, since what follows cannot be told from the body.
-fn discard_body(work: &mut Work, core: &Core) -> After {
+pub(crate) fn discard_body(work: &mut Work, core: &Core) -> After {
     // In frames, what is not read is told apart from what comes next.
     if work.request.version.is_framed() {
         return After::Keep;
@@ -111,7 +113,7 @@ fn discard_body(work: &mut Work, core: &Core) -> After {
     }
 }
 
-fn connection_option(after: After, version: Version) -> Option<&'static str> {
+pub(crate) fn connection_option(after: After, version: Version) -> Option<&'static str> {
     match (after, version) {
         (_, Version::Http2 | Version::Http3) | (After::Keep, Version::Http11) => None,
         (After::Keep, Version::Http10) => Some("keep-alive"),

@@ -6,15 +6,18 @@ use crate::core::{Snapshot, TlsDoor};
 use crate::error::Error;
 use crate::events::EdgeEvents;
 use crate::explain::{Explanation, Query, QueryError, explain_snapshot};
+use crate::gate;
+use crate::http3;
 use crate::listener::{COMMANDS_MAX, Command, CoreParts, run};
 use crate::protocol::RequestLimits;
-use crate::sites::Sites;
+use crate::sites::{SiteParts, Sites};
+use admission::{Access, Networks, Trust};
 use balance::Pool;
 use notation::Named;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +52,10 @@ pub struct Edge {
     /// The sockets of each address, one a core.
     listeners: Mutex<BTreeMap<SocketAddr, Listening>>,
     open: Arc<AtomicUsize>,
+    /// Where HTTP/3 is spoken.
+    quic: Mutex<Vec<SocketAddr>>,
+    /// What is known of clients, which outlives each file.
+    admission: Arc<gate::Shared>,
     /// Looks for changed files until it is dropped.
     _watcher: Watcher,
 }
@@ -69,6 +76,9 @@ pub struct Prepared {
     snapshot: Snapshot,
     opened: BTreeMap<SocketAddr, Listening>,
     closed: Vec<SocketAddr>,
+    /// For HTTP/3: the sockets of each new address, and the addresses that go.
+    quic_opened: Vec<(SocketAddr, Vec<UdpSocket>)>,
+    quic_closed: Vec<SocketAddr>,
 }
 
 /// What there is to see of an edge.
@@ -91,6 +101,7 @@ impl Edge {
     /// When an address cannot be listened on, the access log cannot be opened, or a thread cannot be made.
     pub fn start(parts: EdgeParts, registry: Registry, inherited: Vec<TcpListener>) -> Result<Self, Error> {
         let cores = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
+        let had_inherited = !inherited.is_empty();
         let mut by_address: BTreeMap<SocketAddr, Vec<TcpListener>> = BTreeMap::new();
         for listener in inherited {
             if let Ok(address) = listener.local_addr() {
@@ -107,7 +118,13 @@ impl Edge {
             let opened_at = sockets.first().and_then(|socket| socket.local_addr().ok()).unwrap_or(address);
             listeners.insert(opened_at, Listening { door, sockets });
         }
-        let snapshot = compile(parts, &registry, None)?;
+        let is_takeover = !listeners.is_empty() && had_inherited;
+        let quic: Result<Vec<_>, Error> = (parts.config.http3.iter())
+            .map(|address| Ok((*address, open_quic(*address, cores, is_takeover)?)))
+            .collect();
+        let quic = quic?;
+        let admission = gate::Shared::new(&registry);
+        let snapshot = compile(parts, &registry, &admission, None)?;
         let events = Arc::new(EdgeEvents::new(&registry));
         let open_connections = Arc::new(AtomicUsize::new(0));
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
@@ -118,6 +135,8 @@ impl Edge {
             cores: Vec::new(),
             listeners: Mutex::new(BTreeMap::new()),
             open: open_connections.clone(),
+            quic: Mutex::default(),
+            admission: admission.clone(),
             _watcher: watcher,
         };
         for index in 0..cores {
@@ -126,6 +145,7 @@ impl Edge {
                 snapshots: receiver.clone(),
                 commands: command_receiver,
                 events: events.clone(),
+                admission: admission.clone(),
                 open_everywhere: open_connections.clone(),
                 cores,
             };
@@ -140,6 +160,7 @@ impl Edge {
             edge.cores.push(CoreHandle { commands, thread });
         }
         edge.add_listeners(listeners);
+        edge.add_quic(quic);
         Ok(edge)
     }
 
@@ -166,9 +187,17 @@ impl Edge {
         }
         let closed =
             present.into_iter().filter(|door| !wanted.contains(door)).map(|(_, address)| address).collect();
+        let quic_wanted = parts.config.http3.clone();
         let before = self.snapshots.borrow().clone();
-        let snapshot = compile(parts, &self.registry, Some(&before))?;
-        Ok(Prepared { snapshot, opened, closed })
+        let snapshot = compile(parts, &self.registry, &self.admission, Some(&before))?;
+        let spoken = self.quic.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (stay, quic_closed) =
+            spoken.into_iter().partition::<Vec<_>, _>(|address| quic_wanted.contains(address));
+        let mut quic_opened = Vec::new();
+        for address in quic_wanted.into_iter().filter(|address| !stay.contains(address)) {
+            quic_opened.push((address, open_quic(address, self.cores.len(), false)?));
+        }
+        Ok(Prepared { snapshot, opened, closed, quic_opened, quic_closed })
     }
 
     /// Makes a prepared change. Connections stay; each request is decided by what was before or by what is now.
@@ -182,6 +211,8 @@ impl Edge {
         self.snapshots.send_replace(Arc::new(prepared.snapshot));
         self.remove_listeners(prepared.closed);
         self.add_listeners(prepared.opened);
+        self.remove_quic(prepared.quic_closed);
+        self.add_quic(prepared.quic_opened);
     }
 
     /// Copies of all listening sockets, for a nines that takes over.
@@ -196,6 +227,9 @@ impl Edge {
     pub fn stop_accepting(&self) {
         let addresses = self.lock().keys().copied().collect();
         self.remove_listeners(addresses);
+        // Packets of a connection reach the socket that the kernel chooses: a nines that has taken over gets them all.
+        let spoken = self.quic.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.remove_quic(spoken);
     }
 
     /// Finishes what is under way, at most until the deadline, and ends the cores. `false`: connections were
@@ -271,6 +305,28 @@ impl Edge {
         }
     }
 
+    fn add_quic(&self, opened: Vec<(SocketAddr, Vec<UdpSocket>)>) {
+        for (address, sockets) in opened {
+            self.quic.lock().unwrap_or_else(PoisonError::into_inner).push(address);
+            for (core, socket) in self.cores.iter().zip(sockets) {
+                core.tell(Command::ListenQuic(vec![socket]));
+            }
+        }
+    }
+
+    fn remove_quic(&self, addresses: Vec<SocketAddr>) {
+        if addresses.is_empty() {
+            return;
+        }
+        for core in &self.cores {
+            core.tell(Command::UnlistenQuic(addresses.clone()));
+        }
+        self.quic
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|address| !addresses.contains(address));
+    }
+
     fn remove_listeners(&self, addresses: Vec<SocketAddr>) {
         if addresses.is_empty() {
             return;
@@ -335,7 +391,31 @@ fn open(address: SocketAddr, cores: usize) -> Result<Vec<TcpListener>, Error> {
     Ok(sockets)
 }
 
-fn compile(parts: EdgeParts, registry: &Registry, before: Option<&Snapshot>) -> Result<Snapshot, Error> {
+/// What waits in the kernel of what clients send by UDP.
+const UDP_BUFFER_BYTES: usize = 4 << 20;
+
+/// Sockets for HTTP/3, one a core. A nines that is taken over holds the address as well, until it lets go.
+fn open_quic(address: SocketAddr, cores: usize, is_takeover: bool) -> Result<Vec<UdpSocket>, Error> {
+    let fails = |source: io::Error| Error::Listen { address, source };
+    if !is_takeover {
+        sys::is_taken_udp(address).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => Error::Taken {
+                address,
+                holder: sys::listening_process_udp(address)
+                    .map(|process| format!("{} (pid {})", process.name, process.pid)),
+            },
+            _ => fails(source),
+        })?;
+    }
+    (0..cores).map(|_| sys::listen_udp(address, UDP_BUFFER_BYTES).map_err(fails)).collect()
+}
+
+fn compile(
+    parts: EdgeParts,
+    registry: &Registry,
+    admission: &gate::Shared,
+    before: Option<&Snapshot>,
+) -> Result<Snapshot, Error> {
     let EdgeParts { config, sites, pools, dir, data } = parts;
     let access_log = match before {
         Some(before) if before.config.access_log == config.access_log => before.access_log.clone(),
@@ -347,10 +427,18 @@ fn compile(parts: EdgeParts, registry: &Registry, before: Option<&Snapshot>) -> 
     };
     let tls = match config.https.is_empty() {
         true => None,
-        false => Some(load_tls(&config, &sites, dir, data, registry, before)?),
+        false => Some(load_tls(&config, &sites, dir.clone(), data, registry, before)?),
     };
-    let sites = Sites::compile(&sites, &pools, &config, registry)?;
-    Ok(Snapshot { config, sites, limits, access_log, tls })
+    let has_access = config.allow.is_some() || !config.deny.is_empty();
+    let access = has_access.then(|| Access::load(config.allow.as_deref(), &config.deny, &dir)).transpose()?;
+    let has_proxies = !config.proxy_protocol.is_empty();
+    let proxies = has_proxies.then(|| Networks::load(&config.proxy_protocol, &dir)).transpose()?;
+    let trust = Trust::load(&config.trust_forwarded, &dir)?;
+    let with = SiteParts { pools: &pools, edge: &config, dir: &dir, admission, registry };
+    let sites = Sites::compile(&sites, &with)?;
+    let quic = tls.as_ref().map(|tls: &TlsDoor| http3::config(&config, &tls.server)).transpose()?.flatten();
+    let alt_svc_line = http3::alt_svc_line(&config);
+    Ok(Snapshot { quic, alt_svc_line, config, sites, limits, access_log, tls, access, proxies, trust })
 }
 
 /// The certificates of the sites that have one. Tickets go on being good over a change.
@@ -426,7 +514,9 @@ pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
     silent.config.access_log = AccessLogTarget::Off;
     // What is said of a request does not depend on certificates, which may not be on this machine.
     silent.config.https.clear();
-    compile(silent, &Registry::new(), None)
+    silent.config.http3.clear();
+    let registry = Registry::new();
+    compile(silent, &registry, &gate::Shared::new(&registry), None)
 }
 
 fn open_access_log(target: &AccessLogTarget) -> Result<Option<AccessLog>, Error> {

@@ -10,12 +10,16 @@ use crate::config::{
 };
 use crate::error::Error;
 use crate::events::SiteEvents;
+use crate::gate::{self, Gate};
+use crate::json_field::{JsonFields, JsonPath, JsonSearch};
 use crate::protocol::{FieldKind, Method, RequestHead};
 use crate::when::Conditions;
+use admission::Refreshed;
 use balance::Pool;
 use encoding::Compression;
-use notation::Named;
+use notation::{Name, Named};
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// All sites of the file.
@@ -41,6 +45,9 @@ pub(crate) struct Site {
     /// Lines of responses over TLS: `Strict-Transport-Security`.
     pub(crate) secure_lines: Vec<u8>,
     compression: Option<Compression>,
+    /// The fields of JSON bodies that its routes ask for.
+    pub(crate) json: JsonFields,
+    has_json: bool,
     pub(crate) events: SiteEvents,
 }
 
@@ -53,6 +60,8 @@ pub(crate) struct Route {
     pub(crate) rewrite: Option<Rewrite>,
     pub(crate) request_edits: Edits,
     pub(crate) response_edits: Edits,
+    /// What is asked of clients.
+    pub(crate) gate: Arc<Gate>,
     /// `Some(None)`: none, whatever the site says.
     compression: Option<Option<Compression>>,
 }
@@ -62,6 +71,7 @@ pub(crate) enum Action {
     Pool(Arc<Pool>),
     Redirect { to: String, status: u16 },
     Respond(Respond),
+    Files(Arc<files::Root>),
 }
 
 /// Headers to remove and to set.
@@ -123,15 +133,10 @@ pub(crate) enum FoundBy {
 }
 
 impl Sites {
-    pub(crate) fn compile(
-        sites: &Named<SiteConfig>,
-        pools: &HashMap<String, Arc<Pool>>,
-        edge: &EdgeConfig,
-        registry: &telemetry::Registry,
-    ) -> Result<Self, Error> {
+    pub(crate) fn compile(sites: &Named<SiteConfig>, parts: &SiteParts<'_>) -> Result<Self, Error> {
         let mut compiled = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: None };
         for (name, config) in sites {
-            let site = Arc::new(Site::compile(name, config, pools, edge, registry)?);
+            let site = Arc::new(Site::compile(name, config, parts)?);
             match name.as_str() {
                 "default" => compiled.default = Some(site),
                 host => match host.strip_prefix('*') {
@@ -169,14 +174,21 @@ impl Sites {
     }
 }
 
+/// What sites are compiled with.
+pub(crate) struct SiteParts<'a> {
+    pub(crate) pools: &'a HashMap<String, Arc<Pool>>,
+    pub(crate) edge: &'a EdgeConfig,
+    /// The folder that paths of the file start from.
+    pub(crate) dir: &'a Path,
+    pub(crate) admission: &'a gate::Shared,
+    pub(crate) registry: &'a telemetry::Registry,
+}
+
 impl Site {
-    fn compile(
-        name: &str,
-        config: &SiteConfig,
-        pools: &HashMap<String, Arc<Pool>>,
-        edge: &EdgeConfig,
-        registry: &telemetry::Registry,
-    ) -> Result<Self, Error> {
+    fn compile(name: &str, config: &SiteConfig, parts: &SiteParts<'_>) -> Result<Self, Error> {
+        let SiteParts { edge, dir, admission, registry, .. } = *parts;
+        let gate = Gate::of_site(name, config, dir, admission, registry)?;
+        let mut paths = Vec::new();
         let mut site = Self {
             name: name.to_owned(),
             exact: HashMap::new(),
@@ -187,17 +199,25 @@ impl Site {
             asks_for_certificates: config.tls.as_ref().is_some_and(|tls| tls.0.clients.is_some()),
             secure_lines: config.hsts.as_ref().map(hsts_line).unwrap_or_default(),
             compression: config.compress.as_ref().and_then(Compression::new),
+            json: JsonFields::default(),
+            has_json: false,
             events: SiteEvents::new(registry, name),
         };
         for (path, routes) in &config.route {
-            let routes: Result<Vec<_>, Error> = routes
-                .as_slice()
-                .iter()
-                .map(|route| Route::compile(path, route, pools).map(Arc::new))
-                .collect();
+            let mut compiled = Vec::new();
+            for route in routes.as_slice() {
+                let gate = match route.has_own_terms() {
+                    true => Gate::of_route((name, config), (path, route), dir, admission, registry)?,
+                    false => gate.clone(),
+                };
+                compiled.push(Arc::new(Route::compile(path, route, gate, parts, &mut paths)?));
+            }
             let map = if path.ends_with('/') { &mut site.prefix } else { &mut site.exact };
-            map.insert(path.as_bytes().into(), routes?);
+            map.insert(path.as_bytes().into(), compiled);
         }
+        // Those that are no paths were faults of the file.
+        site.json = JsonFields::new(paths.iter().filter_map(|path| JsonPath::parse(path).ok()));
+        site.has_json = !paths.is_empty();
         Ok(site)
     }
 
@@ -222,8 +242,23 @@ impl Site {
         method: Method,
         head: &RequestHead,
         head_bytes: &[u8],
+        json: Option<&JsonSearch<'_>>,
     ) -> Option<&Arc<Route>> {
-        self.candidates(path).find(|route| route.when.hold(query, method, head, head_bytes))
+        self.candidates(path).find(|route| route.when.hold(query, method, head, head_bytes, json))
+    }
+
+    /// Whether the routes that stand for a path ask for the body.
+    pub(crate) fn asks_for_body(&self, path: &[u8]) -> bool {
+        self.has_json && self.candidates(path).any(|route| route.when.ask_for_body())
+    }
+
+    /// Looks for changed files.
+    pub(crate) fn refresh(&self) -> Refreshed {
+        let routes = self.exact.values().chain(self.prefix.values()).flatten();
+        let mut gates: Vec<&Arc<Gate>> = routes.map(|route| &route.gate).collect();
+        gates.sort_by_key(|gate| Arc::as_ptr(gate));
+        gates.dedup_by_key(|gate| Arc::as_ptr(gate));
+        gates.iter().map(|gate| gate.refresh()).fold(Refreshed::default(), Refreshed::and)
     }
 
     /// The routes that stand for a path, the most specific first.
@@ -241,27 +276,45 @@ impl Site {
 }
 
 impl Route {
-    fn compile(path: &str, config: &RouteConfig, pools: &HashMap<String, Arc<Pool>>) -> Result<Self, Error> {
-        let action = match (&config.pool, &config.redirect, &config.respond) {
+    fn compile(
+        path: &str,
+        config: &RouteConfig,
+        gate: Arc<Gate>,
+        parts: &SiteParts<'_>,
+        json: &mut Vec<Name>,
+    ) -> Result<Self, Error> {
+        let action = match (&config.pool, &config.redirect, &config.files) {
             (Some(pool), ..) => {
-                let pool = pools.get(pool.as_str()).ok_or_else(|| Error::UnknownPool(pool.to_string()))?;
+                let pool =
+                    parts.pools.get(pool.as_str()).ok_or_else(|| Error::UnknownPool(pool.to_string()))?;
                 Action::Pool(pool.clone())
             }
             (_, Some(redirect), _) => {
                 let (to, status) = redirect_parts(redirect);
                 Action::Redirect { to: to.to_string(), status }
             }
-            (_, _, respond) => Action::Respond(respond.clone().unwrap_or_default()),
+            (.., Some(folder)) => Action::Files(Arc::new(files::Root::open(folder, parts.dir)?)),
+            _ => Action::Respond(config.respond.clone().unwrap_or_default()),
         };
         Ok(Self {
             path: path.to_owned(),
-            when: Conditions::compile(config.when.as_ref()),
+            when: Conditions::compile(config.when.as_ref(), json),
+            gate,
             action,
             rewrite: config.rewrite.clone(),
             request_edits: Edits::compile(&config.request_headers),
             response_edits: Edits::compile(&config.response_headers),
             compression: config.compress.as_ref().map(Compression::new),
         })
+    }
+
+    /// The path within the folder that the route shows.
+    pub(crate) fn path_in_folder<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        let start = match self.path.ends_with('/') {
+            true => self.path.len() - 1,
+            false => memchr::memrchr(b'/', path).unwrap_or(0),
+        };
+        path.get(start..).unwrap_or(b"/")
     }
 
     /// The path that goes to the pool.

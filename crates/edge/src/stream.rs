@@ -95,6 +95,14 @@ fn poll_tls_bytes(tls: &SharedTls, cx: &mut Context<'_>) -> Poll<bool> {
 }
 
 impl WriteHalf<'_> {
+    /// The connection, where bytes go to it as they are.
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(half) => Some(half.as_ref()),
+            Self::Tls(_) => None,
+        }
+    }
+
     /// Ready once the peer has closed. Bytes that it has sent (a next request) are left alone, and end the watch.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {

@@ -1,9 +1,10 @@
 //! A core's own connections to endpoints: kept after a response, and never handed out half-closed; or shared by the
 //! streams of HTTP/2.
 
+use crate::arrival::write_proxy_header;
 use crate::core::Core;
 use crate::message::{Incoming, Message, Outgoing, lines};
-use crate::shared::{Place, Shared};
+use crate::multiplexed::{Multiplexed, Place};
 use crate::stream::Stream;
 use crate::wire::Wire;
 use balance::{Endpoint, EndpointId, KeepaliveConfig, PoolConfig, Protocol, Transport};
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -70,7 +72,7 @@ struct Idle {
 #[derive(Default)]
 pub(crate) struct Upstreams {
     kept: RefCell<HashMap<EndpointId, Kept>>,
-    shared: RefCell<HashMap<EndpointId, Rc<Shared>>>,
+    shared: RefCell<HashMap<EndpointId, Rc<Multiplexed>>>,
 }
 
 /// What a connection is made for.
@@ -91,8 +93,13 @@ impl Towards<'_> {
     /// Makes a connection: to the address, told whom it is for, made secure.
     pub(crate) async fn connect(&self, core: &Core) -> io::Result<Stream> {
         let connecting = async {
-            let stream = TcpStream::connect(self.endpoint.address()).await?;
+            let mut stream = TcpStream::connect(self.endpoint.address()).await?;
             stream.set_nodelay(true)?;
+            if let Some(version) = self.transport.proxy_protocol() {
+                let mut header = Vec::new();
+                write_proxy_header(version, self.client, &mut header);
+                stream.write_all(&header).await?;
+            }
             let Some(tls) = self.transport.tls() else { return Ok::<_, io::Error>(Stream::Plain(stream)) };
             let name = self.transport.server_name(self.endpoint);
             let secured = TlsConnector::from(tls.config()).connect(name, stream).await?;
@@ -119,7 +126,7 @@ impl Upstreams {
     ) -> io::Result<Upstream> {
         let transport = towards.transport;
         if transport.protocol() == Protocol::Http2 {
-            let shared = self.shared_with(towards);
+            let shared = self.multiplexed_with(towards);
             let (place, is_reused) = shared.place(core, towards, anew).await?;
             return Ok(Upstream::stream(place, is_reused, transport.clone()));
         }
@@ -130,14 +137,14 @@ impl Upstreams {
         Ok(Upstream::bytes(towards.connect(core).await?, false, transport.clone()))
     }
 
-    fn shared_with(&self, towards: &Towards<'_>) -> Rc<Shared> {
+    fn multiplexed_with(&self, towards: &Towards<'_>) -> Rc<Multiplexed> {
         let mut shared = self.shared.borrow_mut();
-        let of_endpoint = shared
-            .entry(towards.endpoint.id())
-            .or_insert_with(|| Rc::new(Shared::new(towards.endpoint.clone(), towards.transport.clone())));
+        let of_endpoint = shared.entry(towards.endpoint.id()).or_insert_with(|| {
+            Rc::new(Multiplexed::new(towards.endpoint.clone(), towards.transport.clone()))
+        });
         // Streams that are open end where they are; new ones are opened as the file says now.
         if !of_endpoint.is_made_by(towards.transport) {
-            *of_endpoint = Rc::new(Shared::new(towards.endpoint.clone(), towards.transport.clone()));
+            *of_endpoint = Rc::new(Multiplexed::new(towards.endpoint.clone(), towards.transport.clone()));
         }
         of_endpoint.clone()
     }

@@ -1,7 +1,9 @@
 //! `when`: further conditions on a request.
 
 use crate::config::When;
+use crate::json_field::{Found, JsonSearch};
 use crate::protocol::{Method, RequestHead};
+use notation::Name;
 use std::borrow::Cow;
 
 /// Compiled conditions; all must hold.
@@ -11,6 +13,8 @@ pub(crate) struct Conditions {
     headers: Vec<(Box<[u8]>, Wanted)>,
     cookies: Vec<(Box<[u8]>, Wanted)>,
     queries: Vec<(Box<[u8]>, Wanted)>,
+    /// By the place of the field among those that the site asks for.
+    json: Vec<(usize, Box<str>, Wanted)>,
 }
 
 /// A value, or any value at all (`"*"`).
@@ -30,13 +34,14 @@ impl Wanted {
 }
 
 impl Conditions {
-    pub(crate) fn compile(when: Option<&When>) -> Self {
+    /// `paths` are the JSON fields that the site asks for; a path that is new is added.
+    pub(crate) fn compile(when: Option<&When>, paths: &mut Vec<Name>) -> Self {
         let Some(when) = when else { return Self::default() };
+        let wanted = |value: &str| match value {
+            "*" => Wanted::Any,
+            value => Wanted::Value(value.as_bytes().into()),
+        };
         let pairs = |pairs: &notation::Named<String>| {
-            let wanted = |value: &str| match value {
-                "*" => Wanted::Any,
-                value => Wanted::Value(value.as_bytes().into()),
-            };
             pairs.iter().map(|(name, value)| (name.as_bytes().into(), wanted(value))).collect()
         };
         Self {
@@ -44,12 +49,29 @@ impl Conditions {
             headers: pairs(&when.header),
             cookies: pairs(&when.cookie),
             queries: pairs(&when.query),
+            json: when
+                .json
+                .iter()
+                .map(|(path, value)| (place_of(path, paths), (**path).into(), wanted(value)))
+                .collect(),
         }
     }
 
+    /// Whether the body is asked for.
+    pub(crate) fn ask_for_body(&self) -> bool {
+        !self.json.is_empty()
+    }
+
     /// Whether all hold. `query` is with its `?`.
-    pub(crate) fn hold(&self, query: &[u8], method: Method, head: &RequestHead, bytes: &[u8]) -> bool {
-        self.first_that_fails(query, method, head, bytes).is_none()
+    pub(crate) fn hold(
+        &self,
+        query: &[u8],
+        method: Method,
+        head: &RequestHead,
+        bytes: &[u8],
+        json: Option<&JsonSearch<'_>>,
+    ) -> bool {
+        self.first_that_fails(query, method, head, bytes, json).is_none()
     }
 
     /// What does not hold, in words.
@@ -59,6 +81,7 @@ impl Conditions {
         method: Method,
         head: &RequestHead,
         bytes: &[u8],
+        json: Option<&JsonSearch<'_>>,
     ) -> Option<String> {
         let name = head.method_name.of_head(bytes);
         // A route for GET serves HEAD as well: the answer differs in its body alone (RFC 9110 §9.3.2).
@@ -86,7 +109,30 @@ impl Conditions {
         (self.headers.iter().find_map(header))
             .or_else(|| self.cookies.iter().find_map(cookie))
             .or_else(|| self.queries.iter().find_map(parameter))
+            .or_else(|| self.json.iter().find_map(|wanted| field_that_fails(wanted, json)))
     }
+}
+
+fn field_that_fails(
+    (place, path, wanted): &(usize, Box<str>, Wanted),
+    json: Option<&JsonSearch<'_>>,
+) -> Option<String> {
+    let found = json.map_or(Found::Unknown, |json| json.found(*place));
+    match (found, wanted) {
+        (Found::Value(value), wanted) if wanted.is(value.as_bytes()) => None,
+        (Found::Other, Wanted::Any) => None,
+        (Found::Unknown, _) => Some(format!("the JSON field {path} is not known")),
+        (Found::Absent, _) => Some(format!("no JSON field {path}")),
+        (_, Wanted::Value(value)) => Some(format!("the JSON field {path} is not {}", value.escape_ascii())),
+        (_, Wanted::Any) => Some(format!("no JSON field {path}")),
+    }
+}
+
+fn place_of(path: &Name, paths: &mut Vec<Name>) -> usize {
+    paths.iter().position(|known| known == path).unwrap_or_else(|| {
+        paths.push(path.clone());
+        paths.len() - 1
+    })
 }
 
 fn joined(names: &[Box<[u8]>]) -> String {

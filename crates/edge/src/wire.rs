@@ -5,12 +5,14 @@ use crate::io::{Timer, poll_timed_out, write_all};
 use crate::message::{Incoming, Message};
 use crate::protocol::write_chunk_start;
 use crate::stream::{ReadHalf, Stream, WriteHalf};
+use files::OpenFile;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
+use tokio::net::TcpStream;
 
 /// The way to a peer.
 pub(crate) enum Wire {
@@ -127,6 +129,40 @@ impl Sink<'_> {
                     Some(trailers) => under(timer, outgoing.finish(trailers)).await,
                     None => Ok(()),
                 }
+            }
+        }
+    }
+
+    /// The connection, where bytes go to it as they are.
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Bytes(half) => half.plain(),
+            Self::Frames(_) => None,
+        }
+    }
+
+    /// Sends bytes of a file by the kernel alone. Returns how many; 0 when the file ends before them.
+    pub(crate) async fn sendfile(
+        &mut self,
+        file: &OpenFile,
+        offset: u64,
+        bytes_max: usize,
+        timer: &mut Timer,
+        idle: Duration,
+    ) -> io::Result<usize> {
+        let Some(stream) = self.plain() else { return Err(io::ErrorKind::Unsupported.into()) };
+        timer.set(Instant::now() + idle);
+        loop {
+            let mut from = offset;
+            let sent = stream.try_io(Interest::WRITABLE, || {
+                Ok(rustix::fs::sendfile(stream, file, Some(&mut from), bytes_max)?)
+            });
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    under(timer, async { stream.writable().await }).await?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => return sent,
             }
         }
     }

@@ -193,7 +193,10 @@ pub(crate) struct ExplainArgs {
     /// A request header, `Name: value`; may be repeated
     #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
-    /// The client's address
+    /// The request's body, for routes that ask for JSON fields
+    #[arg(short = 'd', long, value_name = "BODY")]
+    pub(crate) data: Option<String>,
+    /// The client's address, for pools that hash it and for allow and deny lists
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) client: Option<IpAddr>,
     /// Print the explanation as JSON

@@ -23,6 +23,8 @@ pub(super) struct RequestParts<'a> {
     pub(super) path: &'a [u8],
     pub(super) ids: &'a RequestIds,
     pub(super) endpoint: SocketAddr,
+    /// The client is a proxy whose word is believed.
+    pub(super) is_trusted: bool,
 }
 
 /// Writes the head for the endpoint to `out`.
@@ -35,7 +37,7 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(request.query.of_head(head));
     out.extend_from_slice(b" HTTP/1.1\r\n");
 
-    let trusted = snapshot.config.trust_forwarded;
+    let trusted = parts.is_trusted;
     let edits = &route.request_edits;
     let nominates = request.connection.nominates;
     copy_kept_lines(head, &request.fields, request.len - 2, out, |field| {

@@ -16,6 +16,7 @@ use crate::compress::Wanted;
 use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
+use crate::pacing::Pacing;
 use crate::protocol::RequestHead;
 use crate::retry::{self, Tried};
 use crate::sites::{Route, Site};
@@ -239,6 +240,7 @@ impl Exchange<'_> {
             response,
             ids,
             path,
+            is_trusted,
             ..
         } = &mut *self.work;
         let parts = RequestParts {
@@ -250,6 +252,7 @@ impl Exchange<'_> {
             path,
             ids,
             endpoint: picked.endpoint().address(),
+            is_trusted: *is_trusted,
         };
         heads::write_request(&parts, out);
         // Whatever another endpoint has left behind is no part of this answer.
@@ -267,6 +270,7 @@ impl Exchange<'_> {
         };
         // A body that has come whole with its head stays in the buffer, and can be sent again from there.
         down.rewind(self.mark);
+        let peer = self.client.peer.clone();
         let (client_read, client_write) = self.client.wire.split();
         let (endpoint_read, endpoint_write) = upstream.wire.split();
         let sent = Cell::new(Sent::Going);
@@ -301,6 +305,7 @@ impl Exchange<'_> {
             },
             unwanted: &unwanted,
             progress: &self.report.progress,
+            pacing: Pacing::new(&peer, self.route.gate.bytes_per_second),
         };
         let sending = Sending {
             client: client_read,

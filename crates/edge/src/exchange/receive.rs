@@ -7,6 +7,7 @@ use crate::compress::{Compressor, Wanted};
 use crate::core::Core;
 use crate::forwarding::RequestIds;
 use crate::io::{Timer, poll_read};
+use crate::pacing::Pacing;
 use crate::protocol::{BadHead, Body, Method, RequestLimits, ResponseHead, Version};
 use crate::sites::{Route, Site};
 use crate::wire::{Coding, Part, Sink, Source};
@@ -73,6 +74,8 @@ pub(super) struct Receiving<'a> {
     /// Statuses that are tried again elsewhere.
     pub(super) unwanted: &'a dyn Fn(u16) -> bool,
     pub(super) progress: &'a Progress,
+    /// How fast the client is written to.
+    pub(super) pacing: Pacing<'a>,
 }
 
 /// What a response depends on.
@@ -311,6 +314,7 @@ impl Receiving<'_> {
             let part = Part { head: self.out, data, end: is_finished.then_some(&trailers) };
             let written = self.client.write(part, coding, self.timer, self.timeouts.client_idle).await;
             written.map_err(|error| client_failed(&error))?;
+            self.pacing.wait(part.data.len()).await;
             self.out.clear();
             self.up.consume_to(decoded.consumed);
             if self.up.filled().is_empty() {

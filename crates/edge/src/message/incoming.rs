@@ -1,6 +1,7 @@
 //! A message's body on its way in; from an endpoint, its heads before it.
 
 use super::lines;
+use crate::http3;
 use bytes::{Buf, Bytes};
 use std::io;
 use std::pin::Pin;
@@ -21,6 +22,7 @@ pub(crate) struct Incoming {
 enum Frames {
     /// The body of a request.
     H2(h2::RecvStream),
+    H3(http3::RecvBody),
     /// The answer of an endpoint: its heads come first, as lines.
     Answer(h2::client::ResponseFuture),
     Ended,
@@ -33,6 +35,10 @@ impl Incoming {
 
     pub(crate) fn h2(body: h2::RecvStream) -> Self {
         Self::new(Frames::H2(body))
+    }
+
+    pub(crate) fn h3(body: http3::RecvBody) -> Self {
+        Self::new(Frames::H3(body))
     }
 
     pub(crate) fn answer(answer: h2::client::ResponseFuture) -> Self {
@@ -75,6 +81,15 @@ impl Incoming {
                 Some(piece) => (self.piece, self.is_body) = (piece.map_err(broken)?, true),
                 None => {
                     if let Some(trailers) = ready!(body.poll_trailers(cx)).map_err(broken)? {
+                        lines::write_fields(&trailers, &mut self.trailers);
+                    }
+                    self.frames = Frames::Ended;
+                }
+            },
+            Frames::H3(body) => match ready!(body.poll_piece(cx))? {
+                Some(piece) => (self.piece, self.is_body) = (piece, true),
+                None => {
+                    if let Some(trailers) = ready!(body.poll_trailers(cx))? {
                         lines::write_fields(&trailers, &mut self.trailers);
                     }
                     self.frames = Frames::Ended;

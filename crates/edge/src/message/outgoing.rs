@@ -1,6 +1,7 @@
 //! A message on its way out in frames.
 
 use super::lines;
+use crate::http3;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use std::future::poll_fn;
@@ -11,6 +12,8 @@ use std::task::{Context, Poll};
 pub(crate) enum Outgoing {
     /// The answer to a client; its body once the head was sent.
     Answer(Answer),
+    /// The answer to a client of HTTP/3.
+    Answer3(http3::SendAnswer),
     /// The body of a request to an endpoint; `None` once it has ended.
     Request(Option<SendStream<Bytes>>),
 }
@@ -45,6 +48,7 @@ impl Outgoing {
                 answer.body = (!is_all).then_some(stream);
                 Ok(())
             }
+            Self::Answer3(answer) => answer.send_head(response, is_all).await,
             Self::Request(_) => unreachable!("a request's head opens its stream"),
         }
     }
@@ -54,6 +58,7 @@ impl Outgoing {
     pub(crate) async fn send_some(&mut self, data: &[u8], is_last: bool) -> io::Result<usize> {
         let body = match self {
             Self::Answer(answer) => &mut answer.body,
+            Self::Answer3(answer) => return answer.send_some(data).await,
             Self::Request(body) => body,
         };
         let Some(stream) = body else { return Err(io::ErrorKind::BrokenPipe.into()) };
@@ -79,6 +84,7 @@ impl Outgoing {
     pub(crate) async fn finish(&mut self, trailers: &[u8]) -> io::Result<()> {
         let body = match self {
             Self::Answer(answer) => &mut answer.body,
+            Self::Answer3(answer) => return answer.finish(trailers).await,
             Self::Request(body) => body,
         };
         let Some(mut stream) = body.take() else { return Ok(()) };
@@ -97,6 +103,7 @@ impl Outgoing {
                 Some(stream) => stream.poll_reset(cx).map(drop),
                 None => answer.respond.poll_reset(cx).map(drop),
             },
+            Self::Answer3(answer) => answer.poll_gone(cx),
             Self::Request(Some(stream)) => stream.poll_reset(cx).map(drop),
             Self::Request(None) => Poll::Pending,
         }
@@ -110,6 +117,7 @@ impl Outgoing {
                 Some(stream) => stream.send_reset(Reason::INTERNAL_ERROR),
                 None => answer.respond.send_reset(Reason::INTERNAL_ERROR),
             },
+            Self::Answer3(answer) => answer.reset(),
             Self::Request(Some(stream)) => stream.send_reset(Reason::CANCEL),
         }
     }

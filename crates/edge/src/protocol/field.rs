@@ -44,6 +44,8 @@ pub enum FieldKind {
     Accept,
     /// Which codings the client takes.
     AcceptEncoding,
+    /// The client's credentials.
+    Authorization,
     /// Cookies, for stickiness and routes.
     Cookie,
     /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440): only ours, or a trusted proxy's, to say.
@@ -90,6 +92,7 @@ impl FieldKind {
             11 if is("client-cert") => Self::ClientCert,
             17 if is("client-cert-chain") => Self::ClientCert,
             12 if is("x-request-id") => Self::RequestId,
+            13 if is("authorization") => Self::Authorization,
             14 if is("content-length") => Self::ContentLength,
             14 if is("http2-settings") => Self::HopByHop,
             15 if is("accept-encoding") => Self::AcceptEncoding,

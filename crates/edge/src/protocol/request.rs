@@ -240,6 +240,12 @@ impl RequestHead {
         self.fields.iter().find(is_named).map(|field| field.value.of_head(head))
     }
 
+    /// The values of all fields of this name.
+    pub fn values_of<'a>(&self, head: &'a [u8], name: &[u8]) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let is_named = move |field: &&Field| field.name.of_head(head).eq_ignore_ascii_case(name);
+        self.fields.iter().filter(is_named).map(|field| field.value.of_head(head))
+    }
+
     /// The value of the first cookie of this name (RFC 6265 §4.2.1).
     pub fn cookie<'a>(&self, head: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         self.fields.iter().filter(|field| field.kind == FieldKind::Cookie).find_map(|field| {

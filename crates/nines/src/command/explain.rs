@@ -13,8 +13,13 @@ use topology::{Explanation, Query};
 
 pub(super) fn run(args: ExplainArgs) -> Ended {
     let node = Node::find(&args.node)?;
-    let query =
-        Query { url: whole(args.url), method: args.method, headers: args.headers, client: args.client };
+    let query = Query {
+        url: whole(args.url),
+        method: args.method,
+        headers: args.headers,
+        body: args.data,
+        client: args.client,
+    };
     let explanation = match node.get::<Explanation>(&path(&query)) {
         // Another address than the file's is a node that was meant: the file is no answer then.
         Err(NodeError::Unreachable { .. }) if args.node.admin.is_none() => {
@@ -48,6 +53,9 @@ fn path(query: &Query) -> String {
     for (name, value) in &query.headers {
         path += &format!("&header={}", escaped(&format!("{name}: {value}")));
     }
+    if let Some(body) = &query.body {
+        path += &format!("&body={}", escaped(body));
+    }
     if let Some(client) = query.client {
         path += &format!("&client={}", escaped(&client.to_string()));
     }
@@ -72,10 +80,11 @@ mod tests {
             url: "http://shop.test/a b?x=1&y=é".into(),
             method: "GET".into(),
             headers: vec![("Cookie".into(), "a=b+c".into())],
+            body: Some("{}".into()),
             client: Some("2001:db8::1".parse().unwrap()),
         };
         let expected = "/api/v1/explain?url=http%3A%2F%2Fshop.test%2Fa%20b%3Fx%3D1%26y%3D%C3%A9&method=GET\
-            &header=Cookie%3A%20a%3Db%2Bc&client=2001%3Adb8%3A%3A1";
+            &header=Cookie%3A%20a%3Db%2Bc&body=%7B%7D&client=2001%3Adb8%3A%3A1";
         assert_eq!(path(&query), expected);
     }
 }

@@ -2,7 +2,7 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 25] = [
+const LATER: [(&[&str], &str); 20] = [
     (&["dns"], TIERS),
     (&["cdn"], TIERS),
     (&["cache"], TIERS),
@@ -17,13 +17,8 @@ const LATER: [(&[&str], &str); 25] = [
     (&["dashboard"], TIERS),
     (&["simulator"], TIERS),
     (&["registry"], TIERS),
-    (&["edge", "http3"], PLAIN),
-    (&["site", "*", "allow"], "until then the host's firewall does this"),
-    (&["site", "*", "deny"], "until then the host's firewall does this"),
-    (&["site", "*", "limit"], "`[edge] limit` holds for all sites, `body_max` for this one"),
     (&["site", "*", "route", "*", "cache"], "the route works without it; remove the key"),
     (&["site", "*", "route", "*", "push"], ROUTES),
-    (&["site", "*", "route", "*", "files"], ROUTES),
     (&["site", "*", "route", "*", "grpc"], ROUTES),
     (&["service", "*", "rollout"], "a changed service is replaced instance by instance; remove the key"),
     (&["service", "*", "scale"], "`instances` sets how many run"),
@@ -31,8 +26,7 @@ const LATER: [(&[&str], &str); 25] = [
 ];
 
 const TIERS: &str = "this nines serves `service`, `pool`, `edge` and `site`";
-const PLAIN: &str = "this nines serves HTTP/1.1 without TLS: `[edge] http = [\"127.0.0.1:8080\"]`";
-const ROUTES: &str = "a route may have `pool`, `redirect` or `respond`";
+const ROUTES: &str = "a route may have `pool`, `redirect`, `respond` or `files`";
 
 /// What to do about a key that is planned but not built; `None` for a key that is not planned.
 pub(super) fn planned(path: &[&str]) -> Option<&'static str> {

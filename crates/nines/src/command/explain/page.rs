@@ -15,6 +15,9 @@ pub(super) fn page(query: &Query, explanation: &Explanation, paint: Paint) -> St
         "action",
         &if is_refused { paint.bad(&explanation.action) } else { explanation.action.clone() },
     );
+    if explanation.asks_for_user {
+        page.line("user", "a user and a password are asked for first");
+    }
     if let Some(sent_as) = &explanation.sent_as {
         page.line("sent as", sent_as);
     }

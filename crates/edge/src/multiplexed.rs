@@ -23,7 +23,7 @@ const STREAMS_MAX: usize = 128;
 const HEAD_BYTES_MAX: u32 = 64 << 10;
 
 /// The connections to one endpoint.
-pub(crate) struct Shared {
+pub(crate) struct Multiplexed {
     endpoint: Arc<Endpoint>,
     transport: Arc<Transport>,
     open: RefCell<Vec<Rc<Connection>>>,
@@ -89,7 +89,7 @@ impl Connection {
     }
 }
 
-impl Shared {
+impl Multiplexed {
     pub(crate) fn new(endpoint: Arc<Endpoint>, transport: Arc<Transport>) -> Self {
         Self {
             endpoint,
