@@ -101,3 +101,31 @@ impl Drop for Encoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoder_may_move_to_another_thread_with_its_response() {
+        let mut encoder = Encoder::lend(Coding::Zstd, 3, None).unwrap();
+        let encoded = std::thread::spawn(move || {
+            let mut out = Vec::new();
+            encoder.push(b"body", &mut out).and_then(|()| encoder.finish(&mut out)).map(|()| out)
+        });
+        assert!(!encoded.join().unwrap().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_level_out_of_range_is_brought_into_it() {
+        for coding in Coding::ALL {
+            let encoded = |level| {
+                let (mut encoder, mut out) = (Encoder::lend(coding, level, None).unwrap(), Vec::new());
+                encoder.push(&b"<li>one</li><li>two</li>".repeat(99), &mut out).unwrap();
+                encoder.finish(&mut out).unwrap();
+                out
+            };
+            assert_eq!(encoded(255), encoded(*levels(coding).end()), "{coding}");
+        }
+    }
+}

@@ -66,8 +66,9 @@ pub enum Action {
     Encode {
         /// What goes into `Content-Encoding`.
         coding: Coding,
-        /// Whether each piece is flushed as it comes: a stream of events. Otherwise a flush is due only when the
-        /// backend pauses.
+        /// Whether each piece is flushed as it comes: a stream of events. Otherwise a flush is due when the backend
+        /// pauses and has not said how long the body is; where it has, it has all of it, and a flush would only
+        /// cost some of the ratio.
         flushes_each_piece: bool,
     },
     /// It passes as it is.
