@@ -307,8 +307,7 @@ class Nines(Peer):
         if "files" in self.parts:
             routes["/static/"] = f'{{ files = "{self.world.files}" }}'
         if "compress" in self.parts:
-            levels = f'{{ gzip = {LEVELS["nines gzip"]}, br = {BR_LEVEL} }}'
-            routes["/page.html"] = f'{{ pool = "pages", compress = {{ level = {levels} }} }}'
+            routes["/page.html"] = '{ pool = "pages", compress = true }'
         return f"""
 [node]
 data  = "{self.folder}/data"
