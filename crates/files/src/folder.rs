@@ -169,3 +169,29 @@ fn failure(error: Errno, patience: Patience) -> Failure {
         error => Failure::Disk(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_the_kernel_is_what_a_client_should_hear() {
+        for error in [Errno::NOENT, Errno::NOTDIR, Errno::LOOP, Errno::XDEV, Errno::NAMETOOLONG, Errno::NXIO]
+        {
+            assert!(matches!(failure(error, Patience::Any), Failure::Missing), "{error}");
+        }
+        assert!(matches!(failure(Errno::ACCESS, Patience::Any), Failure::Forbidden));
+        for error in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN] {
+            assert!(matches!(failure(error, Patience::Any), Failure::Busy(_)), "{error}");
+        }
+        assert!(matches!(failure(Errno::IO, Patience::Any), Failure::Disk(_)));
+    }
+
+    #[test]
+    fn what_is_not_in_memory_is_cold_to_who_must_not_wait() {
+        for error in [Errno::AGAIN, Errno::INVAL] {
+            assert!(matches!(failure(error, Patience::None), Failure::Cold), "{error}");
+        }
+        assert!(matches!(failure(Errno::NOENT, Patience::None), Failure::Missing));
+    }
+}

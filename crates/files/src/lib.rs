@@ -1,7 +1,7 @@
 //! Files of a folder as HTTP answers.
 //!
 //! A [`Request`] says which file is wanted and what the client knows and takes; it comes from any wire. [`Root`]
-//! looks its path up (`path`, `folder`), chooses among the file and its precompressed siblings (`siblings`), holds
+//! looks its path up (`path`, `lookup`, `folder`), chooses among the file and its precompressed siblings (`siblings`), holds
 //! the conditions of the request against the file's validators (`condition`, `validators`), and takes the ranges
 //! that were asked for (`selected`, `range`, `multipart`). What leaves is an [`Answer`]: a status, header lines, and a [`Body`]
 //! that names pieces of an open file (`reading`) and holds none of its bytes.
@@ -21,10 +21,12 @@ mod config;
 mod error;
 mod folder;
 mod listing;
+mod lookup;
 mod multipart;
 mod path;
 pub mod range;
 mod reading;
+mod replies;
 mod request;
 mod root;
 mod selected;

@@ -1,20 +1,21 @@
 //! A served folder: from a request to its answer.
 
 use crate::absence::Absences;
-use crate::answer::{Answer, Body, Representation};
+use crate::answer::Answer;
 use crate::config::{Files, FilesConfig};
 use crate::error::Error;
-use crate::folder::{Entry, Failure, Folder, FoundFile, Patience};
-use crate::listing::{ENTRIES_MAX, Listing, names, prefers_json};
+use crate::folder::{Failure, Folder, FoundFile, Patience};
+use crate::listing::Listing;
+use crate::lookup::{Lookup, Rules, Target};
 use crate::multipart::Boundaries;
 use crate::path::FilePath;
+use crate::replies::{allow, list, refusal, to_slash};
 use crate::request::{Method, Request};
 use crate::selected::Selected;
 use crate::siblings;
-use crate::types::{MediaType, Types};
+use crate::types::Types;
 use arc_swap::{ArcSwap, Guard};
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,34 +25,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// swapping a symlink, or by removing the folder and making it anew, wait so long.
 const REPLACED_MS_MAX: u64 = 1000;
 
-/// What may be asked of a file.
-const ALLOW: &[u8] = b"GET, HEAD, OPTIONS";
-
 /// A folder whose files are served, open, with the rules for it.
 pub struct Root {
     path: PathBuf,
     folder: ArcSwap<Folder>,
     /// When the path was last looked at, in milliseconds since 1970.
     looked_at_ms: AtomicU64,
-    index: Vec<Box<[u8]>>,
-    listing: bool,
-    fallback: Option<FilePath>,
+    rules: Rules,
     precompressed: bool,
     cache_control: Option<Box<[u8]>>,
     types: Types,
     absences: Absences,
     boundaries: Boundaries,
-}
-
-/// What a path leads to.
-enum Target {
-    File {
-        name: Vec<u8>,
-        found: FoundFile,
-    },
-    /// A folder whose path needs a slash.
-    Slash,
-    Listing(OwnedFd),
 }
 
 impl Root {
@@ -72,9 +57,7 @@ impl Root {
             path,
             folder: ArcSwap::from_pointee(folder),
             looked_at_ms: AtomicU64::new(0),
-            index: config.index.iter().map(|name| name.as_bytes().into()).collect(),
-            listing: config.listing,
-            fallback: config.fallback.as_ref().and_then(|fallback| FilePath::literal(fallback)),
+            rules: Rules::of(&config),
             precompressed: config.precompressed,
             cache_control: config.cache_control.as_ref().map(|value| value.as_bytes().into()),
             types: Types::new(&config.types),
@@ -114,7 +97,8 @@ impl Root {
         }
         let Some(path) = FilePath::parse(&request.path) else { return Ok(Answer::new(404)) };
         let found = self.folder(now, patience).and_then(|folder| {
-            let target = self.find(&folder, &path, request, patience)?;
+            let accept = request.fields.accept.as_deref();
+            let target = Lookup { folder: &folder, rules: &self.rules, accept, patience }.find(&path)?;
             self.show(&folder, &path, target, request, now, patience)
         });
         match found {
@@ -136,51 +120,6 @@ impl Root {
             self.looked_at_ms.store(now_ms, Ordering::Relaxed);
         }
         Ok(self.folder.load())
-    }
-
-    fn find(
-        &self,
-        folder: &Folder,
-        path: &FilePath,
-        request: &Request<'_>,
-        patience: Patience,
-    ) -> Result<Target, Failure> {
-        let found = if path.is_folder() {
-            self.find_in(folder, path, patience)
-        } else {
-            match folder.entry(path.name(), patience) {
-                Ok(Entry::File(found)) => Ok(Target::File { name: path.name().to_vec(), found }),
-                // Only where the slash leads somewhere: else its path is shown as one that is not there.
-                Ok(Entry::Folder(_)) => self.find_in(folder, path, patience).map(|_| Target::Slash),
-                Err(failure) => Err(failure),
-            }
-        };
-        match (found, &self.fallback) {
-            (Err(Failure::Missing), Some(fallback)) if wants_page(path, request) => {
-                let found = folder.file(fallback.name(), patience)?;
-                Ok(Target::File { name: fallback.name().to_vec(), found })
-            }
-            (found, _) => found,
-        }
-    }
-
-    /// What a folder shows: its index, or its entries.
-    fn find_in(&self, folder: &Folder, path: &FilePath, patience: Patience) -> Result<Target, Failure> {
-        for index in &self.index {
-            let name = path.join(index);
-            match folder.file(&name, patience) {
-                Ok(found) => return Ok(Target::File { name, found }),
-                Err(Failure::Missing) => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        if !self.listing {
-            return Err(Failure::Missing);
-        }
-        match folder.entry(path.name(), patience)? {
-            Entry::Folder(fd) => Ok(Target::Listing(fd)),
-            Entry::File(_) => Err(Failure::Missing),
-        }
     }
 
     fn show(
@@ -236,79 +175,3 @@ impl Root {
 
 /// [`Patience::None`] was not enough.
 struct Cold;
-
-/// Whether a path where nothing is asks for a page. What has no extension does, unless `Accept` is for other things
-/// than pages, as that of programs; what has one does only where `Accept` names HTML, as browsers do when they
-/// navigate, so that a script or an image that is not there is 404 and not a page that does not parse.
-fn wants_page(path: &FilePath, request: &Request<'_>) -> bool {
-    let accept = request.fields.accept.as_deref();
-    let takes = |media_type: &[u8]| accept.is_some_and(|accept| names(accept, media_type));
-    let takes_any = accept.is_none() || takes(b"text/*") || takes(b"*/*");
-    takes(b"text/html") || (takes_any && !path.has_extension())
-}
-
-fn allow(status: u16) -> Answer {
-    let mut answer = Answer::new(status);
-    answer.line("Allow", ALLOW);
-    answer
-}
-
-/// 403 and not 404 for what the file system forbids: who runs the site looks for the mistake in the right place.
-fn refusal(failure: Failure) -> Answer {
-    let (status, fault) = match failure {
-        Failure::Forbidden => (403, None),
-        Failure::Missing | Failure::Cold => (404, None),
-        Failure::Busy(error) => (503, Some(error)),
-        Failure::Disk(error) => (500, Some(error)),
-    };
-    let mut answer = Answer::new(status);
-    if status == 503 {
-        answer.line("Retry-After", b"1");
-    }
-    answer.fault = fault;
-    answer
-}
-
-/// To the same path with a slash, which relative links of the folder's page need.
-fn to_slash(request: &Request<'_>) -> Answer {
-    // `//evil.test/` would be another host, and browsers read `\` as `/`.
-    let start = request.url_path.iter().position(|byte| !matches!(byte, b'/' | b'\\'));
-    let path = start.map_or(&b""[..], |start| &request.url_path[start..]);
-    let slash = if path.is_empty() { "" } else { "/" };
-    let mut target = b"/".to_vec();
-    for byte in path.iter().chain(slash.as_bytes()).chain(request.query.iter()) {
-        match byte {
-            b'!'..=b'~' => target.push(*byte),
-            byte => target.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-        }
-    }
-    let mut answer = Answer::new(308);
-    answer.line("Location", &target);
-    answer.content_length = Some(0);
-    answer
-}
-
-fn list(listing: &Listing, path: &FilePath, request: &Request<'_>) -> Answer {
-    let (content_type, text) = if prefers_json(request.fields.accept.as_deref()) {
-        ("application/json", listing.json())
-    } else {
-        ("text/html; charset=utf-8", listing.html(&request.url_path, path.name().is_empty()))
-    };
-    let mut answer = Answer::new(200);
-    answer.line("Content-Type", content_type.as_bytes());
-    answer.line("Vary", b"Accept");
-    if listing.is_cut {
-        answer.line("X-Listing-Entries-Max", ENTRIES_MAX.to_string().as_bytes());
-    }
-    answer.content_length = Some(text.len() as u64);
-    answer.representation = Some(Representation {
-        content_type: MediaType::known(content_type),
-        coding: None,
-        etag: None,
-        is_vary_said: false,
-    });
-    if request.method == Method::Get {
-        answer.body = Body::Bytes(text.into_bytes());
-    }
-    answer
-}
