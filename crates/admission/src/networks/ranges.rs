@@ -18,16 +18,18 @@ pub(crate) struct Ranges {
     v6: Side<u128>,
 }
 
-/// The networks of one family: a search touches the firsts alone, until it has found.
+/// The networks of one family. A search goes through every sixteenth first address, of which there are so few that they
+/// stay in a cache, then through the fifteen behind one of them, which lie side by side.
 #[derive(Debug)]
 struct Side<A> {
+    sixteenths: Box<[A]>,
     firsts: Box<[A]>,
     rest: Box<[(A, Origin)]>,
 }
 
 impl<A> Default for Side<A> {
     fn default() -> Self {
-        Self { firsts: Box::default(), rest: Box::default() }
+        Self { sixteenths: Box::default(), firsts: Box::default(), rest: Box::default() }
     }
 }
 
@@ -44,11 +46,15 @@ impl<A: Ord + Copy> Side<A> {
                 rest.push((last, origin));
             }
         }
-        Self { firsts: firsts.into(), rest: rest.into() }
+        let sixteenths = firsts.iter().step_by(16).copied().collect();
+        Self { sixteenths, firsts: firsts.into(), rest: rest.into() }
     }
 
     fn find(&self, address: A) -> Option<(A, A, Origin)> {
-        let at = self.firsts.partition_point(|first| *first <= address).checked_sub(1)?;
+        let block = 16 * self.sixteenths.partition_point(|first| *first <= address).checked_sub(1)?;
+        let firsts = &self.firsts[block..self.firsts.len().min(block + 16)];
+        // The first of them is not behind the address.
+        let at = block + firsts.partition_point(|first| *first <= address) - 1;
         let (last, origin) = self.rest[at];
         (address <= last).then(|| (self.firsts[at], last, origin))
     }
@@ -134,6 +140,24 @@ mod tests {
         assert_eq!(found(&v6, "2001:db8::1"), Some(("::/0".into(), 0)));
         assert_eq!(found(&v6, "::ffff:192.0.2.1"), None);
         assert_eq!(found(&of(&[]), "192.0.2.1"), None);
+    }
+
+    #[test]
+    fn each_of_many_is_found_and_nothing_between_them() {
+        for count in [1, 15, 16, 17, 32, 33, 1000u32] {
+            // Every second /24.
+            let network = |number: u32| Network::containing(Ipv4Addr::from_bits(number << 9).into(), 24);
+            let networks: Vec<Network> = (1..=count).map(network).collect();
+            let ranges = ranges(&networks);
+            for (network, number) in networks.iter().zip(1..) {
+                for address in [network.first(), network.last()] {
+                    assert_eq!(ranges.find(address).map(|(found, _)| found), Some(*network));
+                }
+                for outside in [(number << 9) - 1, (number << 9) + 256] {
+                    assert!(!ranges.contains(Ipv4Addr::from_bits(outside).into()), "{number} of {count}");
+                }
+            }
+        }
     }
 
     proptest! {
