@@ -50,7 +50,8 @@ fuzz_target!(|input: &[u8]| {
     for (name, value) in NAMES.iter().zip(lines).filter(|(_, value)| !value.is_empty()) {
         fields.note(name.as_bytes(), value);
     }
-    let request = Request { method: Method::Get, url_path: path.clone(), path, query: Cow::Borrowed(b""), fields };
+    let request =
+        Request { method: Method::Get, url_path: path.clone(), path, query: Cow::Borrowed(b""), fields };
     let answer = ROOT.answer(&request, SystemTime::now());
     assert!([200, 206, 304, 308, 404, 412, 416].contains(&answer.status), "{answer:?}");
     check_lines(&answer.lines);

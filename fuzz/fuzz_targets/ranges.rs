@@ -29,7 +29,8 @@ fn check_members(field: &[u8], size: u64, parts: &[std::ops::Range<u64>]) {
     for member in field[equals + 1..].split(|byte| *byte == b',') {
         if let Ranges::Parts(alone) = ranges(&[b"bytes=", member].concat(), size) {
             assert_eq!(alone.len(), 1);
-            let within = |part: &std::ops::Range<u64>| part.start <= alone[0].start && alone[0].end <= part.end;
+            let within =
+                |part: &std::ops::Range<u64>| part.start <= alone[0].start && alone[0].end <= part.end;
             assert!(parts.iter().any(within), "{alone:?} is in none of {parts:?}");
         }
     }
