@@ -49,6 +49,9 @@ fn check_edge(edge: &EdgeConfig, faults: &mut Faults) {
         faults.add(None, format!("[edge] limit.head is {}: from 1KiB to 1MiB", edge.limit.head));
     }
     tls::check_edge(&edge.tls, faults);
+    if let Some(acme) = &edge.acme {
+        acme::check(acme, faults);
+    }
     admission::check_access(edge.allow.as_deref(), &edge.deny, "[edge]", None, faults);
     admission::check_networks(&edge.proxy_protocol, "[edge] proxy_protocol", None, faults);
     admission::check_trust(&edge.trust_forwarded, "[edge] trust_forwarded", None, faults);
@@ -97,6 +100,22 @@ fn check_doors(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults
     } else if !edge.http3.is_empty() && edge.https.is_empty() {
         let help = "clients hear of HTTP/3 over HTTPS, and use that where UDP does not pass";
         faults.add_with_help(None, "[edge] http3 needs [edge] https beside it", help);
+    }
+    for (name, _) in sites.iter().filter(|(_, site)| site.wants_acme()) {
+        if edge.acme.is_none() {
+            let help = "`[edge.acme]` with `email = \"…\"` and `agree = true`";
+            faults.add_with_help(
+                name.span(),
+                format!("site {name}: tls is \"acme\", and there is no [edge.acme]"),
+                help,
+            );
+        }
+        if let Err(bad) = acme::check_name(name) {
+            faults.add(name.span(), format!("site {name}: tls is \"acme\": {bad}"));
+        }
+    }
+    if edge.acme.is_some() && !sites.values().any(SiteConfig::wants_acme) {
+        faults.add(None, "[edge.acme] has nothing to order: no site has `tls = \"acme\"`");
     }
     for (name, site) in sites {
         if site.https_only == HttpsOnly::Switch(true) && edge.https.is_empty() {

@@ -1,5 +1,6 @@
 //! `[edge]` and `[site.HOST]`: where clients arrive, and what is done with their requests.
 
+use acme::AcmeConfig;
 use admission::{BasicAuthConfig, ClientLimits, NetworkEntry, TrustConfig};
 use encoding::CompressConfig;
 use files::Files;
@@ -25,6 +26,9 @@ pub struct EdgeConfig {
     pub http3: Vec<SocketAddr>,
     /// What holds for TLS on all sites.
     pub tls: EdgeTls,
+    /// Where the certificates of sites with `tls = "acme"` come from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeConfig>,
     /// Cores that serve, each with a runtime and a listener of its own; all the machine's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
@@ -63,6 +67,7 @@ impl Default for EdgeConfig {
             https: Vec::new(),
             http3: Vec::new(),
             tls: EdgeTls::default(),
+            acme: None,
             cores: None,
             access_log: AccessLogTarget::Off,
             limit: EdgeLimits::default(),
@@ -86,6 +91,13 @@ impl EdgeConfig {
     /// The same, to be changed.
     pub fn listeners_mut(&mut self) -> impl Iterator<Item = &mut SocketAddr> {
         self.http.iter_mut().chain(&mut self.https)
+    }
+}
+
+impl SiteConfig {
+    /// Whether its certificate is ordered.
+    pub(crate) fn wants_acme(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.0.auto == Some(tls::Automatic::Acme))
     }
 }
 

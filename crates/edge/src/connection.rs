@@ -14,7 +14,7 @@ use crate::io::{Timer, poll_read, read};
 use crate::message::{Message, lines};
 use crate::prefix::find_fields;
 use crate::protocol::{BadHead, FieldKind, RequestLimits, Version};
-use crate::reply::{answer_ourselves, refuse, send_answer};
+use crate::reply::{answer_ourselves, answer_proof, refuse, send_answer};
 use crate::sites::{Action, Route, Site};
 use crate::stream::Stream;
 use crate::wire::Wire;
@@ -121,11 +121,21 @@ async fn serve_http1(core: Rc<Core>, registered: Registered, stream: Stream, pee
                 return Box::pin(http2::serve(core, waiting.registered, stream, first, client.peer)).await;
             }
             (After::Linger, Wire::Bytes(stream)) => return linger(stream).await,
-            _ => return,
+            (_, wire) => {
+                client.wire = wire;
+                break;
+            }
         }
         patience = core.snapshot().config.timeout.idle.get();
     }
+    // RFC 8446 §6.1: the end is said, so that nobody can make it earlier unnoticed.
+    if let Wire::Bytes(mut stream @ Stream::Tls(_)) = client.wire {
+        let _ = tokio::time::timeout(FAREWELL, stream.shutdown()).await;
+    }
 }
+
+/// How long a client has to take the last word.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What is told of a request that comes in frames besides its head.
 pub(crate) struct Opening {
@@ -147,6 +157,10 @@ pub(crate) async fn serve_message(
     let mut work = core.take_work();
     let mut client = Client { wire: Wire::Frames(Box::new(message)), peer };
     match take_head(core, &mut work, head, opening) {
+        // RFC 8441 §4: only what is known can be switched to.
+        Ok(()) if opening.protocol.as_deref().is_some_and(|protocol| protocol != "websocket") => {
+            refuse_head(core, &mut client, &mut work, &Refusal::Protocol).await;
+        }
         Ok(()) => {
             serve_request(core, &mut client, &mut work).await;
         }
@@ -328,6 +342,11 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
     identify(core, &snapshot, client, work);
     let mut report = Report::default();
 
+    if let Some(proof) = acme_proof(&snapshot, work) {
+        let after = answer_proof(core, &snapshot, client, work, proof, &mut report).await;
+        log(&snapshot, client, work, None, None, &report, started.elapsed());
+        return after;
+    }
     let found = route(&snapshot, client, work).await;
     // What is held counts the request among its client's.
     let (passed, _held) = match &found {
@@ -391,6 +410,12 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
     events.sent.add(report.sent_bytes);
     log(&snapshot, client, work, site, found.as_ref().ok().map(|(_, route)| *route), &report, took);
     after
+}
+
+/// What a certificate authority looks for below a well-known path (RFC 8555 §8.3), whatever the host.
+fn acme_proof(snapshot: &Snapshot, work: &Work) -> Option<String> {
+    let token = work.path.strip_prefix(b"/.well-known/acme-challenge/")?;
+    snapshot.acme.as_ref()?.http_challenge(std::str::from_utf8(token).ok()?)
 }
 
 /// Gives the request its identity, and its host and path the form that routes are looked up by.

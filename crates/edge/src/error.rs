@@ -37,6 +37,9 @@ pub enum Error {
     /// A folder cannot be served.
     #[error(transparent)]
     Files(#[from] files::Error),
+    /// Certificates cannot be ordered.
+    #[error(transparent)]
+    Acme(#[from] acme::Error),
     /// A certificate, a key or an authority cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -61,6 +64,9 @@ pub(crate) enum Refusal {
     /// The body breaks the protocol.
     #[error("{0}")]
     Body(#[from] BadBody),
+    /// A protocol within HTTP/2 that is not spoken here.
+    #[error("unknown protocol")]
+    Protocol,
     /// CONNECT or TRACE.
     #[error("method not allowed")]
     Method,
@@ -125,6 +131,7 @@ impl Refusal {
             Self::Head(BadHead::Expectation) => 417,
             Self::Head(_) | Self::Body(_) => 400,
             Self::Method => 405,
+            Self::Protocol => 501,
             Self::BodyTooLarge => 413,
             Self::ClientTimeout => 408,
             // RFC 9110 §15.5.20: this host is not one that we answer for.

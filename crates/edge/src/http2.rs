@@ -27,6 +27,8 @@ const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// What waits in a connection to be written, over all its streams.
 const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// Requests that were cancelled before they were looked at; the watch over floods ends a connection before that.
+const PENDING_RESETS_MAX: usize = 1024;
 /// How long a client has to take the word that its connection ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,7 @@ pub(crate) async fn serve(
         .max_concurrent_streams(config.http2.streams)
         .max_header_list_size(config.limit.head.get() as u32)
         .max_send_buffer_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .enable_connect_protocol();
     let handshake = tokio::time::timeout(config.timeout.head.get(), builder.handshake::<_, Bytes>(watched));
     let connection = match handshake.await {
@@ -137,6 +140,8 @@ impl Serving {
         }
         if self.streams.get() > 0 {
             self.active_at = Instant::now();
+        } else if self.core.is_draining() && self.core.ends_idle(self.active_at, Instant::now()) {
+            return Poll::Ready(Step::Over);
         }
         let idle = self.core.snapshot().config.timeout.idle.get();
         self.timer.set(self.active_at + idle);

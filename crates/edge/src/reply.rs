@@ -48,6 +48,30 @@ pub(crate) async fn answer_ourselves(
     send_answer(core, client, work, snapshot, &answer, after, report).await
 }
 
+/// Answers with what shows a certificate authority that a name is ours.
+pub(crate) async fn answer_proof(
+    core: &Rc<Core>,
+    snapshot: &Snapshot,
+    client: &mut Client,
+    work: &mut Work,
+    proof: String,
+    report: &mut Report,
+) -> After {
+    let after = discard_body(work, core);
+    report.status = 200;
+    let answer = Answer {
+        status: 200,
+        content_type: "application/octet-stream",
+        body: proof.as_bytes(),
+        length: Some(proof.len() as u64),
+        lines: b"",
+        edits: None,
+        head_only: work.request.method == Method::Head,
+        connection: connection_option(after, work.request.version),
+    };
+    send_answer(core, client, work, snapshot, &answer, after, report).await
+}
+
 /// Answers with an error page.
 pub(crate) async fn refuse(
     core: &Rc<Core>,
@@ -65,6 +89,9 @@ pub(crate) async fn refuse(
         discard_body(work, core)
     };
     let accept = work.request.value(work.down.held(), FieldKind::Accept);
+    if work.request.value_of(work.down.held(), b"content-type").is_some_and(is_grpc) {
+        return refuse_grpc(core, snapshot, client, work, &refusal, after, report).await;
+    }
     let mut page = ErrorPage::new(&refusal, &work.ids, accept);
     if let Refusal::HttpsOnly(port) = refusal {
         let port = if port == 443 { String::new() } else { format!(":{port}") };
@@ -93,6 +120,55 @@ pub(crate) async fn refuse(
         connection: connection_option(after, request.version),
     };
     send_answer(core, client, work, snapshot, &answer, after, report).await
+}
+
+/// `application/grpc` and its kin, which are not of browsers.
+fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    content_type.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC))
+        && matches!(content_type.get(GRPC.len()), None | Some(b'+' | b';' | b' '))
+}
+
+/// Answers in gRPC's own words: a head that holds the status, and is all there is.
+async fn refuse_grpc(
+    core: &Core,
+    snapshot: &Snapshot,
+    client: &mut Client,
+    work: &mut Work,
+    refusal: &Refusal,
+    after: After,
+    report: &mut Report,
+) -> After {
+    let status = refusal.status();
+    let words = crate::answer::reason(status);
+    let lines = format!("grpc-status: {}\r\ngrpc-message: {words}\r\n", grpc_status(status));
+    // What the log says is what happened; that the wire says 200 is gRPC's way.
+    report.status = status;
+    report.cause = Some(refusal.to_string().into());
+    let answer = Answer {
+        status: 200,
+        content_type: "application/grpc",
+        body: b"",
+        length: (!work.request.version.is_framed()).then_some(0),
+        lines: lines.as_bytes(),
+        edits: None,
+        head_only: false,
+        connection: connection_option(after, work.request.version),
+    };
+    send_answer(core, client, work, snapshot, &answer, after, report).await
+}
+
+/// gRPC over HTTP2, "HTTP to gRPC Status Code Mapping"; and a deadline for what took too long.
+fn grpc_status(status: u16) -> u8 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        408 | 504 => 4,
+        429 | 502 | 503 => 14,
+        _ => 2,
+    }
 }
 
 /// Takes the request's body out of the buffer if it has come whole; otherwise the connection ends after the

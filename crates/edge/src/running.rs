@@ -11,6 +11,7 @@ use crate::http3;
 use crate::listener::{COMMANDS_MAX, Command, CoreParts, run};
 use crate::protocol::RequestLimits;
 use crate::sites::{SiteParts, Sites};
+use acme::{Acme, AcmeContext, Stapler, StaplerContext};
 use admission::{Access, Networks, Trust};
 use balance::Pool;
 use notation::Named;
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{self, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct Edge {
     open: Arc<AtomicUsize>,
     /// Where HTTP/3 is spoken.
     quic: Mutex<Vec<SocketAddr>>,
+    /// Who orders certificates, if any are to be ordered.
+    acme: Mutex<Option<Arc<Acme>>>,
     /// What is known of clients, which outlives each file.
     admission: Arc<gate::Shared>,
     /// Looks for changed files until it is dropped.
@@ -79,6 +82,24 @@ pub struct Prepared {
     /// For HTTP/3: the sockets of each new address, and the addresses that go.
     quic_opened: Vec<(SocketAddr, Vec<UdpSocket>)>,
     quic_closed: Vec<SocketAddr>,
+    acme: Ordering,
+}
+
+/// Who orders certificates from now on.
+enum Ordering {
+    /// Nobody, or somebody who begins now.
+    Anew(Option<Arc<Acme>>),
+    /// Who did before, with what the file says now.
+    Changed(Arc<Acme>, acme::Prepared),
+}
+
+impl Ordering {
+    fn acme(&self) -> Option<&Arc<Acme>> {
+        match self {
+            Self::Anew(acme) => acme.as_ref(),
+            Self::Changed(acme, _) => Some(acme),
+        }
+    }
 }
 
 /// What there is to see of an edge.
@@ -124,7 +145,8 @@ impl Edge {
             .collect();
         let quic = quic?;
         let admission = gate::Shared::new(&registry);
-        let snapshot = compile(parts, &registry, &admission, None)?;
+        let ordering = start_ordering(&parts, &registry, None)?;
+        let snapshot = compile(parts, &registry, &admission, ordering.acme(), None)?;
         let events = Arc::new(EdgeEvents::new(&registry));
         let open_connections = Arc::new(AtomicUsize::new(0));
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
@@ -136,6 +158,7 @@ impl Edge {
             listeners: Mutex::new(BTreeMap::new()),
             open: open_connections.clone(),
             quic: Mutex::default(),
+            acme: Mutex::new(ordering.acme().cloned()),
             admission: admission.clone(),
             _watcher: watcher,
         };
@@ -189,7 +212,8 @@ impl Edge {
             present.into_iter().filter(|door| !wanted.contains(door)).map(|(_, address)| address).collect();
         let quic_wanted = parts.config.http3.clone();
         let before = self.snapshots.borrow().clone();
-        let snapshot = compile(parts, &self.registry, &self.admission, Some(&before))?;
+        let acme = start_ordering(&parts, &self.registry, self.acme().as_ref())?;
+        let snapshot = compile(parts, &self.registry, &self.admission, acme.acme(), Some(&before))?;
         let spoken = self.quic.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (stay, quic_closed) =
             spoken.into_iter().partition::<Vec<_>, _>(|address| quic_wanted.contains(address));
@@ -197,7 +221,7 @@ impl Edge {
         for address in quic_wanted.into_iter().filter(|address| !stay.contains(address)) {
             quic_opened.push((address, open_quic(address, self.cores.len(), false)?));
         }
-        Ok(Prepared { snapshot, opened, closed, quic_opened, quic_closed })
+        Ok(Prepared { snapshot, opened, closed, quic_opened, quic_closed, acme })
     }
 
     /// Makes a prepared change. Connections stay; each request is decided by what was before or by what is now.
@@ -208,6 +232,12 @@ impl Edge {
                 tracing::warn!(target: "edge", %error, "the access log could not be reopened");
             }
         }
+        let acme = prepared.acme.acme().cloned();
+        if let Ordering::Changed(acme, change) = prepared.acme {
+            acme.commit(change);
+        }
+        // Who orders no more ends when it is let go of.
+        *self.acme.lock().unwrap_or_else(PoisonError::into_inner) = acme;
         self.snapshots.send_replace(Arc::new(prepared.snapshot));
         self.remove_listeners(prepared.closed);
         self.add_listeners(prepared.opened);
@@ -236,6 +266,9 @@ impl Edge {
     /// cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
         self.stop_accepting();
+        if let Some(acme) = self.acme() {
+            acme.stop().await;
+        }
         let mut waiting = Vec::new();
         for core in &self.cores {
             let (done, drained) = oneshot::channel();
@@ -276,7 +309,7 @@ impl Edge {
         EdgeStatus {
             listeners: self.lock().keys().copied().collect(),
             cores: self.cores.len(),
-            connections: self.open.load(Ordering::Relaxed),
+            connections: self.open.load(atomic::Ordering::Relaxed),
             sites,
         }
     }
@@ -303,6 +336,10 @@ impl Edge {
         for (core, share) in self.cores.iter().zip(shares).filter(|(_, share)| !share.is_empty()) {
             core.tell(Command::Listen(share));
         }
+    }
+
+    fn acme(&self) -> Option<Arc<Acme>> {
+        self.acme.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn add_quic(&self, opened: Vec<(SocketAddr, Vec<UdpSocket>)>) {
@@ -414,6 +451,7 @@ fn compile(
     parts: EdgeParts,
     registry: &Registry,
     admission: &gate::Shared,
+    acme: Option<&Arc<Acme>>,
     before: Option<&Snapshot>,
 ) -> Result<Snapshot, Error> {
     let EdgeParts { config, sites, pools, dir, data } = parts;
@@ -427,7 +465,7 @@ fn compile(
     };
     let tls = match config.https.is_empty() {
         true => None,
-        false => Some(load_tls(&config, &sites, dir.clone(), data, registry, before)?),
+        false => Some(load_tls(&config, &sites, dir.clone(), data, registry, acme, before)?),
     };
     let has_access = config.allow.is_some() || !config.deny.is_empty();
     let access = has_access.then(|| Access::load(config.allow.as_deref(), &config.deny, &dir)).transpose()?;
@@ -438,7 +476,27 @@ fn compile(
     let sites = Sites::compile(&sites, &with)?;
     let quic = tls.as_ref().map(|tls: &TlsDoor| http3::config(&config, &tls.server)).transpose()?.flatten();
     let alt_svc_line = http3::alt_svc_line(&config);
-    Ok(Snapshot { quic, alt_svc_line, config, sites, limits, access_log, tls, access, proxies, trust })
+    let acme = acme.map(|acme| acme.lookups());
+    Ok(Snapshot { acme, quic, alt_svc_line, config, sites, limits, access_log, tls, access, proxies, trust })
+}
+
+/// Begins to order the certificates that sites want, or goes on with what the file says now.
+fn start_ordering(
+    parts: &EdgeParts,
+    registry: &Registry,
+    before: Option<&Arc<Acme>>,
+) -> Result<Ordering, Error> {
+    let wanted = parts.sites.iter().filter(|(_, site)| site.wants_acme());
+    let names: Vec<String> = wanted.map(|(name, _)| name.to_string()).collect();
+    let Some(config) = parts.config.acme.as_ref().filter(|_| !names.is_empty()) else {
+        return Ok(Ordering::Anew(None));
+    };
+    if let Some(acme) = before {
+        return Ok(Ordering::Changed(acme.clone(), acme.prepare(config, names)?));
+    }
+    let mut context = AcmeContext::new(parts.dir.clone(), parts.data.clone(), registry.clone());
+    context.stapler = Some(Arc::new(Stapler::start(StaplerContext::new(registry.clone()))));
+    Ok(Ordering::Anew(Some(Arc::new(Acme::start(context, config, names)?))))
 }
 
 /// The certificates of the sites that have one. Tickets go on being good over a change.
@@ -448,6 +506,7 @@ fn load_tls(
     dir: PathBuf,
     data: PathBuf,
     registry: &Registry,
+    acme: Option<&Arc<Acme>>,
     before: Option<&Snapshot>,
 ) -> Result<TlsDoor, Error> {
     let tickets = match before.and_then(|before| before.tls.as_ref()) {
@@ -461,8 +520,8 @@ fn load_tls(
         alpn: [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec(),
         versions: config.tls.versions.clone(),
         tickets: tickets.clone(),
-        challenges: None,
-        issued: None,
+        challenges: acme.map(|acme| acme.lookups() as Arc<dyn tls::Challenges>),
+        issued: acme.map(|acme| acme.lookups() as Arc<dyn tls::Issued>),
         time: tls::system_time(),
         registry: registry.clone(),
     };
@@ -515,8 +574,9 @@ pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
     // What is said of a request does not depend on certificates, which may not be on this machine.
     silent.config.https.clear();
     silent.config.http3.clear();
+    silent.config.acme = None;
     let registry = Registry::new();
-    compile(silent, &registry, &gate::Shared::new(&registry), None)
+    compile(silent, &registry, &gate::Shared::new(&registry), None, None)
 }
 
 fn open_access_log(target: &AccessLogTarget) -> Result<Option<AccessLog>, Error> {

@@ -229,6 +229,12 @@ impl Site {
         }
     }
 
+    /// Whether the site says this by itself, so that a backend's word would stand beside it: of two, clients take the
+    /// first (RFC 6797 §8.1).
+    pub(crate) fn says_itself(&self, name: &[u8]) -> bool {
+        !self.secure_lines.is_empty() && name.eq_ignore_ascii_case(b"strict-transport-security")
+    }
+
     /// Whether a response header is not passed on.
     pub(crate) fn hides(&self, name: &[u8]) -> bool {
         self.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))

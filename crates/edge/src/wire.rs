@@ -76,6 +76,11 @@ impl Source<'_> {
         }
     }
 
+    /// Whether it is known that nothing follows. Bytes do not tell it before they are read.
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self, Self::Frames(incoming) if incoming.is_ended())
+    }
+
     /// Whether there are bytes, or the end, at this moment.
     pub(crate) fn has_more(&mut self) -> bool {
         self.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()

@@ -162,7 +162,7 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
             _ => !nominates || !is_nominated(head, &response.fields, name),
         };
         let is_void = parts.compressed.is_some_and(|plan| compress::voids(plan, name));
-        passes && !is_void && !edits.drops(name) && !site.hides(name)
+        passes && !is_void && !edits.drops(name) && !site.hides(name) && !site.says_itself(name)
     });
     let added = out.len();
     if let Some(plan) = parts.compressed {

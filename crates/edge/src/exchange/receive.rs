@@ -276,6 +276,10 @@ impl Receiving<'_> {
         self.write_head(coding, keeps_connection, plan.as_ref());
         self.up.consume(self.response.len);
         self.progress.has_begun.set(true);
+        // A head that is all there is stays that: gRPC tells a failure so ("Trailers-Only").
+        if self.up.filled().is_empty() && self.endpoint.is_ended() && body.ends_with_connection() {
+            let _ = body.end_of_connection();
+        }
         self.relay_body(&mut body, coding, &mut compressor).await?;
         let is_reusable =
             endpoint_persists && matches!(self.sent.get(), Sent::Whole(_)) && self.up.filled().is_empty();

@@ -17,6 +17,8 @@ pub(crate) struct Incoming {
     is_body: bool,
     /// Lines, known once the body has ended.
     trailers: Vec<u8>,
+    /// Bytes to come by the head's word, where it has one.
+    left: Option<u64>,
 }
 
 enum Frames {
@@ -30,11 +32,12 @@ enum Frames {
 
 impl Incoming {
     fn new(frames: Frames) -> Self {
-        Self { frames, piece: Bytes::new(), is_body: false, trailers: Vec::new() }
+        Self { frames, piece: Bytes::new(), is_body: false, trailers: Vec::new(), left: None }
     }
 
-    pub(crate) fn h2(body: h2::RecvStream) -> Self {
-        Self::new(Frames::H2(body))
+    /// `length` is what the head says.
+    pub(crate) fn h2(body: h2::RecvStream, length: Option<u64>) -> Self {
+        Self { left: length, ..Self::new(Frames::H2(body)) }
     }
 
     pub(crate) fn h3(body: http3::RecvBody) -> Self {
@@ -55,6 +58,20 @@ impl Incoming {
         &self.trailers
     }
 
+    /// Whether it is known that nothing follows.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.piece.is_empty() && matches!(self.frames, Frames::Ended)
+    }
+
+    /// Waits for the end of a body that has come whole but for the word that it has. A stream that is let go of before
+    /// that is reset, which some clients take for a failure, though the answer is there.
+    pub(crate) async fn end(&mut self) {
+        if self.left == Some(0) && !self.is_ended() {
+            // What comes instead is for the drop of the stream to answer.
+            let _ = std::future::poll_fn(|cx| self.poll_readable(cx)).await;
+        }
+    }
+
     /// Ready once there are bytes, or the end.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.piece.is_empty() && !matches!(self.frames, Frames::Ended) {
@@ -73,7 +90,7 @@ impl Incoming {
                 } else {
                     let (parts, body) = ready!(Pin::new(answer).poll(cx)).map_err(broken)?.into_parts();
                     lines::write_response(&http::Response::from_parts(parts, ()), &mut head);
-                    self.frames = Frames::H2(body);
+                    self.frames = if body.is_end_stream() { Frames::Ended } else { Frames::H2(body) };
                 }
                 (self.piece, self.is_body) = (head.into(), false);
             }
@@ -107,6 +124,9 @@ impl AsyncRead for Incoming {
         let taken = incoming.piece.len().min(buf.remaining());
         buf.put_slice(&incoming.piece[..taken]);
         incoming.piece.advance(taken);
+        if let (true, Some(left)) = (incoming.is_body, &mut incoming.left) {
+            *left = left.saturating_sub(taken as u64);
+        }
         if let (true, Frames::H2(body)) = (incoming.is_body, &mut incoming.frames) {
             // A stream that was reset has no window left to give.
             let _ = body.flow_control().release_capacity(taken);

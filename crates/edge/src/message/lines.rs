@@ -36,6 +36,10 @@ pub(crate) fn write_request(
         write_line(out, "host", authority.as_bytes());
     }
     for (name, value) in &parts.headers {
+        // RFC 9113 §8.2.1: blanks around a value are no part of lines, and malformed in frames.
+        if value.as_bytes().trim_ascii().len() != value.len() {
+            return Err(BadHead::FieldValue);
+        }
         if name != COOKIE && !(name == HOST && authority.is_some()) {
             write_line(out, name.as_str(), value.as_bytes());
         }
