@@ -97,9 +97,18 @@ pub(crate) struct Shared {
 
 /// What is ordered, and where.
 pub(crate) struct Settings {
-    config: AcmeConfig,
+    given: Given,
     pub(crate) server: Arc<Server>,
     pub(crate) names: BTreeSet<String>,
+}
+
+/// Everything that a [`Server`] is made of.
+#[derive(Clone, PartialEq)]
+struct Given {
+    config: AcmeConfig,
+    /// Key identifier and key.
+    external: Option<(String, Vec<u8>)>,
+    ca: Option<(PathBuf, Vec<u8>)>,
 }
 
 /// A reload that can no longer fail: see [`Acme::prepare`].
@@ -126,8 +135,9 @@ impl Acme {
             node: node(),
             context,
         });
-        let server = Arc::new(server(&shared, config)?);
-        let settings = Settings { config: config.clone(), server, names: checked(names)? };
+        let given = Given::read(&shared.context, config)?;
+        let server = Arc::new(server(&shared, given.clone())?);
+        let settings = Settings { given, server, names: checked(names)? };
         let (settings, changes) = watch::channel(Arc::new(settings));
         let rng = shared.context.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         let task = tokio::spawn(Engine::new(Arc::clone(&shared), changes, rng).run());
@@ -145,13 +155,14 @@ impl Acme {
     ) -> Result<Prepared, Error> {
         let names = checked(names)?;
         let before = Arc::clone(&self.settings.borrow());
-        // A changed file behind the same name counts as well, so that only other names keep the server's orders.
-        let server = if before.config == *config {
+        let given = Given::read(&self.shared.context, config)?;
+        // The same server keeps its orders.
+        let server = if before.given == given {
             Arc::clone(&before.server)
         } else {
-            Arc::new(server(&self.shared, config)?)
+            Arc::new(server(&self.shared, given.clone())?)
         };
-        Ok(Prepared(Arc::new(Settings { config: config.clone(), server, names })))
+        Ok(Prepared(Arc::new(Settings { given, server, names })))
     }
 
     /// Applies a reload: names that stay keep their certificates and orders, unless the server has changed.
@@ -172,6 +183,11 @@ impl Acme {
     /// The same, now and whenever it changes.
     pub fn changes(&self) -> watch::Receiver<AcmeStatus> {
         self.shared.status.subscribe()
+    }
+
+    /// Counts the turns of the task: in each it looks at the clock and the store.
+    pub fn turns(&self) -> watch::Receiver<u64> {
+        self.shared.turns.subscribe()
     }
 
     /// Looks at the clock and the store now, not only at the next turn.
@@ -211,21 +227,49 @@ fn checked(names: impl IntoIterator<Item = String>) -> Result<BTreeSet<String>, 
     names.into_iter().map(check).collect()
 }
 
-fn server(shared: &Shared, config: &AcmeConfig) -> Result<Server, Error> {
+impl Given {
+    fn read(context: &AcmeContext, config: &AcmeConfig) -> Result<Self, Error> {
+        let external = config.external_account.as_ref().map(|external| {
+            // RFC 8555 §7.3.4 hands it out as base64url; some authorities add padding.
+            let base64 = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+            let key = GeneralPurpose::new(&URL_SAFE, base64).decode(external.key.reveal()?);
+            Ok::<_, Error>((external.key_id.clone(), key.map_err(|_| Error::ExternalKey)?))
+        });
+        let ca = config.ca.as_ref().map(|ca| {
+            let path = context.dir.join(ca);
+            match std::fs::read(&path) {
+                Ok(pem) => Ok((path, pem)),
+                Err(error) => Err(Error::Ca { path, reason: error.to_string() }),
+            }
+        });
+        Ok(Self { config: config.clone(), external: external.transpose()?, ca: ca.transpose()? })
+    }
+
+    /// A test server on this machine needs no roots, and a machine without any is still fit for it.
+    fn client(&self) -> Result<HttpClient, Error> {
+        let uri: Option<http::Uri> = self.config.directory.url().parse().ok();
+        let is_plain = uri.is_some_and(|uri| {
+            uri.scheme() == Some(&http::uri::Scheme::HTTP) && uri.host().is_some_and(is_loopback)
+        });
+        if is_plain {
+            return Ok(HttpClient::without_tls(Plain::Loopback));
+        }
+        let ca = self.ca.as_ref().map(|(path, pem)| (path.as_path(), pem.as_slice()));
+        Ok(HttpClient::with_roots(roots(ca)?, Plain::Loopback))
+    }
+}
+
+fn server(shared: &Shared, given: Given) -> Result<Server, Error> {
     let AcmeContext { dir, data, clock, pace, .. } = &shared.context;
+    let client = given.client()?;
+    let Given { config, external, .. } = given;
     let store = Store::open(config.store_dir(dir, data).join(config.directory.folder()))?;
-    let external = config.external_account.as_ref().map(|external| {
-        // RFC 8555 §7.3.4 hands it out as base64url; some authorities add padding.
-        let base64 = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-        let key = GeneralPurpose::new(&URL_SAFE, base64).decode(external.key.reveal()?);
-        Ok((external.key_id.clone(), key.map_err(|_| Error::ExternalKey)?))
-    });
     Ok(Server {
         directory_url: config.directory.url().to_owned(),
-        email: config.email.clone(),
+        email: config.email,
         challenge: config.challenge,
-        external: external.transpose().map_err(|error: Error| error)?,
-        client: client(config, dir)?,
+        external,
+        client,
         store,
         clock: clock.clone(),
         pace: *pace,
@@ -235,19 +279,6 @@ fn server(shared: &Shared, config: &AcmeConfig) -> Result<Server, Error> {
             turns: shared.turns.subscribe(),
         },
     })
-}
-
-/// A test server on this machine needs no roots, and a machine without any is still fit for it.
-fn client(config: &AcmeConfig, dir: &std::path::Path) -> Result<HttpClient, Error> {
-    let uri: Option<http::Uri> = config.directory.url().parse().ok();
-    let is_plain = uri.is_some_and(|uri| {
-        uri.scheme() == Some(&http::uri::Scheme::HTTP) && uri.host().is_some_and(is_loopback)
-    });
-    if is_plain {
-        return Ok(HttpClient::without_tls(Plain::Loopback));
-    }
-    let ca = config.ca.as_ref().map(|ca| dir.join(ca));
-    Ok(HttpClient::with_roots(roots(ca.as_deref())?, Plain::Loopback))
 }
 
 /// The machine's name, the process, and what makes it this one alone.

@@ -174,17 +174,16 @@ where
     }
 }
 
-/// The roots of a PEM file, or those of the machine.
-pub(crate) fn roots(ca: Option<&Path>) -> Result<RootCertStore, Error> {
+/// The roots of a PEM file, given with its path for what is wrong with it, or those of the machine.
+pub(crate) fn roots(ca: Option<(&Path, &[u8])>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
-    let Some(path) = ca else {
+    let Some((path, pem)) = ca else {
         // What of it cannot be read is as good as not there: one that is needed shows in the first handshake.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return if roots.is_empty() { Err(Error::NoRoots) } else { Ok(roots) };
     };
     let wrong = |reason: String| Error::Ca { path: path.to_owned(), reason };
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
-    for certificate in certificates {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
@@ -256,15 +255,14 @@ mod tests {
 
     #[test]
     fn a_file_of_roots_has_one_at_least() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ca.pem");
-        assert!(matches!(roots(Some(&path)), Err(Error::Ca { .. })));
-        std::fs::write(&path, "").unwrap();
-        let error = roots(Some(&path)).unwrap_err().to_string();
-        assert!(error.ends_with("ca.pem: no certificate in it"), "{error}");
+        let path = Path::new("ca.pem");
+        for bad in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            assert!(matches!(roots(Some((path, bad.as_bytes()))), Err(Error::Ca { .. })));
+        }
+        let error = roots(Some((path, b""))).unwrap_err().to_string();
+        assert_eq!(error, "acme: ca ca.pem: no certificate in it");
         let key = rcgen::KeyPair::generate().unwrap();
         let root = rcgen::CertificateParams::new(["root.test".into()]).unwrap().self_signed(&key).unwrap();
-        std::fs::write(&path, root.pem()).unwrap();
-        assert_eq!(roots(Some(&path)).unwrap().len(), 1);
+        assert_eq!(roots(Some((path, root.pem().as_bytes()))).unwrap().len(), 1);
     }
 }

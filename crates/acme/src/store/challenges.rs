@@ -40,12 +40,18 @@ impl Store {
         self.root.join("challenges")
     }
 
-    /// Puts a challenge where every node finds it. Its token has passed [`is_token`].
+    /// Puts a challenge where every node finds it, instead of one of the same kind for the same name, which a
+    /// node that was killed has left. Its token has passed [`is_token`].
     pub(crate) fn place(&self, challenge: &OpenChallenge) -> Result<Placed, Error> {
         assert!(is_token(&challenge.token), "a token was checked when it came from the server");
         let path = self.challenge_path(&challenge.token);
         let text =
             serde_json::to_string(challenge).map_err(|error| Error::content(&path, error.to_string()))?;
+        for left in self.challenges()? {
+            if (left.kind, &left.name) == (challenge.kind, &challenge.name) {
+                files::remove(&self.challenge_path(&left.token))?;
+            }
+        }
         files::replace(&path, &text)?;
         let placed = Placed { store: self.clone(), token: challenge.token.clone() };
         self.changed()?;
@@ -128,6 +134,21 @@ mod tests {
         drop(placed);
         assert!(there.challenges().unwrap().is_empty());
         assert_ne!(there.stamp().unwrap(), stamp);
+    }
+
+    #[test]
+    fn a_name_has_one_open_challenge_of_a_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().into()).unwrap();
+        let dead = store.place(&challenge("old", 5)).unwrap();
+        let other = OpenChallenge { name: "other.test".into(), ..challenge("other", 5) };
+        let _other = store.place(&other).unwrap();
+        let _new = store.place(&challenge("new", 5)).unwrap();
+        let mut open = store.challenges().unwrap();
+        open.sort_by(|one, other| one.token.cmp(&other.token));
+        assert_eq!(open, [challenge("new", 5), other]);
+        drop(dead);
+        assert_eq!(store.challenges().unwrap().len(), 2);
     }
 
     #[test]
