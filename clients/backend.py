@@ -148,11 +148,12 @@ class Reader:
 
 
 class Backend:
-    """Listens on a free port of 127.0.0.1; remembers every request and counts connections and bytes."""
+    """Listens on a free port of 127.0.0.1, with TLS if it is given an `ssl` context; remembers every request and counts
+    connections and bytes. `begin` is called with each new connection."""
 
-    def __init__(self, name="backend", port=0):
-        self.name = name
-        self.handlers = {}
+    def __init__(self, name="backend", port=0, tls=None):
+        self.name, self.tls = name, tls
+        self.handlers, self.begin = {}, None
         self.busy, self.idle = 0, threading.Condition()
         self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port = self.listener.getsockname()[1]
@@ -203,8 +204,12 @@ class Backend:
 
     def serve(self, connection, number):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        reader = Reader(connection, self)
         try:
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            if self.begin:
+                self.begin(connection)
+            reader = Reader(connection, self)
             with connection:
                 while self.one(reader, number):
                     pass

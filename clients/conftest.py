@@ -4,25 +4,35 @@ import os
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 from backend import Backend
+from certificates import Authority
 
 
 class Nines:
     """`nines up` on a file of the test's own, ended with the test."""
 
-    def __init__(self, binary, folder, edge, rest):
+    def __init__(self, binary, folder, edge, rest, https=False, http3=False):
+        self.binary = binary
         self.port, self.admin = free_port(), free_port()
+        self.https = free_port() if https or http3 else None
         self.folder = folder
         self.file = folder / "nines.toml"
         self.head = (f'[node]\ndata = "{folder}/data"\nadmin = "127.0.0.1:{self.admin}"\n\n'
-                     f'[edge]\nhttp = ["127.0.0.1:{self.port}"]\ncores = 2\n{edge}\n')
+                     f'[edge]\nhttp = ["127.0.0.1:{self.port}"]\ncores = 2\n'
+                     + (f'https = ["127.0.0.1:{self.https}"]\n' if self.https else "")
+                     + (f'http3 = ["127.0.0.1:{self.https}"]\n' if http3 else "") + f"{edge}\n")
         self.log = folder / "log"
         self.write(rest)
+        self.begin()
+
+    def begin(self):
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([binary, "up", self.file], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen([self.binary, "up", self.file], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log)
         self.wait()
 
     def write(self, rest):
@@ -41,6 +51,31 @@ class Nines:
 
     def url(self, path="/", host="127.0.0.1"):
         return f"http://{host}:{self.port}{path}"
+
+    def https_url(self, path="/", host="127.0.0.1"):
+        return f"https://{host}:{self.https}{path}"
+
+    def reload(self, rest=None):
+        """Serves the file as it is now."""
+        if rest is not None:
+            self.write(rest)
+        subprocess.run([self.binary, "reload", "--file", self.file], check=True, capture_output=True, timeout=20)
+
+    def metrics(self):
+        """The metrics: what stands before the value, and the value."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+    def metric(self, name, **labels):
+        """The sum of the metric over all that carry these labels."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(value for key, value in self.metrics().items()
+                   if key.partition("{")[0] == name and all(one in key for one in wanted))
+
+    def memory(self):
+        """The resident bytes of the process."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self):
         if self.process.poll() is None:
@@ -70,8 +105,8 @@ def start(binary, tmp_path_factory):
     """Starts a nines with `[edge]` keys and the rest of a file; ended with the module."""
     started = []
 
-    def start(rest, edge=""):
-        started.append(Nines(binary, tmp_path_factory.mktemp("nines"), edge, rest))
+    def start(rest, edge="", **listeners):
+        started.append(Nines(binary, tmp_path_factory.mktemp("nines"), edge, rest, **listeners))
         return started[-1]
 
     yield start
@@ -84,13 +119,27 @@ def backends():
     """Makes backends, ended with the module."""
     made = []
 
-    def make(name="backend"):
-        made.append(Backend(name))
+    def make(name="backend", **more):
+        made.append(Backend(name, **more))
         return made[-1]
 
     yield make
     for backend in made:
         backend.stop()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def eventually(what, seconds=10):
+    """Waits until `what()` is true, and gives it."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        time.sleep(0.02)
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -31,12 +31,14 @@ class Truncated(Exception):
 
 
 class Wire:
-    """A connection to a port of 127.0.0.1."""
+    """A connection to a port of 127.0.0.1, from another loopback address if there is a `source`."""
 
-    def __init__(self, port, timeout=10, receive_buffer=None):
+    def __init__(self, port, timeout=10, receive_buffer=None, source=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.settimeout(timeout)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -146,6 +148,6 @@ def ask(port, data, method="GET", **options):
         return wire.response(method)
 
 
-def get(port, path="/", host="shop.test", headers=(), method="GET"):
+def get(port, path="/", host="shop.test", headers=(), method="GET", **options):
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers)]
-    return ask(port, "\r\n".join(lines) + "\r\n\r\n", method)
+    return ask(port, "\r\n".join(lines) + "\r\n\r\n", method, **options)
