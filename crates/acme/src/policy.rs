@@ -18,6 +18,9 @@ const RATE_LIMITED_MIN: Duration = Duration::from_secs(3600);
 /// The longest wish for later that is granted; what is longer is asked again after it.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 86_400);
 
+/// How much the clocks of nodes may differ.
+const SKEW_MAX: Duration = Duration::from_secs(3600);
+
 /// Certificates that were issued together are renewed within this part of their life.
 const JITTER: f64 = 0.01;
 
@@ -60,9 +63,9 @@ pub(crate) fn next_try(
 }
 
 /// A time that another node, or this one before a restart, has left for the next try. One that lies further off
-/// than any we set is a wrong clock's.
-pub(crate) fn credible(next_try: SystemTime, now: SystemTime) -> SystemTime {
-    next_try.min(now + RETRY_AFTER_MAX)
+/// than any we set is a wrong clock's, and no reason to wait.
+pub(crate) fn credible(next_try: SystemTime, now: SystemTime) -> Option<SystemTime> {
+    Some(next_try).filter(|at| *at <= now + RETRY_AFTER_MAX + SKEW_MAX)
 }
 
 #[cfg(test)]
@@ -113,8 +116,8 @@ mod tests {
         assert!(at(true, None) >= day(1) + Duration::from_secs(3600));
         assert_eq!(at(true, Some(day(100))), day(8), "a week is the longest");
         assert!(at(true, Some(day(0))) > day(1), "a wish for the past does not make us hammer");
-        assert_eq!(credible(day(100), day(1)), day(8));
-        assert_eq!(credible(day(2), day(1)), day(2));
+        assert_eq!(credible(day(100), day(1)), None, "a wrong clock has left that");
+        assert_eq!(credible(day(8), day(1)), Some(day(8)));
     }
 
     proptest! {

@@ -83,7 +83,7 @@ impl Entry {
         if self.is_ordering || self.is_unknown {
             return None;
         }
-        let allowed = self.record.next_try_unix_s.map(|at| credible(from_unix_seconds(at), now));
+        let allowed = self.record.next_try_unix_s.and_then(|at| credible(from_unix_seconds(at), now));
         match (self.renew_at, allowed) {
             (Some(renewal), Some(allowed)) => Some(renewal.max(allowed)),
             (Some(at), None) | (None, Some(at)) => Some(at),
@@ -91,13 +91,20 @@ impl Entry {
         }
     }
 
-    pub(super) fn status(&self, name: &str, now: SystemTime) -> CertificateStatus {
+    /// As people see it; before `not_before` nothing is ordered for any name.
+    pub(super) fn status(
+        &self,
+        name: &str,
+        not_before: Option<SystemTime>,
+        now: SystemTime,
+    ) -> CertificateStatus {
         let state = match &self.certificate {
             None => CertificateState::Missing,
             Some(certificate) if certificate.not_after <= now => CertificateState::Expired,
             Some(_) => CertificateState::Valid,
         };
-        let next = self.next(now).filter(|at| *at > now);
+        let next = self.next(now).map(|at| not_before.map_or(at, |not_before| at.max(not_before)));
+        let next = next.filter(|at| *at > now);
         let last_error = self.unusable.clone().or_else(|| self.record.last_error.clone());
         CertificateStatus {
             name: name.to_owned(),

@@ -321,11 +321,12 @@ impl Engine {
             self.seen.staples = staples;
             self.publish_certificates();
         }
+        let status = |(name, entry): (&String, &Entry)| entry.status(name, self.limits.until, now);
         let status = AcmeStatus {
             directory: self.settings.server.directory_url.clone(),
             store: self.settings.server.store.root().display().to_string(),
             store_error: self.store_error.clone(),
-            certificates: self.entries.iter().map(|(name, entry)| entry.status(name, now)).collect(),
+            certificates: self.entries.iter().map(status).collect(),
         };
         self.shared.status.send_if_modified(|before| {
             let is_other = *before != status;

@@ -38,15 +38,14 @@ impl Store {
 
     /// The lease, unless another node has it.
     pub(crate) fn lease(&self, owner: &str, now: SystemTime) -> Result<Option<Lease>, Error> {
+        // Reading comes first: a node that waits asks every second, and should not write each time.
+        if let Some(theirs) = self.lease_content()? {
+            if theirs.as_ref().is_some_and(|theirs| theirs.owner != owner && is_running(theirs, now)) {
+                return Ok(None);
+            }
+            self.take_away(theirs.as_ref())?;
+        }
         let mine = Lease::until(owner, now + LEASE);
-        if files::create(&self.lease_path(), &mine.text())? {
-            return Ok(Some(mine));
-        }
-        let Some(theirs) = self.lease_content()? else { return Ok(None) };
-        if theirs.as_ref().is_some_and(|theirs| theirs.owner != owner && is_running(theirs, now)) {
-            return Ok(None);
-        }
-        self.take_away(theirs.as_ref())?;
         Ok(files::create(&self.lease_path(), &mine.text())?.then_some(mine))
     }
 
