@@ -194,7 +194,10 @@ fn check_path(path: &Name, faults: &mut Faults) {
             help,
         );
     } else if normalized_path(path.as_bytes()) != path.as_bytes() {
-        faults.add(path.span(), format!("route {path} has dot segments, and no request is left with any"));
+        let looked_up = normalized_path(path.as_bytes()).escape_ascii().to_string();
+        let message =
+            format!("route {path} is reached by no request: such a path is looked up as {looked_up}");
+        faults.add(path.span(), message);
     }
 }
 

@@ -172,6 +172,8 @@ pub(crate) async fn serve_message(
     core.give_back(work);
     if let Wire::Frames(mut message) = client.wire {
         message.outgoing.reset();
+        // Silence here is the client's business.
+        let _ = tokio::time::timeout(LINGER_TIME, message.incoming.end()).await;
     }
 }
 

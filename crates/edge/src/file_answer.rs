@@ -11,7 +11,7 @@ use crate::protocol::{Method, Version};
 use crate::reply::{connection_option, discard_body};
 use crate::sites::{Route, Site};
 use crate::wire::{Coding, Part, Sink};
-use encoding::{Action, Plan, ResponseFacts};
+use encoding::{Action, Plan, ResponseFacts, is_no_transform};
 use files::{OpenFile, Piece, Pieces, ReadNow};
 use std::io;
 use std::rc::Rc;
@@ -141,7 +141,7 @@ fn plan(
         content_length: answer.content_length,
         content_encoding: about.coding.map(|coding| coding.token().as_bytes()),
         has_content_range: answer.status == 206,
-        is_no_transform: false,
+        is_no_transform: answer.lines.split(|byte| *byte == b'\n').any(says_no_transform),
         etag: about.etag.clone().map(|place| &answer.lines[place]),
         if_none_match: wanted.if_none_match.as_deref(),
     };
@@ -151,6 +151,12 @@ fn plan(
     core.events.compression.encoded(coding);
     let has_body = !answer.body.is_empty();
     (Some(plan), has_body.then(|| Compressor::new(encoder, flushes_each_piece)))
+}
+
+fn says_no_transform(line: &[u8]) -> bool {
+    const NAME: &[u8] = b"cache-control:";
+    line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+        && is_no_transform(&line[NAME.len()..])
 }
 
 /// The folder's lines, with what compression makes of them.

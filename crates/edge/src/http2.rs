@@ -13,6 +13,7 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
+use http::header::CONTENT_LENGTH;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -175,7 +176,10 @@ impl Serving {
             let (head, body) = request.into_parts();
             let protocol = head.extensions.get::<h2::ext::Protocol>().map(|name| name.as_str().to_owned());
             let opening = Opening { is_whole: body.is_end_stream(), protocol, version: Version::Http2 };
-            let message = Message { incoming: Incoming::h2(body), outgoing: Outgoing::answer(respond) };
+            let length =
+                head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            let message =
+                Message { incoming: Incoming::h2(body, length), outgoing: Outgoing::answer(respond) };
             serve_message(&core, peer, message, &head, &opening).await;
             drop(open);
         });

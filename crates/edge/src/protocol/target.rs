@@ -138,13 +138,22 @@ pub fn normalized_path(path: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// What means the same in a path, escaped or not: the unreserved characters (RFC 3986 §6.2.2.2), and those that no
+/// server takes for a delimiter there. `;` is one to many, as `/` is to all.
+const NEEDLESSLY_ESCAPED: &[u8] = b"-._~:@!$&'()*+,=";
+
 fn without_needless_escapes(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut at = 0;
     while at < path.len() {
         match unescaped(&path[at..]) {
-            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+            Some(byte) if byte.is_ascii_alphanumeric() || NEEDLESSLY_ESCAPED.contains(&byte) => {
                 out.push(byte);
+                at += 3;
+            }
+            // RFC 3986 §6.2.2.1: the digits of an escape are the same in either case.
+            Some(_) => {
+                out.extend(path[at..at + 3].iter().map(u8::to_ascii_uppercase));
                 at += 3;
             }
             _ => {
