@@ -14,6 +14,7 @@ use crate::{AcmeConfig, AcmeStatus, check_name};
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use notation::{Secret, SecretError};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::collections::BTreeSet;
@@ -232,7 +233,7 @@ impl Given {
         let external = config.external_account.as_ref().map(|external| {
             // RFC 8555 §7.3.4 hands it out as base64url; some authorities add padding.
             let base64 = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-            let key = GeneralPurpose::new(&URL_SAFE, base64).decode(external.key.reveal()?);
+            let key = GeneralPurpose::new(&URL_SAFE, base64).decode(revealed(&external.key, &context.dir)?);
             Ok::<_, Error>((external.key_id.clone(), key.map_err(|_| Error::ExternalKey)?))
         });
         let ca = config.ca.as_ref().map(|ca| {
@@ -279,6 +280,14 @@ fn server(shared: &Shared, given: Given) -> Result<Server, Error> {
             turns: shared.turns.subscribe(),
         },
     })
+}
+
+/// A secret's value; its file is relative to `dir`.
+fn revealed(secret: &Secret, dir: &std::path::Path) -> Result<String, SecretError> {
+    match secret {
+        Secret::File(path) => Secret::File(dir.join(path)).reveal(),
+        Secret::Env(_) => secret.reveal(),
+    }
 }
 
 /// The machine's name, the process, and what makes it this one alone.

@@ -27,7 +27,7 @@ impl Meters {
     /// The end of a name's certificate, in seconds of the Unix epoch; 0 while there is none.
     pub(crate) fn expiry(&self, name: &str) -> Gauge {
         let help = "When the certificate ends, in seconds of the Unix epoch; 0 while there is none.";
-        self.registry.gauge("nines_acme_certificate_expiry_timestamp_seconds", help, &[("name", name)])
+        self.registry.gauge("nines_acme_certificate_expires_timestamp_seconds", help, &[("name", name)])
     }
 }
 

@@ -31,7 +31,7 @@ async fn a_name_gets_its_certificate_by_a_handshake() {
     assert!(figures.contains("nines_acme_orders_total{result=\"issued\"} 1\n"), "{figures}");
     let end = clock.now() + DAY * 90;
     let end = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let gauge = format!("nines_acme_certificate_expiry_timestamp_seconds{{name=\"shop.test\"}} {end}\n");
+    let gauge = format!("nines_acme_certificate_expires_timestamp_seconds{{name=\"shop.test\"}} {end}\n");
     assert!(figures.contains(&gauge), "{figures}");
     node.acme.stop().await;
 }
@@ -184,15 +184,17 @@ async fn an_account_is_bound_to_an_external_one_by_its_key() {
     let key = data.path().join("eab");
     let with_key = |text: &str| {
         std::fs::write(&key, text).unwrap();
-        let external = ExternalAccount { key_id: "kid-1".into(), key: Secret::File(key.clone()) };
+        let external = ExternalAccount { key_id: "kid-1".into(), key: Secret::File("eab".into()) };
         AcmeConfig { external_account: Some(external), ..config(&server) }
     };
     let wrong = Node::start(data.path(), &server, &with_key("d3Jvbmc"), &["shop.test"], &clock).await;
     let status = wrong.until("shop.test", |it| it.failures == 1).await;
     assert!(status.last_error.unwrap().contains("externalAccountRequired"));
     wrong.acme.stop().await;
-    let (other, right) = (tempdir().unwrap(), with_key("YSBrZXkgb2YgdGhpcnR5LXR3byBieXRlcyBvciBzbyE=\n"));
-    let node = Node::start(other.path(), &server, &right, &["shop.test"], &clock).await;
+    let other = tempdir().unwrap();
+    let right = with_key("YSBrZXkgb2YgdGhpcnR5LXR3byBieXRlcyBvciBzbyE=\n");
+    let right = AcmeConfig { store: Some(other.path().into()), ..right };
+    let node = Node::start(data.path(), &server, &right, &["shop.test"], &clock).await;
     node.until_valid("shop.test").await;
     let broken = node.acme.prepare(&with_key("not base64!"), names(&["shop.test"]));
     assert_eq!(broken.err().unwrap().to_string(), "acme: external_account.key is not base64url");
