@@ -43,10 +43,10 @@ class Nines:
         while True:
             assert self.process.poll() is None, f"nines ended:\n{self.log.read_text()}"
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/readyz", timeout=5).close()
                 return
             except OSError:
-                assert time.monotonic() < deadline, f"nines does not listen:\n{self.log.read_text()}"
+                assert time.monotonic() < deadline, f"nines is not ready:\n{self.log.read_text()}"
                 time.sleep(0.02)
 
     def url(self, path="/", host="127.0.0.1"):
