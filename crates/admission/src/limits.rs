@@ -20,7 +20,8 @@ const WINDOW_MAX: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientLimits {
-    /// Connections open at once from one address (of IPv6: from one /64). Further ones are turned away.
+    /// Connections at once from one address (of IPv6: from one /64); of a site, those that have a request under way.
+    /// Further ones are turned away.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub connections_per_client: Option<u32>,

@@ -86,8 +86,13 @@ pub(crate) enum Refusal {
     #[error("{0}")]
     Unauthorized(&'static str),
     /// The client has or asks for too much.
-    #[error("{0}")]
-    TooMany(&'static str),
+    #[error("{cause}")]
+    TooMany {
+        /// Of what.
+        cause: &'static str,
+        /// When to come again, where the limit's own lines do not say it.
+        retry_after_secs: Option<u32>,
+    },
     /// A folder's answer that is no file.
     #[error("no such file: {0}")]
     File(u16),
@@ -138,7 +143,7 @@ impl Refusal {
             Self::NoSite | Self::Certificate => 421,
             Self::Denied(_) => 403,
             Self::Unauthorized(_) => 401,
-            Self::TooMany(_) => 429,
+            Self::TooMany { .. } => 429,
             Self::File(status) => *status,
             Self::HttpsOnly(_) => 308,
             Self::NoRoute => 404,
@@ -151,6 +156,10 @@ impl Refusal {
 
     /// Seconds for `Retry-After`, where trying again later makes sense.
     pub(crate) fn retry_after_secs(&self) -> Option<u32> {
-        matches!(self, Self::Busy(_) | Self::NoEndpoint(_)).then_some(1)
+        match self {
+            Self::Busy(_) | Self::NoEndpoint(_) => Some(1),
+            Self::TooMany { retry_after_secs, .. } => *retry_after_secs,
+            _ => None,
+        }
     }
 }

@@ -3,8 +3,9 @@
 use crate::core::Snapshot;
 use crate::error::Error;
 use crate::exchange::hash_of;
+use crate::loading::compile_offline;
 use crate::protocol::{RequestHead, RequestLimits};
-use crate::running::{EdgeParts, compile_offline};
+use crate::running::EdgeParts;
 use crate::sites::{Action, FoundBy, Route, Site};
 use balance::{PoolExplanation, Wish};
 use schemars::JsonSchema;

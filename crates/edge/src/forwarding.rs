@@ -127,10 +127,11 @@ impl ClientLines {
     }
 
     /// `X-Forwarded-*`, `X-Real-IP`, `Forwarded` and `Via`. `earlier_for` and `earlier_forwarded` are the
-    /// values that a trusted proxy in front of us sent, which are extended.
+    /// values that a trusted proxy in front of us sent, which are extended. `real_ip` is the client that such a proxy names.
     pub(crate) fn write_lines<'v>(
         &self,
         out: &mut Vec<u8>,
+        real_ip: Option<&[u8]>,
         host: &[u8],
         via: (Version, &[u8]),
         said: Said,
@@ -149,8 +150,14 @@ impl ClientLines {
             out.extend_from_slice(self.proto.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        if !said.real_ip {
-            out.extend_from_slice(&self.real_ip);
+        match real_ip {
+            _ if said.real_ip => {}
+            None => out.extend_from_slice(&self.real_ip),
+            Some(named) => {
+                out.extend_from_slice(b"X-Real-IP: ");
+                out.extend_from_slice(named);
+                out.extend_from_slice(b"\r\n");
+            }
         }
         if !host.is_empty() && !said.host {
             out.extend_from_slice(b"X-Forwarded-Host: ");
@@ -199,6 +206,7 @@ mod tests {
             text(|out| {
                 client.write_lines(
                     out,
+                    None,
                     b"shop.test:8080",
                     (Version::Http11, b"nines"),
                     Said::default(),
@@ -225,6 +233,7 @@ mod tests {
         let lines = text(|out| {
             client.write_lines(
                 out,
+                None,
                 b"",
                 (Version::Http11, b"nines"),
                 Said::default(),

@@ -184,7 +184,8 @@ pub(crate) async fn pass(
             Some(held) => Some(held),
             None => {
                 gate.events.limited(Limited::Connections);
-                return Err(Refusal::TooMany("too many requests of this client at once"));
+                let cause = "too many requests of this client at once";
+                return Err(Refusal::TooMany { cause, retry_after_secs: Some(1) });
             }
         },
     };
@@ -204,7 +205,7 @@ impl Gate {
             return Ok(());
         }
         self.events.limited(Limited::Requests);
-        Err(Refusal::TooMany("this client sends requests too often"))
+        Err(Refusal::TooMany { cause: "this client sends requests too often", retry_after_secs: None })
     }
 
     async fn authenticate(&self, auth: &BasicAuth, work: &mut Work) -> Result<(), Refusal> {

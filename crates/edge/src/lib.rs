@@ -26,6 +26,7 @@ mod compress;
 mod config;
 mod connection;
 mod core;
+mod doors;
 mod error;
 mod events;
 mod exchange;
@@ -44,6 +45,7 @@ mod io;
 #[doc(hidden)]
 pub mod json_field;
 mod listener;
+mod loading;
 mod message;
 mod multiplexed;
 mod pacing;

@@ -32,9 +32,12 @@ pub(crate) async fn find_fields<'s>(
         let mut copy = work.down.filled()[seen..].to_vec();
         let decoded = body.decode(&mut copy, 0)?;
         seen += decoded.consumed;
-        passed += decoded.data.len();
-        let may_tell_more = search.feed(&copy[decoded.data]);
-        if body.is_finished() {
+        // However the network cuts a body, the same bytes of it are looked at.
+        let data = &copy[decoded.data];
+        let data = &data[..data.len().min(bytes_max - passed)];
+        passed += data.len();
+        let may_tell_more = search.feed(data);
+        if body.is_finished() && passed < bytes_max {
             search.end();
             return Ok(search);
         }

@@ -1,18 +1,16 @@
 //! The edge as the topology sees it: started, changed without a stop, handed over, drained.
 
 use crate::arrival::Door;
-use crate::config::{AccessLogTarget, EdgeConfig, SiteConfig};
-use crate::core::{Snapshot, TlsDoor};
+use crate::config::{EdgeConfig, SiteConfig};
+use crate::core::Snapshot;
+use crate::doors::{Listening, copies, doors, one_each, open, open_quic};
 use crate::error::Error;
 use crate::events::EdgeEvents;
 use crate::explain::{Explanation, Query, QueryError, explain_snapshot};
 use crate::gate;
-use crate::http3;
 use crate::listener::{COMMANDS_MAX, Command, CoreParts, run};
-use crate::protocol::RequestLimits;
-use crate::sites::{SiteParts, Sites};
-use acme::{Acme, AcmeContext, Stapler, StaplerContext};
-use admission::{Access, Networks, Trust};
+use crate::loading::{Ordering, Watcher, compile, start_ordering};
+use acme::Acme;
 use balance::Pool;
 use notation::Named;
 use serde::{Deserialize, Serialize};
@@ -24,8 +22,7 @@ use std::sync::atomic::{self, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use telemetry::{AccessLog, Registry};
-use tls::Tickets;
+use telemetry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What an edge is made of.
@@ -41,9 +38,6 @@ pub struct EdgeParts {
     /// The node's data folder, where certificates of its own are kept.
     pub data: PathBuf,
 }
-
-/// Connections that wait in the kernel until they are accepted.
-const BACKLOG: i32 = 4096;
 
 /// A running edge.
 pub struct Edge {
@@ -63,12 +57,6 @@ pub struct Edge {
     _watcher: Watcher,
 }
 
-/// The sockets of an address.
-struct Listening {
-    door: Door,
-    sockets: Vec<TcpListener>,
-}
-
 struct CoreHandle {
     commands: mpsc::Sender<Command>,
     thread: JoinHandle<()>,
@@ -83,23 +71,6 @@ pub struct Prepared {
     quic_opened: Vec<(SocketAddr, Vec<UdpSocket>)>,
     quic_closed: Vec<SocketAddr>,
     acme: Ordering,
-}
-
-/// Who orders certificates from now on.
-enum Ordering {
-    /// Nobody, or somebody who begins now.
-    Anew(Option<Arc<Acme>>),
-    /// Who did before, with what the file says now.
-    Changed(Arc<Acme>, acme::Prepared),
-}
-
-impl Ordering {
-    fn acme(&self) -> Option<&Arc<Acme>> {
-        match self {
-            Self::Anew(acme) => acme.as_ref(),
-            Self::Changed(acme, _) => Some(acme),
-        }
-    }
 }
 
 /// What there is to see of an edge.
@@ -122,6 +93,11 @@ impl Edge {
     /// When an address cannot be listened on, the access log cannot be opened, or a thread cannot be made.
     pub fn start(parts: EdgeParts, registry: Registry, inherited: Vec<TcpListener>) -> Result<Self, Error> {
         let cores = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
+        let config = parts.config.clone();
+        // What cannot be loaded is told before anybody is let in.
+        let admission = gate::Shared::new(&registry);
+        let ordering = start_ordering(&parts, &registry, None)?;
+        let snapshot = compile(parts, &registry, &admission, ordering.acme(), None)?;
         let had_inherited = !inherited.is_empty();
         let mut by_address: BTreeMap<SocketAddr, Vec<TcpListener>> = BTreeMap::new();
         for listener in inherited {
@@ -130,7 +106,7 @@ impl Edge {
             }
         }
         let mut listeners = BTreeMap::new();
-        for (door, address) in doors(&parts.config) {
+        for (door, address) in doors(&config) {
             let sockets = match by_address.remove(&address) {
                 Some(sockets) => one_each(address, sockets, cores)?,
                 None => open(address, cores)?,
@@ -140,13 +116,10 @@ impl Edge {
             listeners.insert(opened_at, Listening { door, sockets });
         }
         let is_takeover = !listeners.is_empty() && had_inherited;
-        let quic: Result<Vec<_>, Error> = (parts.config.http3.iter())
+        let quic: Result<Vec<_>, Error> = (config.http3.iter())
             .map(|address| Ok((*address, open_quic(*address, cores, is_takeover)?)))
             .collect();
         let quic = quic?;
-        let admission = gate::Shared::new(&registry);
-        let ordering = start_ordering(&parts, &registry, None)?;
-        let snapshot = compile(parts, &registry, &admission, ordering.acme(), None)?;
         let events = Arc::new(EdgeEvents::new(&registry));
         let open_connections = Arc::new(AtomicUsize::new(0));
         let (snapshots, receiver) = watch::channel(Arc::new(snapshot));
@@ -384,211 +357,4 @@ impl CoreHandle {
             tracing::error!(target: "edge", "a core does not listen to commands");
         }
     }
-}
-
-/// Where the file wants to be reached, and how.
-fn doors(config: &EdgeConfig) -> impl Iterator<Item = (Door, SocketAddr)> + '_ {
-    let http = config.http.iter().map(|address| (Door::Http, *address));
-    http.chain(config.https.iter().map(|address| (Door::Https, *address)))
-}
-
-fn copies(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {
-    sockets.iter().map(TcpListener::try_clone).collect()
-}
-
-/// Sockets that were left behind, and more beside them until each core has one.
-fn one_each(
-    address: SocketAddr,
-    mut sockets: Vec<TcpListener>,
-    cores: usize,
-) -> Result<Vec<TcpListener>, Error> {
-    while sockets.len() < cores {
-        let socket = sys::listen_tcp(address, BACKLOG).map_err(|source| Error::Listen { address, source })?;
-        sockets.push(socket);
-    }
-    Ok(sockets)
-}
-
-fn open(address: SocketAddr, cores: usize) -> Result<Vec<TcpListener>, Error> {
-    let taken = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => {
-            let holder = sys::listening_process(address)
-                .map(|process| format!("{} (pid {})", process.name, process.pid));
-            Error::Taken { address, holder }
-        }
-        _ => Error::Listen { address, source },
-    };
-    sys::is_taken(address).map_err(taken)?;
-    let first = sys::listen_tcp(address, BACKLOG).map_err(taken)?;
-    let opened_at = first.local_addr().map_err(taken)?;
-    let mut sockets = vec![first];
-    for _ in 1..cores {
-        sockets.push(sys::listen_tcp(opened_at, BACKLOG).map_err(taken)?);
-    }
-    Ok(sockets)
-}
-
-/// What waits in the kernel of what clients send by UDP.
-const UDP_BUFFER_BYTES: usize = 4 << 20;
-
-/// Sockets for HTTP/3, one a core. A nines that is taken over holds the address as well, until it lets go.
-fn open_quic(address: SocketAddr, cores: usize, is_takeover: bool) -> Result<Vec<UdpSocket>, Error> {
-    let fails = |source: io::Error| Error::Listen { address, source };
-    if !is_takeover {
-        sys::is_taken_udp(address).map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => Error::Taken {
-                address,
-                holder: sys::listening_process_udp(address)
-                    .map(|process| format!("{} (pid {})", process.name, process.pid)),
-            },
-            _ => fails(source),
-        })?;
-    }
-    (0..cores).map(|_| sys::listen_udp(address, UDP_BUFFER_BYTES).map_err(fails)).collect()
-}
-
-fn compile(
-    parts: EdgeParts,
-    registry: &Registry,
-    admission: &gate::Shared,
-    acme: Option<&Arc<Acme>>,
-    before: Option<&Snapshot>,
-) -> Result<Snapshot, Error> {
-    let EdgeParts { config, sites, pools, dir, data } = parts;
-    let access_log = match before {
-        Some(before) if before.config.access_log == config.access_log => before.access_log.clone(),
-        _ => open_access_log(&config.access_log)?,
-    };
-    let limits = RequestLimits {
-        head_bytes_max: config.limit.head.as_usize(),
-        fields_max: config.limit.headers as usize,
-    };
-    let tls = match config.https.is_empty() {
-        true => None,
-        false => Some(load_tls(&config, &sites, dir.clone(), data, registry, acme, before)?),
-    };
-    let has_access = config.allow.is_some() || !config.deny.is_empty();
-    let access = has_access.then(|| Access::load(config.allow.as_deref(), &config.deny, &dir)).transpose()?;
-    let has_proxies = !config.proxy_protocol.is_empty();
-    let proxies = has_proxies.then(|| Networks::load(&config.proxy_protocol, &dir)).transpose()?;
-    let trust = Trust::load(&config.trust_forwarded, &dir)?;
-    let with = SiteParts { pools: &pools, edge: &config, dir: &dir, admission, registry };
-    let sites = Sites::compile(&sites, &with)?;
-    let quic = tls.as_ref().map(|tls: &TlsDoor| http3::config(&config, &tls.server)).transpose()?.flatten();
-    let alt_svc_line = http3::alt_svc_line(&config);
-    let acme = acme.map(|acme| acme.lookups());
-    Ok(Snapshot { acme, quic, alt_svc_line, config, sites, limits, access_log, tls, access, proxies, trust })
-}
-
-/// Begins to order the certificates that sites want, or goes on with what the file says now.
-fn start_ordering(
-    parts: &EdgeParts,
-    registry: &Registry,
-    before: Option<&Arc<Acme>>,
-) -> Result<Ordering, Error> {
-    let wanted = parts.sites.iter().filter(|(_, site)| site.wants_acme());
-    let names: Vec<String> = wanted.map(|(name, _)| name.to_string()).collect();
-    let Some(config) = parts.config.acme.as_ref().filter(|_| !names.is_empty()) else {
-        return Ok(Ordering::Anew(None));
-    };
-    if let Some(acme) = before {
-        return Ok(Ordering::Changed(acme.clone(), acme.prepare(config, names)?));
-    }
-    let mut context = AcmeContext::new(parts.dir.clone(), parts.data.clone(), registry.clone());
-    context.stapler = Some(Arc::new(Stapler::start(StaplerContext::new(registry.clone()))));
-    Ok(Ordering::Anew(Some(Arc::new(Acme::start(context, config, names)?))))
-}
-
-/// The certificates of the sites that have one. Tickets go on being good over a change.
-fn load_tls(
-    config: &EdgeConfig,
-    sites: &Named<SiteConfig>,
-    dir: PathBuf,
-    data: PathBuf,
-    registry: &Registry,
-    acme: Option<&Arc<Acme>>,
-    before: Option<&Snapshot>,
-) -> Result<TlsDoor, Error> {
-    let tickets = match before.and_then(|before| before.tls.as_ref()) {
-        Some(before) => before.tickets.reload(&config.tls.tickets, &dir)?,
-        None => Tickets::load(&config.tls.tickets, &dir, tls::system_time())?,
-    };
-    let context = tls::ServerContext {
-        listener: "edge".into(),
-        dir,
-        data,
-        alpn: [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec(),
-        versions: config.tls.versions.clone(),
-        tickets: tickets.clone(),
-        challenges: acme.map(|acme| acme.lookups() as Arc<dyn tls::Challenges>),
-        issued: acme.map(|acme| acme.lookups() as Arc<dyn tls::Issued>),
-        time: tls::system_time(),
-        registry: registry.clone(),
-    };
-    let with_tls = sites.iter().filter_map(|(name, site)| Some((name.as_str(), site.tls.as_ref()?)));
-    Ok(TlsDoor { server: tls::Server::load(context, with_tls)?, tickets })
-}
-
-/// Files are looked at this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// A thread that looks for files that have changed: certificates are read anew, away from the cores.
-struct Watcher {
-    end: Option<std::sync::mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Watcher {
-    fn start(snapshots: watch::Receiver<Arc<Snapshot>>) -> io::Result<Self> {
-        let (end, ended) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("edge-files".into()).spawn(move || {
-            while ended.recv_timeout(LOOK_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let snapshot = snapshots.borrow().clone();
-                snapshot.refresh();
-            }
-        })?;
-        Ok(Self { end: Some(end), thread: Some(thread) })
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!(target: "edge", "the watch over files ended by a panic");
-        }
-    }
-}
-
-pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
-    let mut silent = EdgeParts {
-        config: parts.config.clone(),
-        sites: parts.sites.clone(),
-        pools: parts.pools.clone(),
-        dir: parts.dir.clone(),
-        data: parts.data.clone(),
-    };
-    silent.config.access_log = AccessLogTarget::Off;
-    // What is said of a request does not depend on certificates, which may not be on this machine.
-    silent.config.https.clear();
-    silent.config.http3.clear();
-    silent.config.acme = None;
-    let registry = Registry::new();
-    compile(silent, &registry, &gate::Shared::new(&registry), None, None)
-}
-
-fn open_access_log(target: &AccessLogTarget) -> Result<Option<AccessLog>, Error> {
-    let target = match target {
-        AccessLogTarget::Off => return Ok(None),
-        AccessLogTarget::Stdout => telemetry::Target::Stdout,
-        AccessLogTarget::Stderr => telemetry::Target::Stderr,
-        AccessLogTarget::File(path) => telemetry::Target::File(path.clone()),
-    };
-    let path = match &target {
-        telemetry::Target::File(path) => path.display().to_string(),
-        _ => String::new(),
-    };
-    AccessLog::open(target).map(Some).map_err(|source| Error::AccessLog { path, source })
 }

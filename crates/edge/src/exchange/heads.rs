@@ -9,7 +9,7 @@ use crate::protocol::{
 use crate::sites::{Route, Site};
 use crate::wire::Coding;
 use encoding::Plan;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What a request's head is written from.
 pub(super) struct RequestParts<'a> {
@@ -25,6 +25,8 @@ pub(super) struct RequestParts<'a> {
     pub(super) endpoint: SocketAddr,
     /// The client is a proxy whose word is believed.
     pub(super) is_trusted: bool,
+    /// Whom it names, where that is not itself.
+    pub(super) named_client: Option<IpAddr>,
 }
 
 /// Writes the head for the endpoint to `out`.
@@ -90,12 +92,16 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
     let has = |name| trusted && values(name).next().is_some();
     let said =
         Said { proto: has(b"x-forwarded-proto"), host: has(b"x-forwarded-host"), real_ip: has(b"x-real-ip") };
+    // A proxy that names its client by `Forwarded` alone is understood by who reads `X-Forwarded-For` alone, too.
+    let named = parts.named_client.map(|client| client.to_string().into_bytes());
+    let named_for = named.as_deref().filter(|_| !has(b"x-forwarded-for"));
     parts.client.write_lines(
         out,
+        named.as_deref(),
         host,
         (request.version, snapshot.config.via.as_bytes()),
         said,
-        values(b"x-forwarded-for").map(|field| field.value.of_head(head)),
+        named_for.into_iter().chain(values(b"x-forwarded-for").map(|field| field.value.of_head(head))),
         values(b"forwarded").map(|field| field.value.of_head(head)),
     );
     parts.ids.write_lines(out);
@@ -134,6 +140,8 @@ pub(super) struct ResponseParts<'a> {
     pub(super) extra: &'a [u8],
     /// The pool's cookie and its value, when it is to be issued.
     pub(super) sticky: Option<(&'a str, &'a str)>,
+    /// The client came by TLS.
+    pub(super) is_secure: bool,
     /// What compression makes of it.
     pub(super) compressed: Option<&'a Plan>,
 }
@@ -193,7 +201,9 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(name.as_bytes());
         out.push(b'=');
         out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"; Path=/; HttpOnly; SameSite=Lax\r\n");
+        out.extend_from_slice(b"; Path=/; HttpOnly; SameSite=Lax");
+        // RFC 6265 §4.1.2.5: what was issued over TLS stays there.
+        out.extend_from_slice(if parts.is_secure { b"; Secure\r\n" } else { b"\r\n" });
     }
     out.extend_from_slice(b"\r\n");
 }

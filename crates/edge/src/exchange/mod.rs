@@ -241,6 +241,7 @@ impl Exchange<'_> {
             ids,
             path,
             is_trusted,
+            client: asked_by,
             ..
         } = &mut *self.work;
         let parts = RequestParts {
@@ -253,6 +254,7 @@ impl Exchange<'_> {
             ids,
             endpoint: picked.endpoint().address(),
             is_trusted: *is_trusted,
+            named_client: (*is_trusted && *asked_by != self.client.peer.address).then_some(*asked_by),
         };
         heads::write_request(&parts, out);
         // Whatever another endpoint has left behind is no part of this answer.
@@ -293,6 +295,7 @@ impl Exchange<'_> {
                 persists: request.persists(),
                 wants_upgrade: request.upgrade.is_some(),
                 expects_continue: request.expects_continue,
+                is_secure: peer.secure.is_some(),
                 compression: wanted.as_ref(),
                 sticky,
             },

@@ -86,6 +86,7 @@ pub(super) struct RequestFacts<'a> {
     pub(super) persists: bool,
     pub(super) wants_upgrade: bool,
     pub(super) expects_continue: bool,
+    pub(super) is_secure: bool,
     /// What compression goes by, where there is any.
     pub(super) compression: Option<&'a Wanted<'a>>,
     pub(super) sticky: Option<(&'a str, &'a str)>,
@@ -213,6 +214,7 @@ impl Receiving<'_> {
             ids: self.ids,
             extra: self.extra,
             sticky: self.request.sticky,
+            is_secure: self.request.is_secure,
             compressed,
         };
         write_response(&parts, self.out);

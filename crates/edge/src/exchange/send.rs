@@ -89,7 +89,11 @@ impl Sending<'_> {
         }
         self.timer.set(Instant::now() + self.client_idle);
         match read(&mut self.client, self.down, self.timer).await {
-            Ok(0) => self.body.end_of_connection().map_err(|_| SendEnd::ClientGone),
+            // RFC 9113 §8.1.1: less than the head said is malformed; bytes that end early are a client that left.
+            Ok(0) => self.body.end_of_connection().map_err(|bad| match self.client {
+                Source::Frames(_) => SendEnd::Refused(Refusal::Body(bad)),
+                Source::Bytes(_) => SendEnd::ClientGone,
+            }),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Err(SendEnd::Refused(Refusal::ClientTimeout))

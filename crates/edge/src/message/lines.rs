@@ -40,6 +40,10 @@ pub(crate) fn write_request(
         if value.as_bytes().trim_ascii().len() != value.len() {
             return Err(BadHead::FieldValue);
         }
+        // RFC 9113 §8.2.2, RFC 9114 §4.2.
+        if is_of_http1(name) || (name == TE && value != "trailers") {
+            return Err(BadHead::FieldName);
+        }
         if name != COOKIE && !(name == HOST && authority.is_some()) {
             write_line(out, name.as_str(), value.as_bytes());
         }
