@@ -18,6 +18,9 @@ const RATE_LIMITED_MIN: Duration = Duration::from_secs(3600);
 /// The longest wish for later that is granted; what is longer is asked again after it.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(7 * 86_400);
 
+/// The age from which a revoked certificate is ordered anew.
+const REVOKED_AGE_MIN: Duration = Duration::from_secs(86_400);
+
 /// How much the clocks of nodes may differ.
 const SKEW_MAX: Duration = Duration::from_secs(3600);
 
@@ -44,6 +47,12 @@ pub(crate) fn spread_renewal(
 ) -> SystemTime {
     let life = not_after.duration_since(not_before).unwrap_or_default();
     renewal(not_before, not_after) + life.mul_f64(rng.random_range(0.0..=JITTER))
+}
+
+/// Whether a certificate that its responder calls revoked is ordered anew: not in its first day, so that a
+/// responder that is wrong about all of them does not make us order without end.
+pub(crate) fn is_replaced_when_revoked(not_before: SystemTime, now: SystemTime) -> bool {
+    now >= not_before + REVOKED_AGE_MIN
 }
 
 /// When an order is tried again after its `failures`-th failure in a row, counted from 1.

@@ -3,7 +3,7 @@
 use super::reading::ReadName;
 use crate::certificate::Certificate;
 use crate::clock::{from_unix_seconds, unix_ms};
-use crate::policy::{credible, spread_renewal};
+use crate::policy::{credible, is_replaced_when_revoked, spread_renewal};
 use crate::store::{Mark, Record};
 use crate::{CertificateState, CertificateStatus, Error};
 use rand::rngs::StdRng;
@@ -16,6 +16,8 @@ pub(super) struct Entry {
     /// It is from the server before a reload: it is shown until there is one of this server.
     pub(super) is_foreign: bool,
     pub(super) is_stapled: bool,
+    /// Its responder says so.
+    pub(super) is_revoked: bool,
     /// With jitter, chosen once a certificate.
     pub(super) renew_at: Option<SystemTime>,
     pub(super) record: Record,
@@ -33,6 +35,7 @@ impl Entry {
             certificate: None,
             is_foreign: false,
             is_stapled: false,
+            is_revoked: false,
             renew_at: None,
             record: Record::default(),
             mark: None,
@@ -75,7 +78,7 @@ impl Entry {
         }
         self.renew_at = Some(spread_renewal(certificate.not_before, certificate.not_after, rng));
         self.certificate = Some(certificate);
-        (self.is_foreign, self.is_stapled) = (false, false);
+        (self.is_foreign, self.is_stapled, self.is_revoked) = (false, false, false);
     }
 
     /// When the next order is due; `None` while there is nothing to decide.
@@ -84,11 +87,16 @@ impl Entry {
             return None;
         }
         let allowed = self.record.next_try_unix_s.and_then(|at| credible(from_unix_seconds(at), now));
-        match (self.renew_at, allowed) {
+        match (self.renewal(now), allowed) {
             (Some(renewal), Some(allowed)) => Some(renewal.max(allowed)),
             (Some(at), None) | (None, Some(at)) => Some(at),
             (None, None) => Some(now),
         }
+    }
+
+    fn renewal(&self, now: SystemTime) -> Option<SystemTime> {
+        let is_replaced = |it: &Certificate| self.is_revoked && is_replaced_when_revoked(it.not_before, now);
+        self.renew_at.filter(|_| !self.certificate.as_ref().is_some_and(is_replaced))
     }
 
     /// As people see it; before `not_before` nothing is ordered for any name.

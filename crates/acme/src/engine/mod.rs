@@ -193,6 +193,7 @@ impl Engine {
 
     /// Begins orders for what is due, as far as there is room and no other node is at it.
     async fn order_due(&mut self) {
+        self.note_revoked();
         if !self.may_order().await {
             return;
         }
@@ -207,6 +208,15 @@ impl Engine {
                 let order = self.orders.spawn(async move { server.order(&ordered).await });
                 self.ordered.insert(order.id(), name);
             }
+        }
+    }
+
+    fn note_revoked(&mut self) {
+        let Some(stapler) = &self.shared.context.stapler else { return };
+        let revoked = stapler.revoked();
+        for (name, entry) in &mut self.entries {
+            // Before it is told of a new certificate, it speaks of the old one.
+            entry.is_revoked = entry.is_stapled && revoked.contains(name);
         }
     }
 

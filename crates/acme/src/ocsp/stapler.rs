@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rustls::pki_types::CertificateDer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -156,6 +156,12 @@ impl Stapler {
     /// The response for this name, in DER. It is of the certificate that was told last, and valid.
     pub fn staple(&self, name: &str) -> Option<Arc<[u8]>> {
         self.shared.staples.load().get(name).cloned()
+    }
+
+    /// The names whose certificates have been revoked, by the word of their responders.
+    pub fn revoked(&self) -> BTreeSet<String> {
+        let entries = self.shared.entries();
+        entries.iter().filter(|(_, entry)| entry.is_revoked).map(|(name, _)| name.clone()).collect()
     }
 
     /// A number that grows whenever any response changes.

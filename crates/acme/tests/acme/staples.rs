@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::tempdir;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::serial_number::SerialNumber;
-use x509_ocsp::OcspResponse;
+use x509_ocsp::{CertStatus, OcspResponse};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -250,30 +250,24 @@ async fn a_response_that_is_too_large_is_not_read() {
     assert!(error.contains("limit: 65536 bytes"), "{error}");
 }
 
+/// Answers about what `server` issues, by its authority's key, with this status.
+fn answer_for(responder: &Responder, server: &AcmeServer, now: SystemTime, status: CertStatus) {
+    let key = Mutex::new(KeyPair::try_from(server.authority().key().serialize_der().as_slice()).unwrap());
+    let signer = server.authority().certificate.der().clone();
+    responder.script.lock().unwrap().body = Box::new(move |id| {
+        let (key, next_update) = (key.lock().unwrap(), Some(now + HOUR * 8));
+        let (this_update, signer, brings_signer, names_key) = (now, signer.clone(), false, false);
+        Said { id, status, this_update, next_update, key: &key, signer, brings_signer, names_key }.response()
+    });
+}
+
 #[tokio::test]
 async fn what_acme_issues_is_stapled_in_handshakes() {
     let ((clock, _hand), data) = (clock(), tempdir().unwrap());
     let responder = Responder::start().await;
     let server = AcmeServer::start_with(clock.clone(), authority_with(&responder), None).await;
-    // The server's authority is its own; what signs is the same key.
-    let key = Mutex::new(KeyPair::try_from(server.authority().key().serialize_der().as_slice()).unwrap());
-    let (signer, now) = (server.authority().certificate.der().clone(), clock.now());
-    responder.script.lock().unwrap().body = Box::new(move |id| {
-        let key = key.lock().unwrap();
-        let next_update = Some(now + HOUR * 8);
-        let (status, this_update, brings_signer, names_key) = (good(), now, false, false);
-        Said {
-            id,
-            status,
-            this_update,
-            next_update,
-            key: &key,
-            signer: signer.clone(),
-            brings_signer,
-            names_key,
-        }
-        .response()
-    });
+    let now = clock.now();
+    answer_for(&responder, &server, now, good());
     let listeners = Listeners::bind().await;
     server.script(|script| script.nodes = vec![listeners.address]);
     let stapler = Arc::new(stapler(&clock));
@@ -292,4 +286,29 @@ async fn what_acme_issues_is_stapled_in_handshakes() {
     while !stapler.status().is_empty() {
         node.turn().await;
     }
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_ordered_anew_once_a_day() {
+    let ((clock, hand), data) = (clock(), tempdir().unwrap());
+    let responder = Responder::start().await;
+    let server = AcmeServer::start_with(clock.clone(), authority_with(&responder), None).await;
+    answer_for(&responder, &server, clock.now(), revoked(clock.now()));
+    let listeners = Listeners::bind().await;
+    server.script(|script| script.nodes = vec![listeners.address]);
+    let stapler = Arc::new(stapler(&clock));
+    let (config, stapling) = (by_http(&server), Some(Arc::clone(&stapler)));
+    let node = Node::start_on(listeners, data.path(), &config, &["shop.test"], &clock, stapling);
+    node.until_valid("shop.test").await;
+    fetched(&stapler, 1).await;
+    node.turn().await;
+    assert_eq!(server.counts().0, 1, "a certificate that is new is not the reason");
+    let before = node.leaf("shop.test");
+    hand.advance(DAY);
+    while node.leaf("shop.test") == before {
+        node.turn().await;
+    }
+    node.turn().await;
+    node.until_valid("shop.test").await;
+    assert_eq!(server.counts().0, 2);
 }
