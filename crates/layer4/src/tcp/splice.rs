@@ -1,0 +1,121 @@
+//! Pipes by which bytes pass from one connection to another without leaving the kernel.
+
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice};
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What a pipe should hold. More has been measured not to pay: what passes at once is then no longer in the cache.
+const PIPE_BYTES: usize = 256 << 10;
+/// Pipes that a core keeps; more are closed.
+const SPARE_PIPES_MAX: usize = 64;
+
+/// A pipe for one direction of one connection.
+pub(crate) struct Pipe {
+    end: OwnedFd,
+    start: OwnedFd,
+    /// What it holds at most.
+    pub(crate) room: usize,
+    /// What is in it now.
+    pub(crate) held: usize,
+}
+
+/// A core's empty pipes.
+#[derive(Default)]
+pub(crate) struct Pipes(RefCell<Vec<Pipe>>);
+
+impl Pipes {
+    /// A pipe that is empty; `None` when the kernel has none.
+    pub(crate) fn take(&self) -> Option<Pipe> {
+        self.0.borrow_mut().pop().or_else(|| Pipe::new().ok())
+    }
+
+    /// Takes back a pipe. One that still holds something is closed.
+    pub(crate) fn give_back(&self, pipe: Pipe) {
+        let mut spare = self.0.borrow_mut();
+        if pipe.held == 0 && spare.len() < SPARE_PIPES_MAX {
+            spare.push(pipe);
+        }
+    }
+
+    /// Closes half of the pipes; called now and then, so that a burst is forgotten.
+    pub(crate) fn shrink(&self) {
+        let mut spare = self.0.borrow_mut();
+        let kept = spare.len().div_ceil(2);
+        spare.truncate(kept);
+    }
+}
+
+impl Pipe {
+    fn new() -> io::Result<Self> {
+        let (end, start) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        // A user has so much room in pipes and no more; a smaller pipe does as well, only slower.
+        let _ = fcntl_setpipe_size(&start, PIPE_BYTES);
+        let room = fcntl_getpipe_size(&start)?;
+        Ok(Self { end, start, room, held: 0 })
+    }
+
+    /// Takes in what has come on a connection, at most `max` bytes; 0 is the end.
+    pub(crate) fn fill(&mut self, from: impl AsFd, max: usize) -> io::Result<usize> {
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let count = splice(from, None, &self.start, None, max.min(self.room), flags)?;
+        self.held += count;
+        Ok(count)
+    }
+
+    /// Gives what it holds to a connection, as far as that takes it.
+    pub(crate) fn empty(&mut self, to: impl AsFd) -> io::Result<usize> {
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        let count = splice(&self.end, None, to, None, self.held, flags)?;
+        self.held -= count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    fn connection() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn bytes_pass_from_one_connection_to_another() {
+        let ((mut client, server), (to, mut endpoint)) = (connection(), connection());
+        client.write_all(b"hello").unwrap();
+        server.peek(&mut [0]).unwrap();
+        let mut pipe = Pipe::new().unwrap();
+        assert_eq!(pipe.fill(&server, 3).unwrap(), 3);
+        assert_eq!(pipe.fill(&server, pipe.room).unwrap(), 2);
+        assert_eq!(pipe.held, 5);
+        assert_eq!(pipe.empty(&to).unwrap(), 5);
+        let mut got = [0; 5];
+        endpoint.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"hello");
+        server.set_nonblocking(true).unwrap();
+        assert_eq!(pipe.fill(&server, 1).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(client);
+        server.peek(&mut [0]).ok();
+        server.set_nonblocking(false).unwrap();
+        assert_eq!(pipe.fill(&server, 1).unwrap(), 0, "the end");
+    }
+
+    #[test]
+    fn a_pipe_that_holds_something_is_not_used_again() {
+        let (mut client, server) = connection();
+        client.write_all(b"x").unwrap();
+        server.peek(&mut [0]).unwrap();
+        let pipes = Pipes::default();
+        let mut pipe = pipes.take().unwrap();
+        pipe.fill(&server, 1).unwrap();
+        pipes.give_back(pipe);
+        assert!(pipes.0.borrow().is_empty());
+        pipes.give_back(Pipe::new().unwrap());
+        assert_eq!(pipes.0.borrow().len(), 1);
+    }
+}
