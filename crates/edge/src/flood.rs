@@ -2,7 +2,8 @@
 //! work as fast as it is asked for (CVE-2023-44487), and control frames that each want an answer or a buffer
 //! (CVE-2019-9512, 9515, 9518; CVE-2024-27316).
 //!
-//! A pure watch over the bytes that are read: it sees the frames' heads and nothing else.
+//! A pure watch over the bytes that are read: it sees the frames' heads and nothing else. What a head alone shows to
+//! be wrong it tells by its right name, where `h2` calls everything a PROTOCOL_ERROR.
 
 use crate::config::Http2Config;
 use std::time::{Duration, Instant};
@@ -35,6 +36,27 @@ impl Flood {
     }
 }
 
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Flood(Flood),
+    /// A frame's length is none that its type can have (RFC 9113 §4.2).
+    FrameSize,
+    /// The first frame is not SETTINGS (RFC 9113 §3.4).
+    Preface,
+}
+
+impl Verdict {
+    /// What the client is told.
+    pub(crate) fn reason(self) -> h2::Reason {
+        match self {
+            Self::Flood(_) => h2::Reason::ENHANCE_YOUR_CALM,
+            Self::FrameSize => h2::Reason::FRAME_SIZE_ERROR,
+            Self::Preface => h2::Reason::PROTOCOL_ERROR,
+        }
+    }
+}
+
 /// RFC 9113 §3.4: 24 bytes before the first frame.
 const PREFACE_BYTES: usize = 24;
 /// RFC 9113 §4.1.
@@ -49,6 +71,7 @@ pub(crate) struct FloodWatch {
     has: usize,
     /// Bytes to pass over: the preface, then payloads.
     skip: usize,
+    has_settings: bool,
     continuations: u32,
     resets: Allowance,
     controls: Allowance,
@@ -60,6 +83,7 @@ impl FloodWatch {
             head: [0; FRAME_HEAD_BYTES],
             has: 0,
             skip: PREFACE_BYTES,
+            has_settings: false,
             continuations: 0,
             resets: Allowance::new(config.resets.per_second()),
             controls: Allowance::new(config.control_frames.per_second()),
@@ -67,7 +91,7 @@ impl FloodWatch {
     }
 
     /// Looks at the next bytes that were read. The clock is asked only for frames that are counted.
-    pub(crate) fn see(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Flood> {
+    pub(crate) fn see(&mut self, mut bytes: &[u8], now: impl Fn() -> Instant) -> Result<(), Verdict> {
         loop {
             let passed = self.skip.min(bytes.len());
             self.skip -= passed;
@@ -86,10 +110,24 @@ impl FloodWatch {
         }
     }
 
-    fn count(&mut self, now: &impl Fn() -> Instant) -> Result<(), Flood> {
+    fn count(&mut self, now: &impl Fn() -> Instant) -> Result<(), Verdict> {
         const END_STREAM: u8 = 1;
+        const ACK: u8 = 1;
         let [a, b, c, kind, flags, ..] = self.head;
         self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
+        let is_of_wrong_size = match kind {
+            2 => self.skip != 5,
+            3 | 8 => self.skip != 4,
+            4 => self.skip % 6 != 0 || (flags & ACK != 0 && self.skip != 0),
+            6 => self.skip != 8,
+            _ => false,
+        };
+        if is_of_wrong_size {
+            return Err(Verdict::FrameSize);
+        }
+        if !std::mem::replace(&mut self.has_settings, true) && kind != 4 {
+            return Err(Verdict::Preface);
+        }
         if kind != 9 {
             self.continuations = 0;
         }
@@ -102,14 +140,14 @@ impl FloodWatch {
             9 => {
                 self.continuations += 1;
                 return if self.continuations > CONTINUATIONS_MAX {
-                    Err(Flood::Continuations)
+                    Err(Verdict::Flood(Flood::Continuations))
                 } else {
                     Ok(())
                 };
             }
             _ => return Ok(()),
         };
-        if allowance.take(now()) { Ok(()) } else { Err(flood) }
+        if allowance.take(now()) { Ok(()) } else { Err(Verdict::Flood(flood)) }
     }
 }
 
@@ -150,6 +188,7 @@ mod tests {
     fn watch() -> FloodWatch {
         let mut watch = FloodWatch::new(&Http2Config::default());
         watch.see(&[b'x'; PREFACE_BYTES], Instant::now).unwrap();
+        watch.see(&frame(4, 0, 0), Instant::now).unwrap();
         watch
     }
 
@@ -158,7 +197,7 @@ mod tests {
         let start = Instant::now();
         let mut fast = watch();
         let found = (0..1000).find_map(|_| fast.see(&frame(3, 0, 4), || start).err());
-        assert_eq!(found, Some(Flood::Resets));
+        assert_eq!(found, Some(Verdict::Flood(Flood::Resets)));
         let mut slow = watch();
         for tenth in 0..1000 {
             let now = start + Duration::from_millis(tenth * 100);
@@ -173,13 +212,25 @@ mod tests {
             let mut watch = watch();
             (0..100_000).find_map(|_| watch.see(&frame, || start).err())
         };
-        assert_eq!(flooded(frame(0, 0, 0)), Some(Flood::EmptyData));
-        assert_eq!(flooded(frame(2, 0, 5)), Some(Flood::Priorities));
-        assert_eq!(flooded(frame(4, 0, 0)), Some(Flood::Settings));
-        assert_eq!(flooded(frame(6, 0, 8)), Some(Flood::Pings));
-        assert_eq!(flooded(frame(9, 0, 3)), Some(Flood::Continuations));
+        assert_eq!(flooded(frame(0, 0, 0)), Some(Verdict::Flood(Flood::EmptyData)));
+        assert_eq!(flooded(frame(2, 0, 5)), Some(Verdict::Flood(Flood::Priorities)));
+        assert_eq!(flooded(frame(4, 0, 0)), Some(Verdict::Flood(Flood::Settings)));
+        assert_eq!(flooded(frame(6, 0, 8)), Some(Verdict::Flood(Flood::Pings)));
+        assert_eq!(flooded(frame(9, 0, 3)), Some(Verdict::Flood(Flood::Continuations)));
         assert_eq!(flooded(frame(0, 0, 10)), None);
         assert_eq!(flooded(frame(8, 0, 4)), None, "windows are opened as often as bytes are taken");
+    }
+
+    #[test]
+    fn a_length_that_a_frame_cannot_have_is_told_as_what_it_is() {
+        let now = Instant::now();
+        for (kind, flags, payload) in [(2, 0, 4), (3, 0, 5), (4, 0, 5), (4, 1, 6), (6, 0, 7), (8, 0, 3)] {
+            let found = watch().see(&frame(kind, flags, payload), || now);
+            assert_eq!(found, Err(Verdict::FrameSize), "{kind} {payload}");
+        }
+        let mut first = FloodWatch::new(&Http2Config::default());
+        first.see(&[b'x'; PREFACE_BYTES], || now).unwrap();
+        assert_eq!(first.see(&frame(6, 0, 8), || now), Err(Verdict::Preface));
     }
 
     #[test]

@@ -4,14 +4,14 @@
 use crate::arrival::Peer;
 use crate::connection::{Opening, serve_message};
 use crate::core::{Core, Registered};
-use crate::flood::{Flood, FloodWatch};
+use crate::flood::{FloodWatch, Verdict};
 use crate::io::Timer;
 use crate::message::{Incoming, Message, Outgoing};
 use crate::protocol::Version;
 use crate::stream::Stream;
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::{Connection, SendResponse};
-use h2::{Reason, RecvStream};
 use http::Request;
 use http::header::CONTENT_LENGTH;
 use std::cell::Cell;
@@ -44,8 +44,8 @@ pub(crate) async fn serve(
     let snapshot = core.snapshot();
     let config = &snapshot.config;
     core.events.http2.connections.inc();
-    let flood = Rc::new(Cell::new(None));
-    let watched = Watched { stream, first, watch: FloodWatch::new(&config.http2), flood: flood.clone() };
+    let verdict = Rc::new(Cell::new(None));
+    let watched = Watched { stream, first, watch: FloodWatch::new(&config.http2), verdict: verdict.clone() };
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW_BYTES)
@@ -67,7 +67,7 @@ pub(crate) async fn serve(
         connection,
         registered,
         peer,
-        flood,
+        verdict,
         streams: Rc::default(),
         timer: Timer::new(Instant::now()),
         active_at: Instant::now(),
@@ -82,7 +82,7 @@ struct Serving {
     connection: Connection<Watched, Bytes>,
     registered: Registered,
     peer: Rc<Peer>,
-    flood: Rc<Cell<Option<Flood>>>,
+    verdict: Rc<Cell<Option<Verdict>>>,
     /// Requests that are being served.
     streams: Rc<Cell<usize>>,
     timer: Timer,
@@ -95,7 +95,7 @@ struct Serving {
 /// What a connection does next.
 enum Step {
     Request(Box<Request<RecvStream>>, SendResponse<Bytes>),
-    Flood(Flood),
+    End(Verdict),
     Over,
 }
 
@@ -104,9 +104,12 @@ impl Serving {
         loop {
             match poll_fn(|cx| self.poll_step(cx)).await {
                 Step::Request(request, respond) => self.spawn(*request, respond),
-                Step::Flood(flood) => {
-                    self.core.events.http2.flood(flood);
-                    self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                Step::End(verdict) => {
+                    match verdict {
+                        Verdict::Flood(flood) => self.core.events.http2.flood(flood),
+                        broken => self.core.events.http2.ended(broken.reason()),
+                    }
+                    self.connection.abrupt_shutdown(verdict.reason());
                     // A client that floods may not read either.
                     let _ =
                         tokio::time::timeout(FAREWELL, poll_fn(|cx| self.connection.poll_closed(cx))).await;
@@ -125,8 +128,8 @@ impl Serving {
             self.end();
         }
         let accepted = self.connection.poll_accept(cx);
-        if let Some(flood) = self.flood.get() {
-            return Poll::Ready(Step::Flood(flood));
+        if let Some(verdict) = self.verdict.get() {
+            return Poll::Ready(Step::End(verdict));
         }
         match accepted {
             Poll::Ready(Some(Ok((request, respond)))) => {
@@ -210,13 +213,13 @@ struct Watched {
     /// Bytes that were read before it was known what they are.
     first: Bytes,
     watch: FloodWatch,
-    flood: Rc<Cell<Option<Flood>>>,
+    verdict: Rc<Cell<Option<Verdict>>>,
 }
 
 impl AsyncRead for Watched {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, first, watch, flood } = self.get_mut();
-        if flood.get().is_some() {
+        let Self { stream, first, watch, verdict } = self.get_mut();
+        if verdict.get().is_some() {
             // Nothing more is looked at; the connection's task is awake and ends it.
             return Poll::Pending;
         }
@@ -228,7 +231,7 @@ impl AsyncRead for Watched {
             buf.put_slice(&taken);
         }
         if let Err(found) = watch.see(&buf.filled()[filled..], Instant::now) {
-            flood.set(Some(found));
+            verdict.set(Some(found));
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))

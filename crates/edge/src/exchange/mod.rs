@@ -208,8 +208,10 @@ impl Exchange<'_> {
             self.report.progress = Progress::default();
             let sticky = cookie_name.zip(picked.set_cookie());
             let talked = self.talk(config, &picked, &mut upstream, sticky, can_retry).await;
-            let ended_early = matches!(talked.received, Err(ReceiveEnd::Reset { after_bytes: false }));
-            if is_reused && ended_early && may_repeat {
+            if let Err(ReceiveEnd::Reset { after_bytes: false, is_unseen }) = talked.received
+                && !anew
+                && ((is_reused && may_repeat) || (is_unseen && self.body_is_here()))
+            {
                 anew = true;
                 continue;
             }
@@ -266,7 +268,7 @@ impl Exchange<'_> {
             Ok(true) => b"",
             Ok(false) => &out[..],
             Err(_) => {
-                let received = Err(ReceiveEnd::Reset { after_bytes: false });
+                let received = Err(ReceiveEnd::Reset { after_bytes: false, is_unseen: true });
                 return Talked { received, refused: None, reach, is_whole: false };
             }
         };

@@ -39,8 +39,9 @@ pub(super) enum Received {
 /// Why a response did not get through whole.
 #[derive(Debug)]
 pub(super) enum ReceiveEnd {
-    /// The connection ended, `after_bytes` of a head or none.
-    Reset { after_bytes: bool },
+    /// The connection ended, `after_bytes` of a head or none. `is_unseen`: the endpoint has said that it did nothing
+    /// with the request.
+    Reset { after_bytes: bool, is_unseen: bool },
     /// The head did not come in time.
     FirstByteTimeout,
     /// The head is malformed.
@@ -164,7 +165,13 @@ impl Receiving<'_> {
     fn poll_head_bytes(&mut self, after_bytes: bool, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveEnd>> {
         match self.poll_endpoint(cx) {
             Poll::Pending => {}
-            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ReceiveEnd::Reset { after_bytes })),
+            Poll::Ready(Ok(0)) => {
+                return Poll::Ready(Err(ReceiveEnd::Reset { after_bytes, is_unseen: false }));
+            }
+            Poll::Ready(Err(error)) => {
+                let is_unseen = error.kind() == io::ErrorKind::ConnectionRefused;
+                return Poll::Ready(Err(ReceiveEnd::Reset { after_bytes, is_unseen }));
+            }
             Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
         }
         let (Sent::Whole(sent_at) | Sent::Partly(sent_at)) = self.sent.get() else { return Poll::Pending };

@@ -135,9 +135,11 @@ impl AsyncRead for Incoming {
     }
 }
 
-/// A stream or a connection that failed. What was surely not looked at may be sent elsewhere, which the caller
-/// decides by what it has received.
+/// A stream or a connection that failed. `ConnectionRefused` is one whose request was not looked at (RFC 9113 §8.7).
 fn broken(error: h2::Error) -> io::Error {
+    if error.is_remote() && (error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away()) {
+        return io::Error::new(io::ErrorKind::ConnectionRefused, error);
+    }
     match error.get_io() {
         Some(source) => source.kind().into(),
         None => io::Error::new(io::ErrorKind::ConnectionReset, error),
