@@ -24,5 +24,5 @@ pub use core::Work;
 pub use error::Error;
 pub use group::{Cores, Prepared};
 pub use open::{Guard, Open};
-pub use socket::{Address, Socket, Transport};
+pub use socket::{Address, Socket, Transport, check_free};
 pub use watcher::Watcher;

@@ -102,7 +102,10 @@ impl AsFd for Socket {
 
 /// Whether an address can be listened on: cores share a port, so that a second process of the same user could share it
 /// too, and nobody would notice.
-pub(crate) fn check_free(address: Address) -> Result<(), Error> {
+///
+/// # Errors
+/// When somebody listens there, by name where that can be known; or nobody could.
+pub fn check_free(address: Address) -> Result<(), Error> {
     let asked = match address.transport {
         Transport::Tcp => sys::is_taken(address.at),
         Transport::Udp => sys::is_taken_udp(address.at),

@@ -325,7 +325,7 @@ mod tests {
     fn no_more_are_received_than_asked_for() {
         let front = listen_udp((Ipv4Addr::LOCALHOST, 0).into(), 1 << 20).unwrap();
         let client = connect_udp(front.local_addr().unwrap()).unwrap();
-        (0..3).for_each(|_| drop(client.send(b"x").unwrap()));
+        (0..3).for_each(|_| assert_eq!(client.send(b"x").unwrap(), 1));
         wait(&front);
         let mut batch = Datagrams::new();
         assert_eq!(batch.receive(front.as_fd(), 2).unwrap(), 2);

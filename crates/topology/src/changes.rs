@@ -17,6 +17,9 @@ pub struct Changes {
     pub pools: NameChanges,
     /// Sites, by host.
     pub sites: NameChanges,
+    /// Listeners of TCP and UDP, by kind and name: `tcp db`.
+    #[serde(default)]
+    pub layer4: NameChanges,
     /// Listeners, by address.
     pub listeners: NameChanges,
     /// Whether something of the edge that holds for all sites changed: limits, timeouts, the access log.
@@ -45,6 +48,9 @@ impl Changes {
             services: NameChanges::between(&old.service, &new.service),
             pools: NameChanges::between(&old.pool, &new.pool),
             sites: NameChanges::between(&old.site, &new.site),
+            layer4: NameChanges::between(&old.tcp, &new.tcp)
+                .of_kind("tcp")
+                .and(NameChanges::between(&old.udp, &new.udp).of_kind("udp")),
             listeners: NameChanges::between_listeners(&listeners(old), &listeners(new)),
             edge: !is_edge_alike(old, new),
             node: old.node != new.node,
@@ -53,7 +59,7 @@ impl Changes {
 
     /// Whether the files say the same.
     pub fn is_empty(&self) -> bool {
-        let kinds = [&self.services, &self.pools, &self.sites, &self.listeners];
+        let kinds = [&self.services, &self.pools, &self.sites, &self.layer4, &self.listeners];
         !self.edge && !self.node && kinds.into_iter().all(NameChanges::is_empty)
     }
 }
@@ -77,6 +83,22 @@ impl NameChanges {
         changes.removed =
             old.keys().filter(|name| !new.contains_key(*name)).map(ToString::to_string).collect();
         changes
+    }
+
+    /// The names with their kind before them.
+    fn of_kind(mut self, kind: &str) -> Self {
+        for names in [&mut self.added, &mut self.removed, &mut self.changed, &mut self.unchanged] {
+            names.iter_mut().for_each(|name| *name = format!("{kind} {name}"));
+        }
+        self
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.added.extend(other.added);
+        self.removed.extend(other.removed);
+        self.changed.extend(other.changed);
+        self.unchanged.extend(other.unchanged);
+        self
     }
 
     fn between_listeners(old: &BTreeSet<SocketAddr>, new: &BTreeSet<SocketAddr>) -> Self {
@@ -115,6 +137,7 @@ impl fmt::Display for Changes {
             ("service", &self.services),
             ("pool", &self.pools),
             ("site", &self.sites),
+            ("layer 4 listener", &self.layer4),
             ("listener", &self.listeners),
         ];
         let mut parts: Vec<String> = Vec::new();

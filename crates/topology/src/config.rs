@@ -2,6 +2,7 @@
 
 use balance::PoolConfig;
 use edge::{EdgeConfig, SiteConfig};
+use layer4::{TcpConfig, UdpConfig};
 use notation::{Named, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,12 @@ pub struct Topology {
     /// Sites, by host: `"shop.test"`, `"*.shop.test"`, or `default` for every other host.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub site: Named<SiteConfig>,
+    /// Connections of TCP that are passed on to pools, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tcp: Named<TcpConfig>,
+    /// Datagrams of UDP that are passed on to pools, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub udp: Named<UdpConfig>,
 }
 
 /// This node: what belongs to no tier.

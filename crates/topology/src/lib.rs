@@ -35,4 +35,7 @@ pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
 pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
 pub use notation::Secret;
+pub use layer4::{
+    Explanation as Layer4Explanation, ListenerStatus as Layer4Status, Question as Layer4Question,
+};
 pub use services::{InstanceState, InstanceStatus, ServiceStatus};

@@ -28,6 +28,7 @@ mod error;
 mod events;
 mod handover;
 mod home;
+mod layer4_part;
 mod listen;
 mod pools;
 mod reload;
@@ -40,6 +41,7 @@ pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
 
 use edge_part::EdgePart;
 use home::Home;
+use layer4_part::Layer4Part;
 use pools::PoolPart;
 
 /// How a node starts.
@@ -78,6 +80,7 @@ struct Live {
     topology: Arc<Topology>,
     pools: BTreeMap<String, PoolPart>,
     edge: EdgePart,
+    layer4: Layer4Part,
     /// Parts that a reload took out, on their way to an end.
     leaving: JoinSet<()>,
 }
@@ -147,6 +150,14 @@ impl Running {
         self.live().edge.explain(query)
     }
 
+    /// Why a connection of TCP or a datagram would go where it would go. Changes no state.
+    pub fn explain_layer4(
+        &self,
+        question: &layer4::Question,
+    ) -> Result<layer4::Explanation, layer4::ExplainError> {
+        self.live().layer4.explain(question)
+    }
+
     /// The metrics.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -169,7 +180,10 @@ impl Running {
 
     /// How long what is under way may take when the node stops: `edge.timeout.drain`.
     pub fn drain_deadline(&self) -> Duration {
-        let topology = self.topology();
+        self.drain_deadline_of(&self.topology())
+    }
+
+    fn drain_deadline_of(&self, topology: &Topology) -> Duration {
         let default = edge::EdgeTimeouts::default().drain;
         topology.edge.as_ref().map_or(default, |edge| edge.timeout.drain).get()
     }

@@ -23,12 +23,15 @@ pub struct Status {
     pub at: Option<String>,
     /// Whether it serves, prepares or drains.
     pub readiness: Readiness,
-    /// The tiers that the file names: `services`, `balance`, `edge`.
+    /// The tiers that the file names: `services`, `balance`, `edge`, `layer4`.
     pub tiers: Vec<String>,
     /// What listens where.
     pub listeners: Vec<ListenerStatus>,
-    /// Client connections that are open at the edge.
+    /// Client connections that are open, at the edge and of TCP.
     pub connections: usize,
+    /// What is listened to of TCP and UDP.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layer4: Vec<layer4::ListenerStatus>,
     /// The sites, by host.
     pub sites: Vec<SiteStatus>,
     /// The pools with their endpoints.
@@ -40,9 +43,9 @@ pub struct Status {
 /// An open listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListenerStatus {
-    /// Who listens: `edge` or `admin`.
+    /// Who listens: `edge`, `layer4` or `admin`.
     pub tier: String,
-    /// What it speaks: `http`.
+    /// What it speaks: `http`, `tcp` or `udp`.
     pub protocol: String,
     /// Where, with the port that the kernel chose when the file says 0.
     pub address: SocketAddr,

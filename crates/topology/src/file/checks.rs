@@ -31,7 +31,7 @@ fn references(tree: &Tree<'_>, faults: &mut Faults) {
             faults.unknown(Some(span), "service", service, services.iter().copied());
         }
     }
-    for (pool, span) in tree.routed_pools() {
+    for (pool, span) in tree.used_pools() {
         if !pools.contains(pool) {
             faults.unknown(Some(span), "pool", pool, pools.iter().copied());
         }
@@ -50,6 +50,12 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
     for (name, service) in &topology.service {
         services::check(service, name, faults);
     }
+    for (name, tcp) in &topology.tcp {
+        layer4::check_tcp(tcp, name, faults);
+    }
+    for (name, udp) in &topology.udp {
+        layer4::check_udp(udp, name, faults);
+    }
     let mut of_edge = Faults::default();
     edge::check(&topology.edge.clone().unwrap_or_default(), &topology.site, &mut of_edge);
     for mut fault in of_edge.into_vec() {
@@ -59,7 +65,7 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
 }
 
 fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
-    let used: BTreeSet<&str> = tree.routed_pools().map(|(pool, _)| pool).collect();
+    let used: BTreeSet<&str> = tree.used_pools().map(|(pool, _)| pool).collect();
     for name in topology.pool.keys() {
         if !used.contains(name.as_str()) {
             warnings.add_with_help(
@@ -82,6 +88,8 @@ fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
         && topology.site.is_empty()
         && topology.pool.is_empty()
         && topology.service.is_empty()
+        && topology.tcp.is_empty()
+        && topology.udp.is_empty()
     {
         warnings.add(None, "the file names no tier: only the admin API is served");
     }

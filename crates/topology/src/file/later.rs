@@ -2,14 +2,12 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 20] = [
+const LATER: [(&[&str], &str); 18] = [
     (&["dns"], TIERS),
     (&["cdn"], TIERS),
     (&["cache"], TIERS),
     (&["sql"], TIERS),
     (&["queue"], TIERS),
-    (&["tcp"], TIERS),
-    (&["udp"], TIERS),
     (&["documents"], TIERS),
     (&["columns"], TIERS),
     (&["graph"], TIERS),
@@ -25,7 +23,7 @@ const LATER: [(&[&str], &str); 20] = [
     (&["service", "*", "limit"], "instances share the node's memory and processors; remove the key"),
 ];
 
-const TIERS: &str = "this nines serves `service`, `pool`, `edge` and `site`";
+const TIERS: &str = "this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`";
 const ROUTES: &str = "a route may have `pool`, `redirect`, `respond` or `files`";
 
 /// What to do about a key that is planned but not built; `None` for a key that is not planned.

@@ -22,8 +22,24 @@ impl<'i> Tree<'i> {
         self.node(path).into_iter().flat_map(items).filter_map(text)
     }
 
-    /// The pools that routes name, with the places of the names.
-    pub(super) fn routed_pools(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+    /// The string at a path, or those of an array there.
+    pub(super) fn one_or_many(&self, path: &[&str]) -> impl Iterator<Item = (&str, Range<usize>)> {
+        let node = self.node(path);
+        node.into_iter().flat_map(|node| std::iter::once(node).chain(items(node))).filter_map(text)
+    }
+
+    /// The pools that routes and listeners name, with the places of the names.
+    pub(super) fn used_pools(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        let listeners = ["tcp", "udp"].into_iter().filter_map(|kind| self.node(&[kind])).flat_map(values);
+        let pools = listeners.filter_map(table).flat_map(|listener| {
+            let named = listener.get("sni").into_iter().flat_map(values);
+            listener.get("pool").into_iter().chain(named)
+        });
+        self.routed_pools().chain(pools.filter_map(text))
+    }
+
+    /// The pools that routes name.
+    fn routed_pools(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
         let sites = self.node(&["site"]).into_iter().flat_map(values);
         let tables = sites.filter_map(|site| table(site)?.get("route")).flat_map(values);
         // A route, or an array of them.

@@ -67,6 +67,9 @@ pub enum StartError {
     /// The running nines could not be taken over from; it carries on.
     #[error("takeover: {0}; the running nines carries on")]
     Takeover(#[from] TakeoverError),
+    /// TCP and UDP cannot be served.
+    #[error(transparent)]
+    Layer4(#[from] layer4::Error),
 }
 
 /// Why a takeover came to nothing.
@@ -112,6 +115,9 @@ pub enum ReloadError {
     /// The node is stopping, or another process has taken over.
     #[error("nines is stopping")]
     Stopping,
+    /// A port of TCP or UDP is taken, or their configuration cannot be used.
+    #[error(transparent)]
+    Layer4(#[from] layer4::Error),
 }
 
 /// Why an endpoint was not drained or undrained.

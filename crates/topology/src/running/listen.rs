@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 pub(super) struct Inherited {
     pub(super) admin: Vec<TcpListener>,
     pub(super) edge: Vec<TcpListener>,
+    pub(super) layer4: Vec<cores::Socket>,
 }
 
 impl Inherited {

@@ -4,6 +4,7 @@
 //! be: so a route moves from one pool to another without a gap.
 
 use super::edge_part::PreparedEdge;
+use super::layer4_part::PreparedLayer4;
 use super::pools::{self, PoolMaker, PoolPart};
 use super::{Phase, ReloadError, Running, report};
 use crate::changes::Changes;
@@ -48,7 +49,8 @@ async fn apply(running: &Running, new: Topology) -> Result<Changes, ReloadError>
     if !added.is_empty() {
         until_ready(running, &added).await;
     }
-    match commit(running, new, &plan.configs, plan.changed, plan.edge) {
+    let fronts = PreparedFronts { edge: plan.edge, layer4: plan.layer4 };
+    match commit(running, new, &plan.configs, plan.changed, fronts) {
         Ok(()) => running.services.commit(plan.services),
         Err(unused) => {
             unused.discard().await;
@@ -58,9 +60,23 @@ async fn apply(running: &Running, new: Topology) -> Result<Changes, ReloadError>
     Ok(changes)
 }
 
+/// What clients meet, changed.
+struct PreparedFronts {
+    edge: PreparedEdge,
+    layer4: PreparedLayer4,
+}
+
+impl PreparedFronts {
+    async fn discard(self) {
+        self.edge.discard().await;
+        self.layer4.discard().await;
+    }
+}
+
 /// A reload that can no longer fail.
 struct Plan {
     edge: PreparedEdge,
+    layer4: PreparedLayer4,
     /// Those of the new file.
     services: services::Prepared,
     /// And those that go, until nothing asks them any more.
@@ -105,8 +121,9 @@ fn prepare(running: &Running, new: &Topology) -> Result<Plan, ReloadError> {
     let mut by_name = pools::by_name(&live.pools);
     by_name.retain(|name, _| configs.contains_key(name));
     by_name.extend(pools::by_name(&added));
+    let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
     let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
-    Ok(Plan { edge, services, services_of_both, added, changed, configs })
+    Ok(Plan { edge, layer4, services, services_of_both, added, changed, configs })
 }
 
 /// Runs the new pools, which nothing is sent to yet.
@@ -139,17 +156,17 @@ async fn until_ready(running: &Running, added: &[String]) {
     }
 }
 
-/// Applies the rest; gives the edge's part back when the node began to stop in the meantime.
+/// Applies the rest; gives the rest back when the node began to stop in the meantime.
 fn commit(
     running: &Running,
     new: Topology,
     configs: &BTreeMap<String, PoolConfig>,
     mut changed: BTreeMap<String, Settings>,
-    edge: PreparedEdge,
-) -> Result<(), PreparedEdge> {
+    fronts: PreparedFronts,
+) -> Result<(), PreparedFronts> {
     let mut live = running.live();
     if running.phase() != Phase::Serving {
-        return Err(edge);
+        return Err(fronts);
     }
     for (name, config) in configs {
         if let Some(part) = live.pools.get_mut(name) {
@@ -159,7 +176,14 @@ fn commit(
             part.run(&running.services);
         }
     }
-    if let Some(gone) = live.edge.commit(edge) {
+    if let Some(gone) = live.layer4.commit(fronts.layer4) {
+        gone.stop_accepting();
+        let deadline = running.drain_deadline_of(&live.topology);
+        live.leaving.spawn(async move {
+            gone.drain(deadline).await;
+        });
+    }
+    if let Some(gone) = live.edge.commit(fronts.edge) {
         gone.stop_accepting();
         let deadline = live.topology.edge.as_ref().map_or(Duration::ZERO, |edge| edge.timeout.drain.get());
         live.leaving.spawn(async move {

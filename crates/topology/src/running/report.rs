@@ -20,7 +20,8 @@ pub(super) fn status(running: &Running) -> Status {
         readiness: readiness_of(running.phase(), &pools),
         tiers: tiers(&live.topology),
         listeners: listeners(running, &live),
-        connections: live.edge.connections(),
+        connections: live.edge.connections() + live.layer4.connections(),
+        layer4: live.layer4.status(),
         sites: live
             .topology
             .site
@@ -89,6 +90,7 @@ fn tiers(topology: &Topology) -> Vec<String> {
         ("services", !topology.service.is_empty()),
         ("balance", !topology.pool.is_empty()),
         ("edge", topology.edge.is_some()),
+        ("layer4", !topology.tcp.is_empty() || !topology.udp.is_empty()),
     ];
     named.iter().filter(|(_, is_named)| *is_named).map(|(tier, _)| (*tier).to_owned()).collect()
 }
@@ -97,7 +99,17 @@ fn listeners(running: &Running, live: &Live) -> Vec<ListenerStatus> {
     let listener =
         |tier: &str, address| ListenerStatus { tier: tier.into(), protocol: "http".into(), address };
     let edge = live.edge.addresses().into_iter().map(|address| listener("edge", address));
-    edge.chain(running.admin.local_addr().ok().map(|address| listener("admin", address))).collect()
+    let layer4 = live.layer4.status().into_iter().flat_map(|one| {
+        let protocol = one.protocol;
+        one.addresses.into_iter().map(move |address| ListenerStatus {
+            tier: "layer4".into(),
+            protocol: protocol.clone(),
+            address,
+        })
+    });
+    edge.chain(layer4)
+        .chain(running.admin.local_addr().ok().map(|address| listener("admin", address)))
+        .collect()
 }
 
 fn route_status(path: &str, route: &RouteConfig) -> RouteStatus {

@@ -4,12 +4,13 @@ use super::edge_part::EdgePart;
 use super::events::Events;
 use super::handover::{self, Previous};
 use super::home::Home;
+use super::layer4_part::{self, Layer4Part};
 use super::listen::{self, Inherited};
 use super::pools::{self, PoolMaker, PoolPart};
 use super::{Live, Phase, Running, StartError, StartOptions, TakeoverError, reload, report};
 use crate::config::Topology;
 use crate::file::Checked;
-use crate::paths;
+use crate::{paths, shared};
 use balance::PoolStatus;
 use services::{Services, ServicesContext};
 use std::collections::BTreeMap;
@@ -52,9 +53,10 @@ async fn start_alone(
     for address in checked.topology.edge.iter().flat_map(edge::EdgeConfig::listeners) {
         listen::check_free(address)?;
     }
+    layer4_part::check_free(&checked.topology)?;
     let backends = Backends::start(&checked, &options, &dir, &home)?;
-    let edge = backends.start_edge(&checked.topology, &dir, &mut inherited);
-    finish(checked, dir, home, admin, backends, edge).await
+    let fronts = backends.start_fronts(&checked.topology, &dir, &mut inherited);
+    finish(checked, dir, home, admin, backends, fronts).await
 }
 
 async fn take_over(
@@ -70,19 +72,18 @@ async fn take_over(
         backends.until_ready(&previous, READY_WAIT).await?;
         let mut inherited = previous.listeners().await?;
         let admin = inherited.admin(checked.topology.node.admin)?;
-        let edge = backends.start_edge(&checked.topology, &dir, &mut inherited)?;
+        let fronts = backends.start_fronts(&checked.topology, &dir, &mut inherited)?;
         // From here on both serve, until the old one hears that this one does.
         match previous.serving(&home).await {
-            Ok(()) => Ok((admin, edge)),
+            Ok(()) => Ok((admin, fronts)),
             Err(error) => {
-                edge.stop_accepting();
-                edge.drain(Duration::ZERO).await;
+                fronts.stop().await;
                 Err(error)
             }
         }
     };
     match begun.await {
-        Ok((admin, edge)) => finish(checked, dir, home, admin, backends, Ok(edge)).await,
+        Ok((admin, fronts)) => finish(checked, dir, home, admin, backends, Ok(fronts)).await,
         Err(error) => {
             backends.stop().await;
             Err(error)
@@ -90,7 +91,23 @@ async fn take_over(
     }
 }
 
-/// What runs behind the edge.
+/// What clients meet.
+struct Fronts {
+    edge: EdgePart,
+    layer4: Layer4Part,
+}
+
+impl Fronts {
+    /// Ends what has just begun.
+    async fn stop(self) {
+        self.edge.stop_accepting();
+        self.layer4.stop_accepting();
+        self.edge.drain(Duration::ZERO).await;
+        self.layer4.drain(Duration::ZERO).await;
+    }
+}
+
+/// What runs behind the edge and layer 4.
 struct Backends {
     services: Services,
     pools: BTreeMap<String, PoolPart>,
@@ -135,13 +152,17 @@ impl Backends {
         Ok(Self { services, pools, instances: instances.collect(), registry, secret, token })
     }
 
-    fn start_edge(
+    fn start_fronts(
         &self,
         topology: &Topology,
         dir: &Path,
         inherited: &mut Inherited,
-    ) -> Result<EdgePart, StartError> {
-        EdgePart::start(topology, dir, pools::by_name(&self.pools), &self.registry, inherited)
+    ) -> Result<Fronts, StartError> {
+        let sockets = std::mem::take(&mut inherited.layer4);
+        // An edge that is dropped again, where this fails, ends by itself.
+        let edge = EdgePart::start(topology, dir, pools::by_name(&self.pools), &self.registry, inherited)?;
+        let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
+        Ok(Fronts { edge, layer4 })
     }
 
     /// Waits until every pool can do here what it can do in the previous process.
@@ -181,17 +202,17 @@ async fn finish(
     home: Home,
     admin: std::net::TcpListener,
     backends: Backends,
-    edge: Result<EdgePart, StartError>,
+    fronts: Result<Fronts, StartError>,
 ) -> Result<Arc<Running>, StartError> {
-    let edge = match edge {
-        Ok(edge) => edge,
+    let Fronts { edge, layer4 } = match fronts {
+        Ok(fronts) => fronts,
         Err(error) => {
             backends.stop().await;
             return Err(error);
         }
     };
     let topology = Arc::new(checked.topology);
-    let live = Live { topology, pools: backends.pools, edge, leaving: JoinSet::new() };
+    let live = Live { topology, pools: backends.pools, edge, layer4, leaving: JoinSet::new() };
     let running = Arc::new(Running {
         path: checked.path,
         dir,

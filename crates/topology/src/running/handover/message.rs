@@ -53,4 +53,8 @@ pub(super) struct Listener {
 pub(super) enum Tier {
     Admin,
     Edge,
+    /// Of `[tcp.NAME]`.
+    Tcp,
+    /// Of `[udp.NAME]`.
+    Udp,
 }

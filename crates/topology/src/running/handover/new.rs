@@ -6,6 +6,7 @@ use crate::running::home::Home;
 use crate::running::listen::Inherited;
 use crate::running::{StartError, TakeoverError, report};
 use balance::{PoolStatus, State};
+use cores::Socket;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -73,6 +74,8 @@ impl Previous {
             match listener.tier {
                 Tier::Admin => inherited.admin.push(TcpListener::from(fd)),
                 Tier::Edge => inherited.edge.push(TcpListener::from(fd)),
+                Tier::Tcp => inherited.layer4.push(Socket::Tcp(fd.into())),
+                Tier::Udp => inherited.layer4.push(Socket::Udp(fd.into())),
             }
         }
         Ok(inherited)

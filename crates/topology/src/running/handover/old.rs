@@ -3,9 +3,9 @@
 use super::message::{Answer, Ask, Listener, PoolPower, Tier, VERSION};
 use super::peer::Peer;
 use crate::running::{Phase, Running, report};
+use cores::Socket;
 use std::fs;
 use std::io;
-use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -108,13 +108,20 @@ fn hello(running: &Running) -> Answer {
 }
 
 fn send_listeners(peer: &mut Peer, running: &Running) -> io::Result<()> {
-    let admin = [(Tier::Admin, running.admin.try_clone()?)];
-    let edge = running.live().edge.listeners()?;
-    let sockets: Vec<(Tier, TcpListener)> =
-        admin.into_iter().chain(edge.into_iter().map(|listener| (Tier::Edge, listener))).collect();
+    let admin = (Tier::Admin, Socket::Tcp(running.admin.try_clone()?));
+    let (edge, layer4) = {
+        let live = running.live();
+        (live.edge.listeners()?, live.layer4.sockets()?)
+    };
+    let edge = edge.into_iter().map(|listener| (Tier::Edge, Socket::Tcp(listener)));
+    let layer4 = layer4.into_iter().map(|socket| match socket {
+        Socket::Tcp(_) => (Tier::Tcp, socket),
+        Socket::Udp(_) => (Tier::Udp, socket),
+    });
+    let sockets: Vec<(Tier, Socket)> = std::iter::once(admin).chain(edge).chain(layer4).collect();
     let listeners = sockets
         .iter()
-        .map(|(tier, socket)| Ok(Listener { tier: *tier, address: socket.local_addr()? }))
+        .map(|(tier, socket)| Ok(Listener { tier: *tier, address: socket.address()?.at }))
         .collect::<io::Result<Vec<_>>>()?;
     let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
     peer.send(&Answer::Listeners { listeners }, &fds)
@@ -128,7 +135,10 @@ fn let_go(peer: &mut Peer, running: &Running) -> io::Result<bool> {
         running.home.lock().map_err(io::Error::other)?;
         return Err(error);
     }
-    running.live().edge.stop_accepting();
+    let live = running.live();
+    live.edge.stop_accepting();
+    live.layer4.stop_accepting();
+    drop(live);
     tracing::info!(target: "topology", "another process has taken over");
     Ok(true)
 }
