@@ -52,6 +52,12 @@ def request_fields(path="/", method="GET", extra=(), authority="shop.test", sche
     return [(":method", method), (":scheme", scheme), (":authority", authority), (":path", path), *extra]
 
 
+def or_plain(code):
+    """The code that the RFC names, or PROTOCOL_ERROR: of what its decoder refuses, the library beneath nines says no
+    more than that. The connection ends all the same."""
+    return code, PROTOCOL_ERROR
+
+
 class Ended(Exception):
     """The server closed the connection; `code` is its GOAWAY's, if there was one."""
 

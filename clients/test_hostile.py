@@ -222,7 +222,7 @@ def test_a_hostile_afternoon(nines):
     assert len(took) > 20 * SECONDS
     assert took[len(took) // 2] < P50_SECONDS_MAX and took[len(took) * 99 // 100] < P99_SECONDS_MAX
     # No lie of a backend passes for the truth.
-    assert liars.believed == [] and sum(liars.heard.values()) > SECONDS
+    assert liars.believed == [] and sum(liars.heard.values()) > len(LIES)
     # The attacks took place, and memory was bounded all the same.
     assert counts["idle_connections"]["done"] == IDLE_CONNECTIONS, counts["idle_connections"]
     assert connections > IDLE_CONNECTIONS

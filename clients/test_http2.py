@@ -262,7 +262,7 @@ def test_node_s_client_has_one_session(base, backend):
 
 # --- h2load ---
 
-@pytest.mark.parametrize("path, clients, streams, requests", [("/small", 10, 100, 5000), ("/page", 4, 20, 500)])
+@pytest.mark.parametrize("path, clients, streams, requests", [("/small", 4, 100, 5000), ("/page", 4, 20, 500)])
 def test_h2load_counts_no_failure(base, backend, path, clients, streams, requests):
     backend.on("/small", lambda exchange: exchange.respond(200, b"x"))
     backend.on("/page", give(100_000, chunked=False))
