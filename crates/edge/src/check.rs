@@ -12,7 +12,6 @@ use notation::{Faults, Name, Named, TextOr};
 /// other, is not checked here: who knows all names and listeners does that.
 pub fn check(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) {
     check_edge(edge, faults);
-    check_doors(edge, sites, faults);
     for (name, site) in sites {
         check_site(name, site, faults);
         for header in &site.hide_headers {
@@ -74,8 +73,9 @@ fn check_edge(edge: &EdgeConfig, faults: &mut Faults) {
     }
 }
 
-/// What TLS needs on both sides: doors and certificates.
-fn check_doors(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) {
+/// Checks what `[edge]` and the sites need of each other: doors and certificates. Only for a file of which no part was
+/// left out for a fault of its own, as that part may be the one that is needed.
+pub fn check_doors(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Faults) {
     let with_tls = sites.iter().find(|(_, site)| site.tls.is_some());
     let help = "`[edge] https = [\"127.0.0.1:8443\"]`";
     match with_tls {

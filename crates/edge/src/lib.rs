@@ -62,7 +62,7 @@ mod upstream;
 mod when;
 mod wire;
 
-pub use check::check;
+pub use check::{check, check_doors};
 pub use config::*;
 pub use error::Error;
 pub use explain::{Explanation, Query, QueryError, RouteSeen, explain};

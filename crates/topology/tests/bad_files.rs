@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+#[path = "bad_files/edge.rs"]
+mod edge;
+
 /// Checks a file and returns `line:column: message (help)` for each of its errors.
 fn errors(text: &str) -> Vec<String> {
     let rejected = match topology::parse(text, Path::new("f")) {
@@ -28,7 +31,7 @@ fn an_unknown_key_is_shown_with_the_nearest_known_one() {
         "[pool.shop]\nservers = [{ address = 'a:1', wieght = 2 }]\n",
         &["2:31: unknown key `wieght` in `pool.shop.servers[0]` (did you mean `weight`?)"],
     );
-    says("[node]\nxyz = 1\n", &["2:1: unknown key `xyz` in `node` (known: admin, admin_token, at, data)"]);
+    says("[node]\nxyz = 1\n", &["2:1: unknown key `xyz` in `node` (known: admin, admin_token, at, data, secret)"]);
 }
 
 #[test]
@@ -150,7 +153,7 @@ fn a_faulty_route_does_not_hide_the_faults_of_its_neighbours() {
         "[edge]\nhttp = ['127.0.0.1:80']\n[site.default.route]\n'/' = { pol = 'x' }\n'/a' = {}\n",
         &[
             "4:9: unknown key `pol` in `site.default.route.\"/\"` (did you mean `pool`?)",
-            "5:1: route /a does nothing (exactly one of `pool`, `redirect` and `respond`)",
+            "5:1: route /a does nothing (exactly one of `pool`, `redirect`, `respond` and `files`)",
         ],
     );
 }
@@ -197,32 +200,31 @@ fn names_and_hosts_have_a_form() {
 fn what_is_planned_but_not_built_says_so() {
     says(
         "[dns]\nlisten = '127.0.0.1:53'\n",
-        &["1:2: `[dns]` is not built yet (this nines serves `service`, `pool`, `edge` and `site`)"],
+        &["1:2: `[dns]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)"],
     );
     says(
-        "[cache.main]\nlisten = 'x'\n[sql.main]\n[tcp.db]\n",
+        "[cache.main]\nlisten = 'x'\n[sql.main]\n[queue.jobs]\n",
         &[
-            "1:2: `[cache]` is not built yet (this nines serves `service`, `pool`, `edge` and `site`)",
-            "3:2: `[sql]` is not built yet (this nines serves `service`, `pool`, `edge` and `site`)",
-            "4:2: `[tcp]` is not built yet (this nines serves `service`, `pool`, `edge` and `site`)",
+            "1:2: `[cache]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)",
+            "3:2: `[sql]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)",
+            "4:2: `[queue]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)",
         ],
     );
-    let text = "[edge]\nhttp = ['127.0.0.1:80']\nhttps = ['127.0.0.1:443']\n[site.x]\ntls = 'acme'\ncompress = true\n\
-                [site.x.route]\n'/' = { files = './docs' }\n'/a/' = { push = 'x', cache = 'cdn' }\n\
-                [service.s]\nrun = ['x']\nrollout = { parallel = 1 }\n";
+    let text = "[edge]\nhttp = ['127.0.0.1:80']\n[site.x.route]\n'/' = { grpc = 'shop' }\n\
+                '/a/' = { push = 'x', cache = 'cdn' }\n\
+                [service.s]\nrun = ['x']\nscale = 'auto'\nrollout = { parallel = 1 }\nlimit = { memory = '1GiB' }\n";
     let errors = errors(text);
     let at: Vec<&str> =
         errors.iter().filter_map(|error| error.split_once(" is not built yet")).map(|(at, _)| at).collect();
     assert_eq!(
         at,
         [
-            "3:1: `edge.https`",
-            "5:1: `site.x.tls`",
-            "6:1: `site.x.compress`",
-            "8:9: `site.x.route.\"/\".files`",
-            "9:11: `site.x.route.\"/a/\".push`",
-            "9:23: `site.x.route.\"/a/\".cache`",
-            "12:1: `service.s.rollout`"
+            "4:9: `site.x.route.\"/\".grpc`",
+            "5:11: `site.x.route.\"/a/\".push`",
+            "5:23: `site.x.route.\"/a/\".cache`",
+            "8:1: `service.s.scale`",
+            "9:1: `service.s.rollout`",
+            "10:1: `service.s.limit`",
         ]
     );
     assert_eq!(errors.len(), at.len(), "nothing else is wrong: {errors:?}");

@@ -10,12 +10,12 @@ mod addresses;
 mod names;
 
 /// Checks a topology whose shape is right. `is_whole` says that no part of the file was left out of it for
-/// a fault of its shape; only then can something be called unused.
+/// a fault of its shape; only then can something be called unused or missing.
 pub(super) fn check(topology: &Topology, tree: &Tree<'_>, is_whole: bool, found: &mut Found) {
     names::check(tree, &mut found.errors);
     references(tree, &mut found.errors);
     addresses::check(tree, &mut found.errors);
-    tiers(topology, tree, &mut found.errors);
+    tiers(topology, tree, is_whole, &mut found.errors);
     if is_whole {
         unused(topology, tree, &mut found.warnings);
     }
@@ -43,7 +43,7 @@ fn names<'t>(tree: &'t Tree<'_>, table: &str) -> BTreeSet<&'t str> {
 }
 
 /// Each tier's own rules. What a tier says of a part as a whole is shown at the part's name.
-fn tiers(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
+fn tiers(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faults) {
     for (name, pool) in &topology.pool {
         balance::check(pool, name, faults);
     }
@@ -57,7 +57,11 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, faults: &mut Faults) {
         layer4::check_udp(udp, name, faults);
     }
     let mut of_edge = Faults::default();
-    edge::check(&topology.edge.clone().unwrap_or_default(), &topology.site, &mut of_edge);
+    let config = topology.edge.clone().unwrap_or_default();
+    edge::check(&config, &topology.site, &mut of_edge);
+    if is_whole {
+        edge::check_doors(&config, &topology.site, &mut of_edge);
+    }
     for mut fault in of_edge.into_vec() {
         fault.span = fault.span.or_else(|| tree.key("edge"));
         super::add(faults, fault);

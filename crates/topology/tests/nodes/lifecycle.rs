@@ -96,8 +96,7 @@ async fn a_missing_certificate() {
     );
     // What only explains a file needs none of its certificates.
     let checked = topology::load(&world.path("nines.toml")).unwrap();
-    let query =
-        Query { url: "http://shop.test/".into(), method: "GET".into(), headers: Vec::new(), client: None };
+    let query = Query { url: "http://shop.test/".into(), ..Query::default() };
     assert!(topology::explain_file(&checked, &query).is_ok());
 }
 
