@@ -49,6 +49,10 @@ pub struct NodeConfig {
     /// The token that the admin API demands; required when `admin` is not a loopback address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_token: Option<Secret>,
+    /// What the nodes that serve the same sites share, of 32 random bytes or more: with it they understand each
+    /// other's sticky cookies. Without it a node makes a key of its own, and keeps it in `data`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
     /// Where this node is, for example `"eu"`: endpoints at the same place are used first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
@@ -59,6 +63,6 @@ pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4A
 
 impl Default for NodeConfig {
     fn default() -> Self {
-        Self { data: "data".into(), admin: ADMIN_DEFAULT, admin_token: None, at: None }
+        Self { data: "data".into(), admin: ADMIN_DEFAULT, admin_token: None, secret: None, at: None }
     }
 }

@@ -18,6 +18,7 @@ mod paths;
 mod problem;
 mod running;
 mod schema;
+mod shared;
 mod status;
 
 pub use changes::{Changes, NameChanges};
@@ -29,13 +30,14 @@ pub use running::{
     EndpointError, ExplainError, ReloadError, Running, StartError, StartOptions, TakeoverError, explain_file,
 };
 pub use schema::json_schema;
+pub use shared::SharedSecretError;
 pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
 pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
-pub use notation::Secret;
 pub use layer4::{
     Explanation as Layer4Explanation, ListenerStatus as Layer4Status, Question as Layer4Question,
 };
+pub use notation::Secret;
 pub use services::{InstanceState, InstanceStatus, ServiceStatus};

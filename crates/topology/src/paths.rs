@@ -24,10 +24,22 @@ pub(crate) fn service_in(dir: &Path, config: &ServiceConfig) -> ServiceConfig {
     config
 }
 
+/// The secrets of the edge, each with its keys in the file.
+pub(crate) fn edge_secrets(topology: &Topology) -> impl Iterator<Item = (&'static [&'static str], &Secret)> {
+    const TICKETS: &[&str] = &["edge", "tls", "tickets", "secret"];
+    const ACCOUNT: &[&str] = &["edge", "acme", "external_account", "key"];
+    let edge = topology.edge.as_ref();
+    let tickets = edge.and_then(|edge| edge.tls.tickets.secret.as_ref()).map(|secret| (TICKETS, secret));
+    let account = edge.and_then(|edge| edge.acme.as_ref()?.external_account.as_ref());
+    tickets.into_iter().chain(account.map(|account| (ACCOUNT, &account.key)))
+}
+
 /// The environment variables that hold the node's own secrets: no service inherits them.
 pub(crate) fn secret_variables(topology: &Topology) -> Vec<String> {
-    match &topology.node.admin_token {
-        Some(Secret::Env(name)) => vec![name.clone()],
-        _ => Vec::new(),
-    }
+    let node = [&topology.node.admin_token, &topology.node.secret].into_iter().flatten();
+    let variable = |secret: &Secret| match secret {
+        Secret::Env(name) => Some(name.clone()),
+        Secret::File(_) => None,
+    };
+    node.chain(edge_secrets(topology).map(|(_, secret)| secret)).filter_map(variable).collect()
 }

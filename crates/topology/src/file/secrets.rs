@@ -2,7 +2,7 @@
 
 use super::tree::Tree;
 use crate::config::Topology;
-use crate::paths;
+use crate::{paths, shared};
 use notation::{Faults, TextOr};
 use std::path::Path;
 
@@ -11,6 +11,16 @@ pub(super) fn check(topology: &Topology, tree: &Tree<'_>, dir: &Path, faults: &m
         && let Err(error) = paths::secret_in(dir, secret).reveal()
     {
         faults.add(tree.value(&["node", "admin_token"]), error.to_string());
+    }
+    if let Some(secret) = &topology.node.secret
+        && let Err(error) = shared::reveal(&paths::secret_in(dir, secret))
+    {
+        faults.add(tree.value(&["node", "secret"]), error.to_string());
+    }
+    for (path, secret) in paths::edge_secrets(topology) {
+        if let Err(error) = paths::secret_in(dir, secret).reveal() {
+            faults.add(tree.value(path), error.to_string());
+        }
     }
     for (service, config) in &topology.service {
         for (variable, value) in &config.env {

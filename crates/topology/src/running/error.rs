@@ -55,6 +55,9 @@ pub enum StartError {
     /// The admin API's token cannot be read.
     #[error("node.admin_token: {0}")]
     Token(#[source] notation::SecretError),
+    /// The secret that nodes share cannot be used.
+    #[error("node.secret: {0}")]
+    Shared(#[from] crate::SharedSecretError),
     /// A pool's certificates cannot be used.
     #[error(transparent)]
     Pool(#[from] balance::SettingsError),
@@ -64,12 +67,12 @@ pub enum StartError {
     /// The edge cannot be started.
     #[error(transparent)]
     Edge(#[from] edge::Error),
-    /// The running nines could not be taken over from; it carries on.
-    #[error("takeover: {0}; the running nines carries on")]
-    Takeover(#[from] TakeoverError),
     /// TCP and UDP cannot be served.
     #[error(transparent)]
     Layer4(#[from] layer4::Error),
+    /// The running nines could not be taken over from; it carries on.
+    #[error("takeover: {0}; the running nines carries on")]
+    Takeover(#[from] TakeoverError),
 }
 
 /// Why a takeover came to nothing.
@@ -112,12 +115,12 @@ pub enum ReloadError {
     /// A port is taken, or the edge cannot use its configuration.
     #[error(transparent)]
     Edge(#[from] edge::Error),
-    /// The node is stopping, or another process has taken over.
-    #[error("nines is stopping")]
-    Stopping,
     /// A port of TCP or UDP is taken, or their configuration cannot be used.
     #[error(transparent)]
     Layer4(#[from] layer4::Error),
+    /// The node is stopping, or another process has taken over.
+    #[error("nines is stopping")]
+    Stopping,
 }
 
 /// Why an endpoint was not drained or undrained.

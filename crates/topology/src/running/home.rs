@@ -60,7 +60,7 @@ impl Home {
         self.held().take();
     }
 
-    /// What sticky cookies are made with: made once, so that cookies outlive restarts.
+    /// What sticky cookies are made with where nodes share no secret: made once, so that cookies outlive restarts.
     pub(super) fn sticky_secret(&self) -> Result<[u8; 16], StartError> {
         let path = self.dir.join("sticky.key");
         read_or_make_secret(&path).map_err(|source| StartError::Data { path, source })

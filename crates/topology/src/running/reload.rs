@@ -206,7 +206,8 @@ fn fixed_key(old: &NodeConfig, new: &NodeConfig) -> Option<&'static str> {
         ("data", old.data == new.data),
         ("admin", old.admin == new.admin),
         ("admin_token", old.admin_token == new.admin_token),
-        // Pools that stay were made for the old place.
+        // Pools that stay were made with the old secret, for the old place.
+        ("secret", old.secret == new.secret),
         ("at", old.at == new.at),
     ];
     keys.iter().find(|(_, is_same)| !is_same).map(|(key, _)| *key)

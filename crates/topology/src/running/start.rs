@@ -123,7 +123,10 @@ impl Backends {
         let topology = &checked.topology;
         let token = topology.node.admin_token.as_ref().map(|token| paths::secret_in(dir, token).reveal());
         let token = token.transpose().map_err(StartError::Token)?;
-        let secret = home.sticky_secret()?;
+        let secret = match &topology.node.secret {
+            Some(secret) => shared::sticky_key(&paths::secret_in(dir, secret))?,
+            None => home.sticky_secret()?,
+        };
         let registry = Registry::new();
         let context = ServicesContext {
             dir: dir.to_owned(),
