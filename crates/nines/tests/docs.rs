@@ -9,8 +9,13 @@ use std::process::Command;
 
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
-const TABLES: [Table; 5] = [
-    Table { head: "`[node]`", page: "command-line.md", of: "NodeConfig", elsewhere: &["admin_token"] },
+const TABLES: [Table; 7] = [
+    Table {
+        head: "`[node]`",
+        page: "command-line.md",
+        of: "NodeConfig",
+        elsewhere: &["admin_token", "secret"],
+    },
     Table {
         head: "`[service.NAME]`",
         page: "application-layer.md",
@@ -20,6 +25,13 @@ const TABLES: [Table; 5] = [
     Table { head: "`[pool.NAME]`", page: "load-balancer.md", of: "PoolConfig", elsewhere: &[] },
     Table { head: "`[edge]`", page: "reverse-proxy.md", of: "EdgeConfig", elsewhere: &[] },
     Table { head: "`[site.HOST]`", page: "reverse-proxy.md", of: "SiteConfig", elsewhere: &["route"] },
+    Table {
+        head: "`[tcp.NAME]`",
+        page: "layer4.md",
+        of: "TcpConfig",
+        elsewhere: &["tls", "proxy_protocol", "allow", "deny"],
+    },
+    Table { head: "`[udp.NAME]`", page: "layer4.md", of: "UdpConfig", elsewhere: &["allow", "deny"] },
 ];
 const ROUTES: Table = Table { head: "a route", page: "reverse-proxy.md", of: "RouteConfig", elsewhere: &[] };
 
@@ -81,8 +93,9 @@ fn blocks<'p>(page: &'p str, language: &str) -> Vec<(&'p str, usize, String)> {
 fn every_whole_file_of_a_page_passes_the_check_without_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("nines.toml");
-    // The secret that the pages keep in a file: a check reads it.
+    // The secrets that the pages keep in files: a check reads them.
     fs::write(folder.path().join("token"), "secret").unwrap();
+    fs::write(folder.path().join("shared.secret"), "0123456789abcdef".repeat(4)).unwrap();
     let mut checked = 0;
     for (path, page) in pages() {
         for (_, line, text) in

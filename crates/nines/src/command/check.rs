@@ -31,8 +31,12 @@ fn as_json(loaded: &Result<Checked, Rejected>) -> Exit {
 /// What the file has of each: "2 sites, 1 pool, 1 service".
 fn summary(checked: &Checked) -> String {
     let topology = &checked.topology;
+    let of_layer4 =
+        topology.tcp.values().map(|tcp| &tcp.listen).chain(topology.udp.values().map(|udp| &udp.listen));
+    let listeners = topology.edge.as_ref().map_or(0, |edge| edge.listeners().count())
+        + of_layer4.map(|listen| listen.0.len()).sum::<usize>();
     let parts = [
-        ("listener", topology.edge.as_ref().map_or(0, |edge| edge.listeners().count())),
+        ("listener", listeners),
         ("site", topology.site.len()),
         ("pool", topology.pool.len()),
         ("service", topology.service.len()),

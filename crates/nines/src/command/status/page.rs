@@ -12,6 +12,17 @@ pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
         listeners.row([listener.address.to_string(), listener.tier.clone(), listener.protocol.clone()]);
     }
     text += &listeners.render(paint);
+    if !status.layer4.is_empty() {
+        let mut table = Table::new(["LAYER 4", "OPEN", "LEADS TO"]);
+        for one in &status.layer4 {
+            table.row([
+                format!("{} {}", one.protocol, one.name),
+                one.open.to_string(),
+                one.leads_to.join(", "),
+            ]);
+        }
+        text += &format!("\n{}", table.render(paint));
+    }
     for pool in &status.pools {
         text += &pool_page(pool, paint, now);
     }

@@ -3,7 +3,7 @@
 use crate::node::reachable;
 use crate::print::{Paint, Table, counted};
 use std::net::SocketAddr;
-use topology::{SiteStatus, Status};
+use topology::{Layer4Status, ListenerStatus, SiteStatus, Status};
 
 /// More sites than this are counted, not listed.
 const SITES_MAX: usize = 12;
@@ -16,6 +16,8 @@ pub(super) fn listing(status: &Status, token: Token<'_>, paint: Paint) -> String
             let header = token.header();
             let metrics = format!("curl {header}http://{}/metrics", reachable(listener.address));
             table.row(["admin".into(), listener.address.to_string(), metrics]);
+        } else if listener.tier == "layer4" {
+            layer4(status, listener, &mut table);
         } else {
             sites(&status.sites, listener.address, &mut table);
         }
@@ -26,6 +28,20 @@ pub(super) fn listing(status: &Status, token: Token<'_>, paint: Paint) -> String
     let tiers = tiers.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what));
     let has = tiers.collect::<Vec<_>>().join(", ");
     format!("\n{name} runs {}: {has}\n\n{}\n", status.file.display(), table.render(paint))
+}
+
+/// A listener of TCP or UDP by its name. What is spoken there is between clients and endpoints: the command opens it.
+fn layer4(status: &Status, listener: &ListenerStatus, table: &mut Table) {
+    let is_it =
+        |one: &&Layer4Status| one.protocol == listener.protocol && one.addresses.contains(&listener.address);
+    let name = status.layer4.iter().find(is_it).map_or("", |one| one.name.as_str());
+    let at = reachable(listener.address);
+    let options = if listener.protocol == "udp" { "-u " } else { "" };
+    table.row([
+        format!("{} {name}", listener.protocol),
+        listener.address.to_string(),
+        format!("nc {options}{} {}", at.ip(), at.port()),
+    ]);
 }
 
 fn sites(sites: &[SiteStatus], address: SocketAddr, table: &mut Table) {
