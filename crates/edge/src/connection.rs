@@ -13,7 +13,7 @@ use crate::http2;
 use crate::io::{Timer, poll_read, read};
 use crate::message::{Message, lines};
 use crate::prefix::find_fields;
-use crate::protocol::{BadHead, FieldKind, RequestLimits, Version};
+use crate::protocol::{BadHead, FieldKind, RequestHead, RequestLimits, Version};
 use crate::reply::{answer_ourselves, answer_proof, refuse, send_answer};
 use crate::sites::{Action, Route, Site};
 use crate::stream::Stream;
@@ -22,6 +22,7 @@ use admission::real_client;
 use balance::Endpoint;
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -144,6 +145,22 @@ pub(crate) struct Opening {
     /// What an extended CONNECT asks for (RFC 8441).
     pub(crate) protocol: Option<String>,
     pub(crate) version: Version,
+}
+
+/// Counts a request of a connection that has many, until it ends.
+pub(crate) struct Open(Rc<Cell<usize>>);
+
+impl Open {
+    pub(crate) fn new(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// Serves a request that came in frames.
@@ -426,7 +443,9 @@ fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) 
     work.is_trusted = snapshot.trust.believes(client.peer.address);
     let Work { request, down, ids, host, path, .. } = work;
     let head = down.held();
+    work.is_secure = client.peer.secure.is_some();
     if work.is_trusted {
+        work.is_secure |= says_https(request, head);
         let named = |name: &'static [u8]| request.values_of(head, name).collect::<Vec<_>>();
         let (forwarded_for, forwarded) = (named(b"x-forwarded-for"), named(b"forwarded"));
         work.client = real_client(client.peer.address, &snapshot.trust, forwarded_for, forwarded);
@@ -434,6 +453,24 @@ fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) 
     let given = work.is_trusted.then(|| request.value(head, FieldKind::RequestId)).flatten();
     ids.renew(given, request.value(head, FieldKind::TraceParent), &mut *core.rng.borrow_mut());
     request.write_looked_up(head, host, path);
+}
+
+/// Whether a proxy in front says that its client came by TLS.
+fn says_https(request: &RequestHead, head: &[u8]) -> bool {
+    let is_https = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"https");
+    let says = |element: &[u8]| {
+        let pair = element.trim_ascii().split_at_checked(b"proto=".len());
+        pair.is_some_and(|(name, value)| name.eq_ignore_ascii_case(b"proto=") && is_https(value))
+    };
+    match request.value_of(head, b"x-forwarded-proto") {
+        Some(proto) => is_https(proto),
+        // RFC 7239 §5.4: the last element is that of the proxy that is believed.
+        None => request.values_of(head, b"forwarded").next_back().is_some_and(|line| {
+            line.rsplit(|byte| *byte == b',')
+                .next()
+                .is_some_and(|last| last.split(|byte| *byte == b';').any(says))
+        }),
+    }
 }
 
 fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {

@@ -103,6 +103,8 @@ pub(crate) struct Work {
     pub(crate) client: IpAddr,
     /// The peer's word about its client is believed.
     pub(crate) is_trusted: bool,
+    /// The client came by TLS, to us or to a peer that is believed.
+    pub(crate) is_secure: bool,
     /// The host in lower case, without its port.
     pub(crate) host: Vec<u8>,
     /// The normalised path.
@@ -124,6 +126,7 @@ impl Work {
             ids: RequestIds::default(),
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             is_trusted: false,
+            is_secure: false,
             host: Vec::new(),
             path: Vec::new(),
         }

@@ -104,7 +104,7 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
     let (mut host, mut path) = (Vec::new(), Vec::new());
     head.write_looked_up(&bytes, &mut host, &mut path);
     let mut explanation = Explanation {
-        listeners: snapshot.config.listeners().map(|address| address.to_string()).collect(),
+        listeners: listeners(&snapshot.config, query),
         host: text(&host),
         site: None,
         site_found_by: None,
@@ -156,6 +156,12 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
     }
     explanation.action = "refuse with 404 Not Found".into();
     Ok(explanation)
+}
+
+/// Where such a request may arrive: over TLS, if its URL says so.
+fn listeners(config: &EdgeConfig, query: &Query) -> Vec<String> {
+    let at = if query.url.starts_with("https://") { &config.https } else { &config.http };
+    at.iter().map(ToString::to_string).collect()
 }
 
 /// What the gate would say, as far as that can be told of a request that was not made.

@@ -150,14 +150,16 @@ pub(crate) async fn pass(
     route: &Route,
 ) -> Result<Option<Held>, Refusal> {
     let secure = client.peer.secure.as_ref();
-    if secure.is_some() {
+    if work.is_secure {
         work.extra.extend_from_slice(&site.secure_lines);
+    }
+    if secure.is_some() {
         // RFC 9114 §3.1.1: who is there already need not be told.
         if work.request.version != Version::Http3 && !site.asks_for_certificates {
             work.extra.extend_from_slice(&snapshot.alt_svc_line);
         }
     }
-    if let (None, Some(port)) = (secure, site.https_port) {
+    if let (false, Some(port)) = (work.is_secure, site.https_port) {
         return Err(Refusal::HttpsOnly(port));
     }
     // RFC 9110 §7.4: who was asked for nothing, or for another certificate, has not come to this site.

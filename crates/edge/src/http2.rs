@@ -2,7 +2,7 @@
 //! is a request like any other.
 
 use crate::arrival::Peer;
-use crate::connection::{Opening, serve_message};
+use crate::connection::{Open, Opening, serve_message};
 use crate::core::{Core, Registered};
 use crate::flood::{FloodWatch, Verdict};
 use crate::io::Timer;
@@ -26,8 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// What a client may send on one stream, and on all of a connection, before it has been passed on.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
-/// What waits in a connection to be written, over all its streams.
-const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// What waits to be written on one stream, beyond what the connection has taken.
+const SEND_BUFFER_BYTES: usize = 32 << 10;
 /// Requests that were cancelled before they were looked at; the watch over floods ends a connection before that.
 const PENDING_RESETS_MAX: usize = 1024;
 /// How long a client has to take the word that its connection ends.
@@ -173,8 +173,7 @@ impl Serving {
     fn spawn(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
         self.core.events.http2.streams.inc();
         self.active_at = Instant::now();
-        self.streams.set(self.streams.get() + 1);
-        let (core, peer, open) = (self.core.clone(), self.peer.clone(), Open(self.streams.clone()));
+        let (core, peer, open) = (self.core.clone(), self.peer.clone(), Open::new(&self.streams));
         tokio::task::spawn_local(async move {
             let (head, body) = request.into_parts();
             let protocol = head.extensions.get::<h2::ext::Protocol>().map(|name| name.as_str().to_owned());
@@ -186,15 +185,6 @@ impl Serving {
             serve_message(&core, peer, message, &head, &opening).await;
             drop(open);
         });
-    }
-}
-
-/// Counts a stream until it ends.
-struct Open(Rc<Cell<usize>>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::arrival::{Admitted, Peer};
 use crate::config::EdgeConfig;
-use crate::connection::{Opening, serve_message};
+use crate::connection::{Open, Opening, serve_message};
 use crate::core::{Core, Registered};
 use crate::message::{Incoming, Message, Outgoing, lines};
 use crate::protocol::Version;
@@ -14,6 +14,7 @@ use h3::error::{Code, StreamError};
 use h3::server::{Connection, RequestResolver, RequestStream};
 use http::{HeaderMap, Response};
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 use tls::Failure;
 
 /// How connections are made, as the file says now.
@@ -114,8 +116,14 @@ pub(crate) fn config(config: &EdgeConfig, server: &tls::Server) -> Result<Option
     Ok(Some(Arc::new(quic)))
 }
 
+/// RFC 9114 §8.1.
+const H3_NO_ERROR: u32 = 0x100;
+
 /// A core's UDP socket.
-pub(crate) struct Endpoint(quinn::Endpoint);
+pub(crate) struct Endpoint {
+    endpoint: quinn::Endpoint,
+    is_stopped: Cell<bool>,
+}
 
 impl Endpoint {
     /// Accepts connections until it is closed.
@@ -124,23 +132,28 @@ impl Endpoint {
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = quinn::Endpoint::new(quinn::EndpointConfig::default(), config, socket, runtime)?;
         tokio::task::spawn_local(accept(core.clone(), endpoint.clone(), cores));
-        Ok(Self(endpoint))
+        Ok(Self { endpoint, is_stopped: Cell::new(false) })
     }
 
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.0.local_addr().ok()
+        self.endpoint.local_addr().ok()
     }
 
     /// Takes no more connections. Those that are open are drained by their own tasks.
     pub(crate) fn stop(&self) {
-        self.0.set_server_config(None);
+        self.is_stopped.set(true);
+        self.endpoint.set_server_config(None);
     }
 
-    /// Ends all connections, each with a word (RFC 9114 §8.1: H3_NO_ERROR).
+    /// Whether it was stopped, and its last connection has ended.
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_stopped.get() && self.endpoint.open_connections() == 0
+    }
+
+    /// Ends all connections, each with a word.
     pub(crate) async fn close(self) {
-        const H3_NO_ERROR: u32 = 0x100;
-        self.0.close(H3_NO_ERROR.into(), b"");
-        self.0.wait_idle().await;
+        self.endpoint.close(H3_NO_ERROR.into(), b"");
+        self.endpoint.wait_idle().await;
     }
 }
 
@@ -205,6 +218,8 @@ async fn serve_requests(
 ) {
     let mut has_waker = false;
     let mut is_ending = false;
+    let streams: Rc<Cell<usize>> = Rc::default();
+    let mut active_at = Instant::now();
     loop {
         let step = {
             let mut accepting = pin!(server.accept());
@@ -214,6 +229,11 @@ async fn serve_requests(
                 }
                 if core.is_draining() && !std::mem::replace(&mut is_ending, true) {
                     return Poll::Ready(Step::Drain);
+                }
+                if streams.get() > 0 {
+                    active_at = Instant::now();
+                } else if is_ending && core.ends_idle(active_at, Instant::now()) {
+                    return Poll::Ready(Step::Over);
                 }
                 accepting.as_mut().poll(cx).map(|accepted| match accepted {
                     Ok(Some(request)) => Step::Request(Box::new(request)),
@@ -225,8 +245,13 @@ async fn serve_requests(
         match step {
             Step::Request(request) => {
                 core.events.http3.streams.inc();
+                active_at = Instant::now();
+                let open = Open::new(&streams);
                 let serving = serve_request(core.clone(), peer.clone(), connection.clone(), *request);
-                tokio::task::spawn_local(serving);
+                tokio::task::spawn_local(async move {
+                    serving.await;
+                    drop(open);
+                });
             }
             // RFC 9114 §5.2: requests that are under way are finished, new ones go elsewhere.
             Step::Drain => {
@@ -234,9 +259,10 @@ async fn serve_requests(
                     return;
                 }
             }
-            Step::Over => return,
+            Step::Over => break,
         }
     }
+    connection.close(H3_NO_ERROR.into(), b"");
 }
 
 enum Step {

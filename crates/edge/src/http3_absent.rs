@@ -70,6 +70,10 @@ impl Endpoint {
         match *self {}
     }
 
+    pub(crate) fn is_left(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) async fn close(self) {
         match self {}
     }

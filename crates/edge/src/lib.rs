@@ -1,22 +1,31 @@
-//! The reverse proxy: listeners, HTTP/1.1, sites and routes.
+//! The reverse proxy: listeners, TLS, HTTP/1.1, HTTP/2 and HTTP/3, sites and routes.
 //!
 //! What arrives is a connection; what leaves is a response. On the way, in this order:
 //!
-//! 1. [`listener`] accepts it on one of the cores, and stays out of its way;
-//! 2. [`connection`] reads one request after the other: [`protocol`] parses a head, or refuses it with 400
-//!    before anything is decided by it;
-//! 3. [`sites`] finds the site by the host and the route by the path ([`when`]: and by everything else);
-//! 4. the route answers by itself ([`reply`], [`answer`]), or names a pool;
-//! 5. [`exchange`] takes the request through the pool: a place in its gate, an endpoint ([`balance`]), a
-//!    connection to it ([`upstream`]), the request out, the response back, another try where that is safe;
-//!    after a 101 the two connections become a [`tunnel`];
-//! 6. [`events`] counts it and writes its line in the access log.
+//! 1. [`listener`] accepts it on one of the cores, through one of the [`doors`], and stays out of its way;
+//! 2. [`arrival`] asks who it is and whether it may come: the PROXY header, lists of networks, TLS;
+//! 3. [`connection`] reads one request after the other from it, [`http2`] and [`http3`] many at once: their frames are
+//!    written as lines ([`message`]), so that [`protocol`] understands every head, or refuses it with 400 before
+//!    anything is decided by it; [`flood`] watches over what frames cost;
+//! 4. [`sites`] finds the site by the host and the route by the path ([`when`]: and by everything else; [`prefix`]:
+//!    by fields of a body's first bytes);
+//! 5. [`gate`] asks whether it is served: by HTTPS alone, by networks, rates, passwords, certificates;
+//! 6. the route answers by itself ([`reply`], [`answer`]), with a file ([`file_answer`]), or names a pool;
+//! 7. [`exchange`] takes the request through the pool: a place in its gate, an endpoint ([`balance`]), a
+//!    connection to it ([`upstream`]; [`multiplexed`]: shared, in HTTP/2), the request out, the response back, another
+//!    try where that is safe; after a 101 the two connections become a [`tunnel`];
+//! 8. on its way out a response is compressed ([`compress`]) and slowed down ([`pacing`]) where that is wished for;
+//! 9. [`events`] counts it and writes its line in the access log.
+//!
+//! Both sides of a request are a [`wire`]: bytes of a [`stream`], with TLS or without, or frames.
 //!
 //! Invariants:
 //! - A request is decided by one [`core::Snapshot`], from its first byte to its last.
-//! - A request touches its own core only; the pools alone are shared between cores.
+//! - A request touches its own core only; the pools and what is known of clients ([`gate::Shared`]) alone are shared
+//!   between cores.
 //! - No body is ever held whole: a buffer's worth is read only once the one before has been written.
-//! - Nothing of a message reaches the other side before it has been understood without doubt.
+//! - Nothing of a message reaches the other side before it has been understood without doubt, by one parser, whatever
+//!   it came in.
 
 mod answer;
 mod arrival;

@@ -51,6 +51,11 @@ impl Place {
         self.0.scheme
     }
 
+    /// Nothing more is asked on this connection: it has kept silent for too long. What is open on it goes on.
+    pub(crate) fn give_up(&self) {
+        self.0.is_over.set(true);
+    }
+
     /// Opens the stream.
     pub(crate) fn open(
         &mut self,
@@ -113,6 +118,9 @@ impl Multiplexed {
         towards: &Towards<'_>,
         anew: bool,
     ) -> io::Result<(Place, bool)> {
+        if towards.is_private() {
+            return Ok((self.connect(core, towards).await?, false));
+        }
         let asked_at = Instant::now();
         if !anew && let Some(place) = self.free_place() {
             core.events.upstream_reused.inc();
@@ -170,7 +178,9 @@ impl Multiplexed {
                 connection.is_over.set(true);
             }
         });
-        self.open.borrow_mut().push(connection.clone());
+        if !towards.is_private() {
+            self.open.borrow_mut().push(connection.clone());
+        }
         connection.place().ok_or_else(|| io::ErrorKind::ConnectionReset.into())
     }
 

@@ -41,8 +41,14 @@ pub(crate) async fn find_fields<'s>(
             search.end();
             return Ok(search);
         }
-        let room = work.down.held().len() + bytes_max * FRAMES_SHARE;
-        if !may_tell_more || passed >= bytes_max || work.down.filled().len() >= room {
+        if !may_tell_more || passed >= bytes_max {
+            return Ok(search);
+        }
+        if work.down.spare().is_empty() {
+            work.down.grow(work.down.held().len() + bytes_max * FRAMES_SHARE);
+        }
+        // Frames alone fill the room: what is in them stays unknown.
+        if work.down.spare().is_empty() {
             return Ok(search);
         }
         // RFC 9110 §10.1.1: a client that waits to be asked for its body is asked here, and not again by the endpoint.
@@ -51,9 +57,6 @@ pub(crate) async fn find_fields<'s>(
             let (_, mut sink) = client.wire.split();
             let asked = sink.write(part, Coding::Identity, &mut work.timer, idle).await;
             asked.map_err(|_| Refusal::ClientTimeout)?;
-        }
-        if work.down.spare().is_empty() {
-            work.down.grow(room);
         }
         work.timer.set(Instant::now() + idle);
         let (mut source, _) = client.wire.split();

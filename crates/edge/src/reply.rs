@@ -89,7 +89,8 @@ pub(crate) async fn refuse(
         discard_body(work, core)
     };
     let accept = work.request.value(work.down.held(), FieldKind::Accept);
-    if work.request.value_of(work.down.held(), b"content-type").is_some_and(is_grpc) {
+    let is_post = work.request.method == Method::Post;
+    if is_post && work.request.value_of(work.down.held(), b"content-type").is_some_and(is_grpc) {
         return refuse_grpc(core, snapshot, client, work, &refusal, after, report).await;
     }
     let mut page = ErrorPage::new(&refusal, &work.ids, accept);
@@ -141,7 +142,10 @@ async fn refuse_grpc(
 ) -> After {
     let status = refusal.status();
     let words = crate::answer::reason(status);
-    let lines = format!("grpc-status: {}\r\ngrpc-message: {words}\r\n", grpc_status(status));
+    let lines = format!(
+        "grpc-status: {}\r\ngrpc-message: {words}\r\nCache-Control: no-store\r\n",
+        grpc_status(status)
+    );
     // What the log says is what happened; that the wire says 200 is gRPC's way.
     report.status = status;
     report.cause = Some(refusal.to_string().into());

@@ -214,7 +214,7 @@ impl Edge {
         self.snapshots.send_replace(Arc::new(prepared.snapshot));
         self.remove_listeners(prepared.closed);
         self.add_listeners(prepared.opened);
-        self.remove_quic(prepared.quic_closed);
+        self.remove_quic(prepared.quic_closed, false);
         self.add_quic(prepared.quic_opened);
     }
 
@@ -228,17 +228,16 @@ impl Edge {
 
     /// Stops accepting; open connections go on. A nines that has taken over goes on accepting on the sockets.
     pub fn stop_accepting(&self) {
-        let addresses = self.lock().keys().copied().collect();
-        self.remove_listeners(addresses);
+        self.unlisten();
         // Packets of a connection reach the socket that the kernel chooses: a nines that has taken over gets them all.
         let spoken = self.quic.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.remove_quic(spoken);
+        self.remove_quic(spoken, true);
     }
 
     /// Finishes what is under way, at most until the deadline, and ends the cores. `false`: connections were
     /// cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
-        self.stop_accepting();
+        self.unlisten();
         if let Some(acme) = self.acme() {
             acme.stop().await;
         }
@@ -311,6 +310,11 @@ impl Edge {
         }
     }
 
+    fn unlisten(&self) {
+        let addresses = self.lock().keys().copied().collect();
+        self.remove_listeners(addresses);
+    }
+
     fn acme(&self) -> Option<Arc<Acme>> {
         self.acme.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -324,12 +328,12 @@ impl Edge {
         }
     }
 
-    fn remove_quic(&self, addresses: Vec<SocketAddr>) {
+    fn remove_quic(&self, addresses: Vec<SocketAddr>, at_once: bool) {
         if addresses.is_empty() {
             return;
         }
         for core in &self.cores {
-            core.tell(Command::UnlistenQuic(addresses.clone()));
+            core.tell(Command::UnlistenQuic { addresses: addresses.clone(), at_once });
         }
         self.quic
             .lock()

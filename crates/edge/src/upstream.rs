@@ -54,6 +54,15 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// Asks for nothing more where others would wait in vain as well.
+    pub(crate) fn give_up(&self) {
+        if let Some(place) = &self.place {
+            place.give_up();
+        }
+    }
+}
+
 /// The idle connections of one endpoint, the latest used last.
 struct Kept {
     endpoint: Arc<Endpoint>,
@@ -86,7 +95,7 @@ pub(crate) struct Towards<'a> {
 
 impl Towards<'_> {
     /// Whether a connection is one client's own.
-    fn is_private(&self) -> bool {
+    pub(crate) fn is_private(&self) -> bool {
         self.transport.proxy_protocol().is_some()
     }
 

@@ -83,6 +83,7 @@ impl Exchange<'_> {
             Err(ReceiveEnd::ClientGone) => Try::Answered(self.client_left("client left")),
             Err(ReceiveEnd::ClientStalled) => Try::Answered(self.client_left("client stopped reading")),
             Err(ReceiveEnd::Broken(cause)) => {
+                upstream.give_up();
                 picked.finish(Outcome::Broken, latency, now);
                 self.report.cause = Some(cause.into());
                 Try::Answered(After::Close)
@@ -92,6 +93,7 @@ impl Exchange<'_> {
                 failed(Refusal::Endpoint("connection ended before the response"), RetryOn::Reset)
             }
             Err(ReceiveEnd::FirstByteTimeout) => {
+                upstream.give_up();
                 picked.finish(Outcome::FirstByteTimeout, latency, now);
                 failed(Refusal::EndpointTimeout, RetryOn::FirstByte)
             }

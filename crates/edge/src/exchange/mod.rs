@@ -17,7 +17,7 @@ use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
 use crate::pacing::Pacing;
-use crate::protocol::RequestHead;
+use crate::protocol::{BadHead, RequestHead};
 use crate::retry::{self, Tried};
 use crate::sites::{Route, Site};
 use crate::upstream::{self, Towards, Upstream};
@@ -244,6 +244,7 @@ impl Exchange<'_> {
             path,
             is_trusted,
             client: asked_by,
+            is_secure,
             ..
         } = &mut *self.work;
         let parts = RequestParts {
@@ -267,6 +268,11 @@ impl Exchange<'_> {
         let head = match upstream.open(out, request.body.is_finished()) {
             Ok(true) => b"",
             Ok(false) => &out[..],
+            // A host that no frame can carry is the client's own fault.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                let refused = Some(Refusal::Head(BadHead::HostInvalid));
+                return Talked { received: Err(ReceiveEnd::ClientGone), refused, reach, is_whole: false };
+            }
             Err(_) => {
                 let received = Err(ReceiveEnd::Reset { after_bytes: false, is_unseen: true });
                 return Talked { received, refused: None, reach, is_whole: false };
@@ -297,7 +303,7 @@ impl Exchange<'_> {
                 persists: request.persists(),
                 wants_upgrade: request.upgrade.is_some(),
                 expects_continue: request.expects_continue,
-                is_secure: peer.secure.is_some(),
+                is_secure: *is_secure,
                 compression: wanted.as_ref(),
                 sticky,
             },

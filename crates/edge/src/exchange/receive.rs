@@ -128,6 +128,11 @@ impl Receiving<'_> {
                 _ => break,
             }
         }
+        // RFC 8441 §5: to a client of frames, any 2xx would say that the protocol was changed.
+        let is_success = matches!(self.response.status, 200..300);
+        if self.request.wants_upgrade && self.request.version.is_framed() && is_success {
+            return Err(ReceiveEnd::Malformed(BadHead::StatusLine));
+        }
         self.progress.status.set(self.response.status);
         self.progress.head_at.set(Some(Instant::now()));
         if (self.unwanted)(self.response.status) {

@@ -3,6 +3,7 @@
 use crate::protocol::{BadHead, write_status_line};
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use http::{Method, Request, Response, StatusCode, Uri, request};
+use std::borrow::Cow;
 
 /// Writes a request's head as lines. A wish for another protocol (RFC 8441, RFC 9220) becomes the upgrade that
 /// HTTP/1.1 knows.
@@ -106,14 +107,32 @@ pub(crate) fn request(lines: &[u8], scheme: &str) -> Option<Request<()>> {
     let (method, target) = (words.next()?, words.next()?);
     let mut headers = self::fields(fields)?;
     let host = headers.remove(HOST)?;
-    let target = std::str::from_utf8(target).ok()?;
-    let uri = Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(target).build().ok()?;
+    let target = escaped(target);
+    let uri =
+        Uri::builder().scheme(scheme).authority(host.as_bytes()).path_and_query(&target[..]).build().ok()?;
     let mut request = Request::new(());
     *request.method_mut() = Method::from_bytes(method).ok()?;
     *request.uri_mut() = uri;
     *request.version_mut() = http::Version::HTTP_2;
     *request.headers_mut() = headers;
     Some(request)
+}
+
+/// What lines may carry in a target and frames may not is escaped (RFC 3986 §2.1): it means the same.
+fn escaped(target: &[u8]) -> Cow<'_, [u8]> {
+    let is_odd = |byte: &u8| b"\"<>\\^`{|}".contains(byte);
+    if !target.iter().any(|byte| is_odd(byte)) {
+        return Cow::Borrowed(target);
+    }
+    let mut escaped = Vec::with_capacity(target.len() + 8);
+    for byte in target {
+        if is_odd(byte) {
+            escaped.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            escaped.push(*byte);
+        }
+    }
+    Cow::Owned(escaped)
 }
 
 fn first_line_end(lines: &[u8]) -> usize {
@@ -187,6 +206,16 @@ mod tests {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers().len(), 2);
         assert_eq!(response.headers().get_all("x-a").iter().count(), 2);
+    }
+
+    #[test]
+    fn what_frames_cannot_carry_in_a_target_is_escaped_and_a_host_that_is_none_is_no_request() {
+        let request = |target: &str, host: &str| {
+            request(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), "http")
+        };
+        let uri = request("/a?q=<b>&`\"{|}^\\", "a").unwrap().uri().to_string();
+        assert_eq!(uri, "http://a/a?q=%3Cb%3E&%60%22%7B%7C%7D%5E%5C");
+        assert!(request("/", "a%41").is_none());
     }
 
     #[test]
