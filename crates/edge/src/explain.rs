@@ -1,5 +1,6 @@
 //! `nines explain URL`: what would be done with a request, and why.
 
+use crate::config::EdgeConfig;
 use crate::core::Snapshot;
 use crate::error::Error;
 use crate::exchange::hash_of;
@@ -236,4 +237,22 @@ fn head_of(query: &Query) -> Vec<u8> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_which_listeners_it_may_arrive_at() {
+        let config = EdgeConfig {
+            http: vec!["127.0.0.1:80".parse().unwrap()],
+            https: vec!["127.0.0.1:443".parse().unwrap()],
+            ..EdgeConfig::default()
+        };
+        let at = |url: &str| listeners(&config, &Query { url: url.into(), ..Query::default() });
+        assert_eq!(at("http://shop.test/"), ["127.0.0.1:80"]);
+        assert_eq!(at("/cart"), ["127.0.0.1:80"]);
+        assert_eq!(at("https://shop.test/"), ["127.0.0.1:443"]);
+    }
 }

@@ -1,0 +1,184 @@
+//! From the file's types to what requests are decided by: everything that is read, and so may fail.
+
+use crate::config::{AccessLogTarget, EdgeConfig, SiteConfig};
+use crate::core::{Snapshot, TlsDoor};
+use crate::error::Error;
+use crate::gate;
+use crate::http3;
+use crate::protocol::RequestLimits;
+use crate::running::EdgeParts;
+use crate::sites::{SiteParts, Sites};
+use acme::{Acme, AcmeContext, Stapler, StaplerContext};
+use admission::{Access, Networks, Trust};
+use notation::Named;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use telemetry::{AccessLog, Registry};
+use tls::Tickets;
+use tokio::sync::watch;
+
+/// Who orders certificates from now on.
+pub(crate) enum Ordering {
+    /// Nobody, or somebody who begins now.
+    Anew(Option<Arc<Acme>>),
+    /// Who did before, with what the file says now.
+    Changed(Arc<Acme>, acme::Prepared),
+}
+
+impl Ordering {
+    pub(crate) fn acme(&self) -> Option<&Arc<Acme>> {
+        match self {
+            Self::Anew(acme) => acme.as_ref(),
+            Self::Changed(acme, _) => Some(acme),
+        }
+    }
+}
+
+pub(crate) fn compile(
+    parts: EdgeParts,
+    registry: &Registry,
+    admission: &gate::Shared,
+    acme: Option<&Arc<Acme>>,
+    before: Option<&Snapshot>,
+) -> Result<Snapshot, Error> {
+    let EdgeParts { config, sites, pools, dir, data } = parts;
+    let access_log = match before {
+        Some(before) if before.config.access_log == config.access_log => before.access_log.clone(),
+        _ => open_access_log(&config.access_log)?,
+    };
+    let limits = RequestLimits {
+        head_bytes_max: config.limit.head.as_usize(),
+        fields_max: config.limit.headers as usize,
+    };
+    let tls = match config.https.is_empty() {
+        true => None,
+        false => Some(load_tls(&config, &sites, dir.clone(), data, registry, acme, before)?),
+    };
+    let has_access = config.allow.is_some() || !config.deny.is_empty();
+    let access = has_access.then(|| Access::load(config.allow.as_deref(), &config.deny, &dir)).transpose()?;
+    let has_proxies = !config.proxy_protocol.is_empty();
+    let proxies = has_proxies.then(|| Networks::load(&config.proxy_protocol, &dir)).transpose()?;
+    let trust = Trust::load(&config.trust_forwarded, &dir)?;
+    let with = SiteParts { pools: &pools, edge: &config, dir: &dir, admission, registry };
+    let sites = Sites::compile(&sites, &with)?;
+    let quic = tls.as_ref().map(|tls: &TlsDoor| http3::config(&config, &tls.server)).transpose()?.flatten();
+    let alt_svc_line = http3::alt_svc_line(&config);
+    let acme = acme.map(|acme| acme.lookups());
+    Ok(Snapshot { acme, quic, alt_svc_line, config, sites, limits, access_log, tls, access, proxies, trust })
+}
+
+/// Begins to order the certificates that sites want, or goes on with what the file says now.
+pub(crate) fn start_ordering(
+    parts: &EdgeParts,
+    registry: &Registry,
+    before: Option<&Arc<Acme>>,
+) -> Result<Ordering, Error> {
+    let wanted = parts.sites.iter().filter(|(_, site)| site.wants_acme());
+    let names: Vec<String> = wanted.map(|(name, _)| name.to_string()).collect();
+    let Some(config) = parts.config.acme.as_ref().filter(|_| !names.is_empty()) else {
+        return Ok(Ordering::Anew(None));
+    };
+    if let Some(acme) = before {
+        return Ok(Ordering::Changed(acme.clone(), acme.prepare(config, names)?));
+    }
+    let mut context = AcmeContext::new(parts.dir.clone(), parts.data.clone(), registry.clone());
+    context.stapler = Some(Arc::new(Stapler::start(StaplerContext::new(registry.clone()))));
+    Ok(Ordering::Anew(Some(Arc::new(Acme::start(context, config, names)?))))
+}
+
+/// The certificates of the sites that have one. Tickets go on being good over a change.
+fn load_tls(
+    config: &EdgeConfig,
+    sites: &Named<SiteConfig>,
+    dir: PathBuf,
+    data: PathBuf,
+    registry: &Registry,
+    acme: Option<&Arc<Acme>>,
+    before: Option<&Snapshot>,
+) -> Result<TlsDoor, Error> {
+    let tickets = match before.and_then(|before| before.tls.as_ref()) {
+        Some(before) => before.tickets.reload(&config.tls.tickets, &dir)?,
+        None => Tickets::load(&config.tls.tickets, &dir, tls::system_time())?,
+    };
+    let context = tls::ServerContext {
+        listener: "edge".into(),
+        dir,
+        data,
+        alpn: [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec(),
+        versions: config.tls.versions.clone(),
+        tickets: tickets.clone(),
+        challenges: acme.map(|acme| acme.lookups() as Arc<dyn tls::Challenges>),
+        issued: acme.map(|acme| acme.lookups() as Arc<dyn tls::Issued>),
+        time: tls::system_time(),
+        registry: registry.clone(),
+    };
+    let with_tls = sites.iter().filter_map(|(name, site)| Some((name.as_str(), site.tls.as_ref()?)));
+    Ok(TlsDoor { server: tls::Server::load(context, with_tls)?, tickets })
+}
+
+/// Files are looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A thread that looks for files that have changed: certificates are read anew, away from the cores.
+pub(crate) struct Watcher {
+    end: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    pub(crate) fn start(snapshots: watch::Receiver<Arc<Snapshot>>) -> io::Result<Self> {
+        let (end, ended) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("edge-files".into()).spawn(move || {
+            while ended.recv_timeout(LOOK_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let snapshot = snapshots.borrow().clone();
+                snapshot.refresh();
+            }
+        })?;
+        Ok(Self { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(target: "edge", "the watch over files ended by a panic");
+        }
+    }
+}
+
+pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
+    let mut silent = EdgeParts {
+        config: parts.config.clone(),
+        sites: parts.sites.clone(),
+        pools: parts.pools.clone(),
+        dir: parts.dir.clone(),
+        data: parts.data.clone(),
+    };
+    silent.config.access_log = AccessLogTarget::Off;
+    // What is said of a request does not depend on certificates, which may not be on this machine.
+    silent.config.https.clear();
+    silent.config.http3.clear();
+    silent.config.acme = None;
+    let registry = Registry::new();
+    compile(silent, &registry, &gate::Shared::new(&registry), None, None)
+}
+
+fn open_access_log(target: &AccessLogTarget) -> Result<Option<AccessLog>, Error> {
+    let target = match target {
+        AccessLogTarget::Off => return Ok(None),
+        AccessLogTarget::Stdout => telemetry::Target::Stdout,
+        AccessLogTarget::Stderr => telemetry::Target::Stderr,
+        AccessLogTarget::File(path) => telemetry::Target::File(path.clone()),
+    };
+    let path = match &target {
+        telemetry::Target::File(path) => path.display().to_string(),
+        _ => String::new(),
+    };
+    AccessLog::open(target).map(Some).map_err(|source| Error::AccessLog { path, source })
+}
