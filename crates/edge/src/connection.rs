@@ -366,10 +366,10 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
         log(&snapshot, client, work, None, None, &report, started.elapsed());
         return after;
     }
-    let found = route(&snapshot, client, work).await;
+    let found = route(core, &snapshot, client, work).await;
     // What is held counts the request among its client's.
     let (passed, _held) = match &found {
-        Ok((site, route)) => match gate::pass(core, &snapshot, client, work, site, route).await {
+        Ok((_, route)) => match gate::pass(core, work, route).await {
             Ok(held) => (Ok(()), held),
             Err(refusal) => (Err(refusal), None),
         },
@@ -460,11 +460,11 @@ fn says_https(request: &RequestHead, head: &[u8]) -> bool {
     let is_https = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"https");
     let says = |element: &[u8]| {
         let pair = element.trim_ascii().split_at_checked(b"proto=".len());
-        pair.is_some_and(|(name, value)| name.eq_ignore_ascii_case(b"proto=") && is_https(value))
+        pair.is_some_and(|(name, value)| name.eq_ignore_ascii_case(b"proto=") && is_https(unquoted(value)))
     };
-    match request.value_of(head, b"x-forwarded-proto") {
-        Some(proto) => is_https(proto),
-        // RFC 7239 §5.4: the last element is that of the proxy that is believed.
+    // What stands last is the word of the proxy that is believed; before it may stand its client's.
+    match request.values_of(head, b"x-forwarded-proto").next_back() {
+        Some(proto) => proto.rsplit(|byte| *byte == b',').next().is_some_and(is_https),
         None => request.values_of(head, b"forwarded").next_back().is_some_and(|line| {
             line.rsplit(|byte| *byte == b',')
                 .next()
@@ -473,11 +473,16 @@ fn says_https(request: &RequestHead, head: &[u8]) -> bool {
     }
 }
 
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
 fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {
     snapshot.sites.find(&work.host).map(|(site, _)| &**site)
 }
 
 async fn route<'s>(
+    core: &Core,
     snapshot: &'s Snapshot,
     client: &mut Client,
     work: &mut Work,
@@ -486,6 +491,7 @@ async fn route<'s>(
         return Err(Refusal::Method);
     }
     let site = find_site(snapshot, work).ok_or(Refusal::NoSite)?;
+    gate::enter(core, snapshot, client, work, site)?;
     let json = match site.asks_for_body(&work.path) {
         true => Some(find_fields(snapshot, client, work, site).await?),
         false => None,

@@ -13,10 +13,14 @@ use admission::{
 };
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Passwords that are verified at once, each on a thread of its own.
 const VERIFYING_MAX: usize = 4;
+
+/// How long a request waits while too many passwords are being verified, and how often it looks.
+const PASSWORD_WAIT: Duration = Duration::from_secs(1);
+const PASSWORD_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What all cores and all files of a node's life share: who has come how often, and what is known of them.
 pub(crate) struct Shared {
@@ -139,38 +143,8 @@ impl Asked<'_> {
     }
 }
 
-/// Lets a request through, and notes the lines that its answer gets, whatever that is. What is held counts the
-/// request until it is dropped.
-pub(crate) async fn pass(
-    core: &Core,
-    snapshot: &Snapshot,
-    client: &Client,
-    work: &mut Work,
-    site: &Site,
-    route: &Route,
-) -> Result<Option<Held>, Refusal> {
-    let secure = client.peer.secure.as_ref();
-    if work.is_secure {
-        work.extra.extend_from_slice(&site.secure_lines);
-    }
-    if secure.is_some() {
-        // RFC 9114 §3.1.1: who is there already need not be told.
-        if work.request.version != Version::Http3 && !site.asks_for_certificates {
-            work.extra.extend_from_slice(&snapshot.alt_svc_line);
-        }
-    }
-    if let (false, Some(port)) = (work.is_secure, site.https_port) {
-        return Err(Refusal::HttpsOnly(port));
-    }
-    // RFC 9110 §7.4: who was asked for nothing, or for another certificate, has not come to this site.
-    if site.asks_for_certificates {
-        let host = std::str::from_utf8(&work.host).unwrap_or_default();
-        let was_asked =
-            |secure: &Secure| snapshot.tls.as_ref().is_some_and(|tls| tls.server.allows(&secure.terms, host));
-        if !secure.is_some_and(was_asked) {
-            return Err(Refusal::Certificate);
-        }
-    }
+/// What a route asks. What is held counts the request until it is dropped.
+pub(crate) async fn pass(core: &Core, work: &mut Work, route: &Route) -> Result<Option<Held>, Refusal> {
     let gate = &*route.gate;
     if let Some(Err(denied)) = gate.access.as_ref().map(|access| access.judge(work.client)) {
         gate.events.denied();
@@ -197,6 +171,46 @@ pub(crate) async fn pass(
     Ok(held)
 }
 
+/// What a site asks before a route is looked for, and before a body is read for that. Notes the lines that the answer
+/// gets, whatever that is.
+pub(crate) fn enter(
+    core: &Core,
+    snapshot: &Snapshot,
+    client: &Client,
+    work: &mut Work,
+    site: &Site,
+) -> Result<(), Refusal> {
+    // Who came by a proxy that is believed was not judged when the connection was.
+    let is_named = work.client != client.peer.address;
+    if is_named && snapshot.access.as_ref().is_some_and(|access| access.judge(work.client).is_err()) {
+        core.events.admission.denied();
+        return Err(Refusal::Denied("may not come to this edge".into()));
+    }
+    let secure = client.peer.secure.as_ref();
+    if work.is_secure {
+        work.extra.extend_from_slice(&site.secure_lines);
+    }
+    if secure.is_some() {
+        // RFC 9114 §3.1.1: who is there already need not be told.
+        if work.request.version != Version::Http3 && !site.asks_for_certificates {
+            work.extra.extend_from_slice(&snapshot.alt_svc_line);
+        }
+    }
+    if let (false, Some(port)) = (work.is_secure, site.https_port) {
+        return Err(Refusal::HttpsOnly(port));
+    }
+    // RFC 9110 §7.4: who was asked for nothing, or for another certificate, has not come to this site.
+    if site.asks_for_certificates {
+        let host = std::str::from_utf8(&work.host).unwrap_or_default();
+        let was_asked =
+            |secure: &Secure| snapshot.tls.as_ref().is_some_and(|tls| tls.server.allows(&secure.terms, host));
+        if !secure.is_some_and(was_asked) {
+            return Err(Refusal::Certificate);
+        }
+    }
+    Ok(())
+}
+
 impl Gate {
     fn count(&self, core: &Core, rate: &RateLimit, by: &By, work: &mut Work) -> Result<(), Refusal> {
         let head = work.down.held();
@@ -211,19 +225,17 @@ impl Gate {
     }
 
     async fn authenticate(&self, auth: &BasicAuth, work: &mut Work) -> Result<(), Refusal> {
-        let given = work.request.value(work.down.held(), FieldKind::Authorization);
-        let refusal = match auth.judge(given, Instant::now()) {
-            Judged::User(_) => return Ok(()),
-            Judged::Verify(verification) => {
-                // It takes a processor for as long as it was made to take, which nobody else waits for.
-                let now = Instant::now();
-                match tokio::task::spawn_blocking(move || verification.run(now)).await {
-                    Ok(Ok(_)) => return Ok(()),
-                    Ok(Err(refusal)) => refusal,
-                    Err(_) => admission::Refusal::Busy,
+        let began = Instant::now();
+        let refusal = loop {
+            let given = work.request.value(work.down.held(), FieldKind::Authorization);
+            match judge(auth, given).await {
+                Ok(()) => return Ok(()),
+                // A page's parts come all at once with one password, which is known once the first was verified.
+                Err(admission::Refusal::Busy) if began.elapsed() < PASSWORD_WAIT => {
+                    tokio::time::sleep(PASSWORD_LOOK_EVERY).await;
                 }
+                Err(refusal) => break refusal,
             }
-            Judged::Refused(refusal) => refusal,
         };
         if refusal == admission::Refusal::Busy {
             self.events.limited(Limited::Passwords);
@@ -232,6 +244,19 @@ impl Gate {
         self.events.auth_failed();
         work.extra.extend_from_slice(auth.challenge_line());
         Err(Refusal::Unauthorized(refusal.as_str()))
+    }
+}
+
+/// Verifying takes a processor for as long as it was made to take, which nobody else waits for.
+async fn judge(auth: &BasicAuth, given: Option<&[u8]>) -> Result<(), admission::Refusal> {
+    match auth.judge(given, Instant::now()) {
+        Judged::User(_) => Ok(()),
+        Judged::Refused(refusal) => Err(refusal),
+        Judged::Verify(verification) => {
+            let now = Instant::now();
+            let verified = tokio::task::spawn_blocking(move || verification.run(now)).await;
+            verified.map_err(|_| admission::Refusal::Busy)?.map(drop)
+        }
     }
 }
 

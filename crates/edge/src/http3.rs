@@ -164,20 +164,23 @@ async fn accept(core: Rc<Core>, endpoint: quinn::Endpoint, cores: usize) {
             incoming.refuse();
             continue;
         };
-        // RFC 9000 §8.1.2: who is not known to be at its address is asked to show it, before it takes one of the
-        // last places.
+        // RFC 9000 §8.1.2: who is not known to be at its address is asked to show it, before it takes a place that
+        // is its client's own, or one of the last.
         let places = (snapshot.config.limit.connections as usize).div_ceil(cores);
         let open = core.open_connections();
         if open >= places {
             incoming.refuse();
             continue;
         }
-        if !incoming.remote_address_validated() && open >= places / 2 {
+        let counts_clients = snapshot.config.limit.connections_per_client.is_some();
+        if !incoming.remote_address_validated() && (counts_clients || open >= places / 2) {
             // It fails for who has shown it, which was asked above.
             let _ = incoming.retry();
             continue;
         }
-        let local = endpoint.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+        let mut local = endpoint.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+        // A socket for all addresses does not know which one a client came to; its packet does.
+        local.set_ip(incoming.local_ip().unwrap_or(local.ip()));
         let Some(admitted) = Admitted::new(&core, &snapshot, incoming.remote_address(), local) else {
             incoming.ignore();
             continue;

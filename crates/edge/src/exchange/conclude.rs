@@ -82,8 +82,18 @@ impl Exchange<'_> {
             }
             Err(ReceiveEnd::ClientGone) => Try::Answered(self.client_left("client left")),
             Err(ReceiveEnd::ClientStalled) => Try::Answered(self.client_left("client stopped reading")),
-            Err(ReceiveEnd::Broken(cause)) => {
+            Ok(Received::NotSwitched) => {
+                picked.finish(Outcome::Answered { status: self.work.response.status }, latency, now);
+                let refusal = Refusal::Endpoint("it did not change the protocol");
+                Try::Failed { refusal, on: None, sent: talked.reach }
+            }
+            Err(ReceiveEnd::Stalled) => {
                 upstream.give_up();
+                picked.finish(Outcome::Broken, latency, now);
+                self.report.cause = Some("endpoint stalled in its body".into());
+                Try::Answered(After::Close)
+            }
+            Err(ReceiveEnd::Broken(cause)) => {
                 picked.finish(Outcome::Broken, latency, now);
                 self.report.cause = Some(cause.into());
                 Try::Answered(After::Close)

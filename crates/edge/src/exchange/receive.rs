@@ -32,6 +32,8 @@ pub(super) enum Received {
     },
     /// 101 was passed on: what follows is another protocol.
     Switched,
+    /// A final answer in place of 101, which a client of frames could only take for the change of protocol.
+    NotSwitched,
     /// The final head has a status that is tried again elsewhere; nothing has been passed on.
     Unwanted,
 }
@@ -50,8 +52,10 @@ pub(super) enum ReceiveEnd {
     ClientGone,
     /// The client stopped reading.
     ClientStalled,
-    /// The body broke off, or the endpoint stalled, after the client was sent the head.
+    /// The body broke off after the client was sent the head.
     Broken(&'static str),
+    /// The endpoint stalled in its body.
+    Stalled,
 }
 
 /// A response on its way.
@@ -131,7 +135,8 @@ impl Receiving<'_> {
         // RFC 8441 §5: to a client of frames, any 2xx would say that the protocol was changed.
         let is_success = matches!(self.response.status, 200..300);
         if self.request.wants_upgrade && self.request.version.is_framed() && is_success {
-            return Err(ReceiveEnd::Malformed(BadHead::StatusLine));
+            self.progress.head_at.set(Some(Instant::now()));
+            return Ok(Received::NotSwitched);
         }
         self.progress.status.set(self.response.status);
         self.progress.head_at.set(Some(Instant::now()));
@@ -366,7 +371,7 @@ impl Receiving<'_> {
         if self.is_client_gone(cx) {
             return Poll::Ready(Err(ReceiveEnd::ClientGone));
         }
-        self.timer.poll_passed(cx).map(|()| Err(ReceiveEnd::Broken("endpoint stalled in its body")))
+        self.timer.poll_passed(cx).map(|()| Err(ReceiveEnd::Stalled))
     }
 
     /// Whether the client has left; while its request is on its way, that is for the sending side to notice.
