@@ -18,7 +18,7 @@ from backends import start_backend
 from processes import Failure, Process, accepts, die_with_parent, free_port, raise_open_files, stop_all, wait_until
 
 KEPT, NEW = 32, 8  # connections
-KINDS = ("connect", "read", "write", "status", "timeout")
+KINDS = ("connect", "read", "write", "status", "timeout", "given up", "broken at the survivor")
 
 
 class Node:
@@ -76,10 +76,10 @@ cores = 2
 class Load:
     """Both kinds of load, for `seconds`."""
 
-    def __init__(self, port, seconds):
-        url = f"http://127.0.0.1:{port}/1k"
-        self.kept = self.wrk(url, seconds, KEPT)
-        self.new = self.wrk(url, seconds, NEW, "-H", "Connection: close")
+    def __init__(self, port, seconds, host="127.0.0.1", kept=KEPT, new=NEW):
+        url = f"http://{host}:{port}/1k"
+        self.kept = self.wrk(url, seconds, kept)
+        self.new = self.wrk(url, seconds, new, "-H", "Connection: close")
 
     @staticmethod
     def wrk(url, seconds, connections, *more):
@@ -101,18 +101,24 @@ class Load:
         return found
 
 
-def main(doc, what, pool_of, act, every):
-    """Runs `act(node)` every so many seconds under load; the exit code: 0 when nothing failed and it did happen."""
+def options_of(doc):
+    """The binary to test, and how many seconds the load lasts."""
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--nines", type=Path, help="the binary; otherwise the release build is made")
     parser.add_argument("--seconds", type=int, default=20, help="length of the load")
     options = parser.parse_args()
     raise_open_files()
-    binary = options.nines.resolve() if options.nines else release_build()
+    return options.nines.resolve() if options.nines else release_build(), options.seconds
+
+
+def main(doc, what, pool_of, act, every):
+    """Runs `act(node)` every so many seconds under load; the exit code: 0 when nothing failed and it did happen."""
+    binary, seconds = options_of(doc)
     with tempfile.TemporaryDirectory(prefix="nines-continuity-") as folder:
         try:
             node = Node(binary, folder, pool_of(folder))
-            return report(what, *under_load(node, options.seconds, act, every))
+            load = Load(node.port, seconds)
+            return report(what, *under_load(load, seconds, lambda: act(node), every))
         except Failure as failure:
             print(f"{what}: {failure}")
             return 1
@@ -120,14 +126,14 @@ def main(doc, what, pool_of, act, every):
             stop_all()
 
 
-def under_load(node, seconds, act, every):
-    load, happened, faults = Load(node.port, seconds), 0, []
+def under_load(load, seconds, act, every):
+    happened, faults = 0, []
     ends = time.monotonic() + seconds
     # The last one ends well before the load does, so that its aftermath is seen too.
     while time.monotonic() < ends - 1.5 and load.goes_on():
         time.sleep(every)
         try:
-            act(node)
+            act()
             happened += 1
         except Failure as failure:
             faults.append(str(failure))
@@ -138,10 +144,11 @@ def under_load(node, seconds, act, every):
 def report(what, counts, happened, faults):
     failed = 0
     for name, count in counts.items():
-        bad = {kind: count[kind] for kind in KINDS if count[kind]}
+        bad = {kind: count[kind] for kind in KINDS if count.get(kind)}
+        again = f", {count['again']:,} tried again" if "again" in count else ""
         failed += sum(bad.values())
         print(f"{name}: {count['requests']:,} requests in {count['seconds']:.1f} s, "
-              f"p99 {count['p99_us'] / 1000:.1f} ms, failed: {bad or 'none'}")
+              f"p99 {count['p99_us'] / 1000:.1f} ms{again}, failed: {bad or 'none'}")
     for fault in faults:
         print(f"fault: {fault}")
     passed = not failed and not faults and happened > 1 and all(count["requests"] for count in counts.values())
