@@ -106,7 +106,6 @@ impl Work for Core {
     }
 
     async fn drain(self: Rc<Self>) {
-        self.connections.none().await;
-        self.udp.settled().await;
+        tokio::join!(self.connections.none(), self.udp.drain());
     }
 }

@@ -48,10 +48,13 @@ impl JsonSchema for Listen {
         true
     }
 
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let many = generator.subschema_for::<Vec<SocketAddr>>();
-        let one = generator.subschema_for::<SocketAddr>();
-        json_schema!({ "anyOf": [one, many] })
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "anyOf": [
+                { "type": "string", "format": "socket-address" },
+                { "type": "array", "items": { "type": "string", "format": "socket-address" } },
+            ]
+        })
     }
 }
 

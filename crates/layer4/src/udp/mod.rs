@@ -31,9 +31,14 @@ const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// How often a drain looks.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The sessions of one core, by listener.
+/// The sessions of one core.
 #[derive(Default)]
-pub(crate) struct Listening(RefCell<HashMap<Arc<str>, Rc<Sessions>>>);
+pub(crate) struct Listening {
+    /// By listener.
+    sessions: RefCell<HashMap<Arc<str>, Rc<Sessions>>>,
+    /// Sockets that are no longer listened on, kept for the answers that are under way.
+    closing: RefCell<Vec<(Rc<Front>, Instant)>>,
+}
 
 /// The sessions of one listener on one core.
 struct Sessions {
@@ -45,12 +50,24 @@ struct Sessions {
 }
 
 /// A listening socket.
-struct Front {
+pub(crate) struct Front {
     socket: UdpSocket,
     local: SocketAddr,
 }
 
-/// Receives on a socket for as long as it is listened on. Sessions go on after that.
+/// Keeps a socket for a moment when nobody listens on it any more.
+struct Closing {
+    core: Rc<Core>,
+    front: Rc<Front>,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.core.udp.closing.borrow_mut().push((self.front.clone(), Instant::now()));
+    }
+}
+
+/// Receives on a socket for as long as it is listened on. Its sessions end soon after that.
 pub(crate) async fn listen(core: Rc<Core>, name: Arc<str>, socket: std::net::UdpSocket) {
     let opened = socket.local_addr().and_then(|local| Ok((UdpSocket::from_std(socket)?, local)));
     let front = match opened {
@@ -59,6 +76,7 @@ pub(crate) async fn listen(core: Rc<Core>, name: Arc<str>, socket: std::net::Udp
             return tracing::error!(target: "layer4", listener = &*name, %error, "a socket could not be used");
         }
     };
+    let _closing = Closing { core: core.clone(), front: front.clone() };
     loop {
         if front.socket.readable().await.is_err() {
             return;
@@ -95,7 +113,7 @@ fn receive(core: &Core, socket: &UdpSocket, max: usize) -> io::Result<usize> {
 
 impl Listening {
     fn of(&self, part: &Arc<UdpPart>) -> Rc<Sessions> {
-        if let Some(sessions) = self.0.borrow().get(&part.name) {
+        if let Some(sessions) = self.sessions.borrow().get(&part.name) {
             return sessions.clone();
         }
         let sessions = Rc::new(Sessions {
@@ -104,13 +122,34 @@ impl Listening {
             lost: RefCell::default(),
             has_lost: Cell::new(false),
         });
-        self.0.borrow_mut().insert(part.name.clone(), sessions.clone());
+        self.sessions.borrow_mut().insert(part.name.clone(), sessions.clone());
         sessions
+    }
+
+    /// Closes sockets that are kept for answers since before `until`, and ends what came by them.
+    fn close(&self, until: Instant) {
+        let mut closing = self.closing.borrow_mut();
+        let before = closing.len();
+        closing.retain(|(_, since)| *since > until);
+        if closing.len() == before {
+            return;
+        }
+        drop(closing);
+        let now = Instant::now();
+        for sessions in self.sessions.borrow().values() {
+            let is_cut_off = |session: &Rc<Session>| session.front.strong_count() == 0;
+            for session in sessions.remove_if(is_cut_off) {
+                sessions.end(&session, Ended::Moved, now);
+            }
+        }
     }
 
     /// Ends sessions that are idle, and looks which endpoints are out of the choice.
     pub(crate) fn tick(&self, core: &Core, now: Instant) {
-        for (name, sessions) in &*self.0.borrow() {
+        if let Some(until) = now.checked_sub(ANSWER_WAIT) {
+            self.close(until);
+        }
+        for (name, sessions) in &*self.sessions.borrow() {
             if let Some(part) = core.udp_part(name) {
                 sessions.part.replace(part);
             }
@@ -123,18 +162,19 @@ impl Listening {
         }
     }
 
-    /// Waits for the answers that clients wait for.
-    pub(crate) async fn settled(&self) {
+    /// Waits for the answers that clients wait for, and closes all sockets.
+    pub(crate) async fn drain(&self) {
         while self.is_awaited(Instant::now()) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        self.close(Instant::now());
     }
 
     fn is_awaited(&self, now: Instant) -> bool {
         let is_awaited = |session: &Rc<Session>| {
             session.waits_since().is_some_and(|since| now.saturating_duration_since(since) < ANSWER_WAIT)
         };
-        self.0.borrow().values().any(|sessions| sessions.table.borrow().all().any(is_awaited))
+        self.sessions.borrow().values().any(|sessions| sessions.table.borrow().all().any(is_awaited))
     }
 }
 
@@ -250,6 +290,7 @@ impl Sessions {
 
     fn must_move(&self, session: &Session, part: &UdpPart) -> bool {
         session.is_refused()
+            || session.front.strong_count() == 0
             || !Arc::ptr_eq(&session.pool, &part.pool)
             || session.endpoint.is_gone()
             || (self.has_lost.get() && self.lost.borrow().contains(&session.endpoint.address()))
@@ -268,7 +309,7 @@ impl Sessions {
             let evicted = self.table.borrow_mut().evict().ok_or(Dropped::Sessions)?;
             self.end(&evicted, Ended::Evicted, now);
         }
-        let session = match Session::open(key, part.pool.clone(), picked, now) {
+        let session = match Session::open(key, front, part.pool.clone(), picked, now) {
             Ok(session) => Rc::new(session),
             Err(error) if is_our_lack(&error) => return Err(Dropped::NoSocket),
             Err(_) => return Err(Dropped::NoEndpoint),
@@ -278,9 +319,17 @@ impl Sessions {
         part.live.events.sessions.inc();
         let held = session.clone();
         let id = self.table.borrow_mut().insert(key, now, |_| held);
-        let task = answers(core.clone(), self.clone(), front.clone(), id, session.clone());
+        let task = answers(core.clone(), self.clone(), id, session.clone());
         session.set_task(tokio::task::spawn_local(task).abort_handle());
         Ok((id, session))
+    }
+
+    fn remove_if(&self, is_meant: impl Fn(&Rc<Session>) -> bool) -> Vec<Rc<Session>> {
+        let mut table = self.table.borrow_mut();
+        let meant: Vec<Key> =
+            table.all().filter(|session| is_meant(session)).map(|session| session.key).collect();
+        let ids: Vec<Id> = meant.iter().filter_map(|key| table.find(key)).collect();
+        ids.into_iter().filter_map(|id| table.remove(id)).collect()
     }
 
     fn expire(&self, now: Instant, idle: Duration) -> Option<Rc<Session>> {
@@ -328,9 +377,10 @@ fn pick(
 }
 
 /// Passes on what the endpoint answers, until the session ends.
-async fn answers(core: Rc<Core>, sessions: Rc<Sessions>, front: Rc<Front>, id: Id, session: Rc<Session>) {
+async fn answers(core: Rc<Core>, sessions: Rc<Sessions>, id: Id, session: Rc<Session>) {
     // A socket at one address answers from there without being told.
-    let from = front.local.ip().is_unspecified().then(|| session.key.local.ip());
+    let is_anywhere = session.front.upgrade().is_some_and(|front| front.local.ip().is_unspecified());
+    let from = is_anywhere.then(|| session.key.local.ip());
     let towards = Towards { to: session.key.client, from };
     loop {
         if session.back.readable().await.is_err() {
@@ -341,6 +391,8 @@ async fn answers(core: Rc<Core>, sessions: Rc<Sessions>, front: Rc<Front>, id: I
         let part = sessions.part.borrow().clone();
         match received {
             Ok(count) => {
+                // A socket that is closed ends its sessions.
+                let Some(front) = session.front.upgrade() else { return };
                 answer(&core, &part, &front, &towards, count);
                 sessions.table.borrow_mut().answered(id, now);
                 let answers = session.answered(count, now);

@@ -1,10 +1,12 @@
 //! One client's datagrams on their way to one endpoint and back.
 
+use super::Front;
 use super::table::Key;
 use crate::events::Ended;
 use balance::{Endpoint, EndpointId, Outcome, Picked, Pool};
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
@@ -12,6 +14,8 @@ use tokio::task::AbortHandle;
 
 pub(super) struct Session {
     pub(super) key: Key,
+    /// Where answers leave; gone when nobody listens there any more.
+    pub(super) front: Weak<Front>,
     /// Speaks with the endpoint alone, by a port of its own: answers that come there are this client's.
     pub(super) back: UdpSocket,
     pub(super) endpoint: Arc<Endpoint>,
@@ -28,10 +32,17 @@ pub(super) struct Session {
 
 impl Session {
     /// A session with a socket of its own. It must be made on a core.
-    pub(super) fn open(key: Key, pool: Arc<Pool>, picked: Picked, now: Instant) -> io::Result<Self> {
+    pub(super) fn open(
+        key: Key,
+        front: &Rc<Front>,
+        pool: Arc<Pool>,
+        picked: Picked,
+        now: Instant,
+    ) -> io::Result<Self> {
         let back = UdpSocket::from_std(sys::connect_udp(picked.endpoint().address())?)?;
         Ok(Self {
             key,
+            front: Rc::downgrade(front),
             back,
             endpoint: picked.endpoint().clone(),
             pool,

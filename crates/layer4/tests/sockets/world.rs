@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use telemetry::Registry;
 
 /// Longer than anything here takes, on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -23,19 +23,19 @@ struct File {
     pool: notation::Named<PoolConfig>,
 }
 
-pub struct World {
-    pub layer4: Option<Layer4>,
-    pub registry: Registry,
-    pub dir: tempfile::TempDir,
-    pub pools: HashMap<String, Arc<Pool>>,
+pub(crate) struct World {
+    pub(crate) layer4: Option<Layer4>,
+    pub(crate) registry: Registry,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) pools: HashMap<String, Arc<Pool>>,
 }
 
 impl World {
-    pub fn new(file: &str) -> Self {
+    pub(crate) fn new(file: &str) -> Self {
         Self::in_dir(file, tempfile::tempdir().unwrap())
     }
 
-    pub fn in_dir(file: &str, dir: tempfile::TempDir) -> Self {
+    pub(crate) fn in_dir(file: &str, dir: tempfile::TempDir) -> Self {
         let registry = Registry::new();
         let mut world = Self { layer4: None, registry, dir, pools: HashMap::new() };
         let parts = world.parts(file);
@@ -43,14 +43,14 @@ impl World {
         world
     }
 
-    pub fn reload(&mut self, file: &str) {
+    pub(crate) fn reload(&mut self, file: &str) {
         let parts = self.parts(file);
         let layer4 = self.layer4.as_ref().unwrap();
         layer4.commit(layer4.prepare(&parts).unwrap());
     }
 
     /// The file's parts. Pools that are there already follow it.
-    pub fn parts(&mut self, file: &str) -> Layer4Parts {
+    pub(crate) fn parts(&mut self, file: &str) -> Layer4Parts {
         let file: File = toml::from_str(file).unwrap();
         for (name, config) in file.pool {
             let settings = Settings::load(config, &name, self.dir.path()).unwrap();
@@ -76,36 +76,36 @@ impl World {
         }
     }
 
-    pub fn layer4(&self) -> &Layer4 {
+    pub(crate) fn layer4(&self) -> &Layer4 {
         self.layer4.as_ref().unwrap()
     }
 
-    pub fn address(&self, name: &str) -> SocketAddr {
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
         self.layer4().status().iter().find(|listener| listener.name == name).unwrap().addresses[0]
     }
 
-    pub fn connect(&self, name: &str) -> TcpStream {
+    pub(crate) fn connect(&self, name: &str) -> TcpStream {
         connect(self.address(name))
     }
 
     /// The value of a series: `nines_tcp_connections_total{listener="db"}`.
-    pub fn metric(&self, series: &str) -> f64 {
+    pub(crate) fn metric(&self, series: &str) -> f64 {
         let text = self.registry.render();
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
         value.unwrap_or_else(|| panic!("{series} is not in\n{text}"))
     }
 
     /// Waits until a series has a value.
-    pub fn until(&self, series: &str, is_right: impl Fn(f64) -> bool) {
+    pub(crate) fn until(&self, series: &str, is_right: impl Fn(f64) -> bool) {
         until(|| is_right(self.metric(series)), series);
     }
 
-    pub async fn drain(mut self, deadline: Duration) -> bool {
+    pub(crate) async fn drain(mut self, deadline: Duration) -> bool {
         self.layer4.take().unwrap().drain(deadline).await
     }
 }
 
-pub fn until(is_right: impl Fn() -> bool, what: &str) {
+pub(crate) fn until(is_right: impl Fn() -> bool, what: &str) {
     let end = Instant::now() + PATIENCE;
     while !is_right() {
         assert!(Instant::now() < end, "{what} is not as expected");
@@ -113,11 +113,11 @@ pub fn until(is_right: impl Fn() -> bool, what: &str) {
     }
 }
 
-pub fn anywhere() -> SocketAddr {
+pub(crate) fn anywhere() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
 }
 
-pub fn connect(address: SocketAddr) -> TcpStream {
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -125,7 +125,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 }
 
 /// An endpoint that serves each connection on a thread of its own.
-pub fn endpoint(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn endpoint(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind(anywhere()).unwrap();
     let address = listener.local_addr().unwrap();
     let serve = Arc::new(serve);
@@ -139,7 +139,7 @@ pub fn endpoint(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr
 }
 
 /// Says its name, then all that it hears.
-pub fn echo(name: &'static str) -> SocketAddr {
+pub(crate) fn echo(name: &'static str) -> SocketAddr {
     endpoint(move |mut stream| {
         let _ = stream.write_all(name.as_bytes());
         let mut buffer = [0; 4096];
@@ -152,18 +152,18 @@ pub fn echo(name: &'static str) -> SocketAddr {
 }
 
 /// An address where nobody listens.
-pub fn nobody() -> SocketAddr {
+pub(crate) fn nobody() -> SocketAddr {
     TcpListener::bind(anywhere()).unwrap().local_addr().unwrap()
 }
 
-pub fn read(stream: &mut impl Read, count: usize) -> String {
+pub(crate) fn read(stream: &mut impl Read, count: usize) -> String {
     let mut bytes = vec![0; count];
     stream.read_exact(&mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
 /// Whether a connection ends by a reset, rather than in peace.
-pub fn is_reset(stream: &mut TcpStream) -> bool {
+pub(crate) fn is_reset(stream: &mut TcpStream) -> bool {
     loop {
         match stream.read(&mut [0; 64]) {
             Ok(0) => return false,
@@ -175,7 +175,7 @@ pub fn is_reset(stream: &mut TcpStream) -> bool {
 }
 
 /// An endpoint of UDP that answers each datagram with its name and what it heard, as often as it is told to.
-pub fn udp_echo(name: &'static str, answers: usize) -> (SocketAddr, JoinHandle<()>) {
+pub(crate) fn udp_echo(name: &'static str, answers: usize) -> (SocketAddr, JoinHandle<()>) {
     let socket = UdpSocket::bind(anywhere()).unwrap();
     let address = socket.local_addr().unwrap();
     let thread = std::thread::spawn(move || {
@@ -192,20 +192,20 @@ pub fn udp_echo(name: &'static str, answers: usize) -> (SocketAddr, JoinHandle<(
     (address, thread)
 }
 
-pub fn udp_client(to: SocketAddr) -> UdpSocket {
+pub(crate) fn udp_client(to: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind(anywhere()).unwrap();
     socket.connect(to).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
 
-pub fn asked(socket: &UdpSocket, question: &str) -> String {
+pub(crate) fn asked(socket: &UdpSocket, question: &str) -> String {
     socket.send(question.as_bytes()).unwrap();
     let mut buffer = vec![0; 65_536];
     let count = socket.recv(&mut buffer).unwrap();
     String::from_utf8(buffer[..count].to_vec()).unwrap()
 }
 
-pub fn write(dir: &Path, name: &str, text: &str) {
+pub(crate) fn write(dir: &Path, name: &str, text: &str) {
     std::fs::write(dir.join(name), text).unwrap();
 }
