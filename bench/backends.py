@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from page import PAGE_BYTES, page
+from page import page
 from processes import Failure, Process, accepts, free_port, wait_until
 
 HERE = Path(__file__).parent
@@ -62,7 +62,8 @@ def start_backend(folder, number):
     root.mkdir(parents=True, exist_ok=True)
     for name, length in PAGES.items():
         (root / name).write_bytes(b"nines " * (length // 6) + b"." * (length % 6))
-    (root / "page.html").write_bytes(page())
+    for name in ("page.html", "quick.html"):
+        (root / name).write_bytes(page())
     port = free_port()
     path = folder / "nginx.conf"
     path.write_text(f"""

@@ -17,7 +17,7 @@ class Case:
     unit: str = "request"
     parts: frozenset = frozenset()
     peers: tuple = ALL
-    coding: str | None = None
+    encodes: tuple | None = None
 
 
 def pages(title, page, **more):
@@ -30,9 +30,9 @@ def files(title, page, tls):
                 parts=parts, peers=("nines", "nginx"))
 
 
-def encoded(title, coding, peers):
-    return Case(title, lambda peer, seconds, _: load.saturate(peer.url + "page.html", seconds, coding=coding),
-                parts=frozenset({"compress"}), peers=peers, coding=coding)
+def encoded(title, page, coding, peers):
+    return Case(title, lambda peer, seconds, _: load.saturate(peer.url + page, seconds, coding=coding),
+                parts=frozenset({"compress"}), peers=peers, encodes=(page, coding))
 
 
 def handshakes(title, resumed):
@@ -55,8 +55,9 @@ CASES = {
     "file-1m": files("File of 1 MB", "static/1m.bin", tls=False),
     "file-1k-https": files("File of 1 KB, HTTPS", "static/1k.bin", tls=True),
     "file-1m-https": files("File of 1 MB, HTTPS", "static/1m.bin", tls=True),
-    "gzip-100k": encoded("Page of 100 KB, gzip", "gzip", ALL),
-    "br-100k": encoded("Page of 100 KB, brotli", "br", ("nines", "nginx")),
+    "gzip-100k": encoded("Page of 100 KB, gzip", "page.html", "gzip", ("nines", "nginx")),
+    "gzip-100k-quick": encoded("Page of 100 KB, gzip, least effort", "quick.html", "gzip", ("nines", "haproxy")),
+    "br-100k": encoded("Page of 100 KB, brotli", "page.html", "br", ("nines", "nginx")),
     "tls-full": handshakes("TLS 1.3, ECDSA P-256, full", resumed=False),
     "tls-resumed": handshakes("TLS 1.3, ECDSA P-256, resumed", resumed=True),
     "tcp": Case("TCP, 4 connections", lambda peer, seconds, _: load.forward_stream(peer.tcp_port, seconds),
@@ -85,6 +86,6 @@ def measured(case, peer, seconds, rate):
     else:
         figures[f"{case.unit}s_per_cpu_s"] = done / max(1, cpu_ns) * 1e9
         figures[f"{case.unit}s_per_second"] = figures.pop("per_second")
-    if case.coding:
-        figures["encoded_bytes"] = peer.encoded_bytes[case.coding]
+    if case.encodes:
+        figures["encoded_bytes"] = peer.encoded_bytes[case.encodes]
     return figures
