@@ -131,7 +131,8 @@ class World:
     def nodes(self, proxies=""):
         """Two that run; connections from `proxies` begin with a PROXY header."""
         ports = {name: free_port(EVERY_ADDRESS) for name in ("admin", "http", "https")}
-        file = FILE.format(**ports, proxies=proxies, cert=self.cert, key=self.key, pages=listed("127.0.0.1", self.pages),
+        file = FILE.format(**ports, proxies=proxies, cert=self.cert, key=self.key,
+                           pages=listed("127.0.0.1", self.pages),
                            shops=listed("127.0.0.1", self.shops))
         nodes = [Node(self.binary, self.folder, address, ports, file, self.secret) for address in ADDRESSES]
         for node in nodes:
