@@ -45,7 +45,7 @@ pub struct Status {
 pub struct ListenerStatus {
     /// Who listens: `edge`, `layer4` or `admin`.
     pub tier: String,
-    /// What it speaks: `http`, `tcp` or `udp`.
+    /// What it speaks: `http`, `https`, `http3`, `tcp` or `udp`.
     pub protocol: String,
     /// Where, with the port that the kernel chose when the file says 0.
     pub address: SocketAddr,
@@ -56,6 +56,8 @@ pub struct ListenerStatus {
 pub struct SiteStatus {
     /// The host, or `default`.
     pub host: String,
+    /// Whether it is served over TLS.
+    pub tls: bool,
     /// Its routes, in the order of their paths.
     pub routes: Vec<RouteStatus>,
 }

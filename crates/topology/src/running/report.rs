@@ -4,8 +4,9 @@ use super::{Live, Phase, Running};
 use crate::config::Topology;
 use crate::status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 use balance::{PoolStatus, State};
-use edge::RouteConfig;
+use edge::{EdgeConfig, RouteConfig};
 use notation::TextOr;
+use std::net::SocketAddr;
 
 pub(super) fn status(running: &Running) -> Status {
     let live = running.live();
@@ -28,6 +29,7 @@ pub(super) fn status(running: &Running) -> Status {
             .iter()
             .map(|(host, site)| SiteStatus {
                 host: host.to_string(),
+                tls: site.tls.is_some(),
                 routes: site
                     .route
                     .iter()
@@ -96,9 +98,19 @@ fn tiers(topology: &Topology) -> Vec<String> {
 }
 
 fn listeners(running: &Running, live: &Live) -> Vec<ListenerStatus> {
-    let listener =
-        |tier: &str, address| ListenerStatus { tier: tier.into(), protocol: "http".into(), address };
-    let edge = live.edge.addresses().into_iter().map(|address| listener("edge", address));
+    let listener = |tier: &str, protocol: &str, address| ListenerStatus {
+        tier: tier.into(),
+        protocol: protocol.into(),
+        address,
+    };
+    let file = live.topology.edge.as_ref();
+    let edge = live
+        .edge
+        .addresses()
+        .into_iter()
+        .map(|address| listener("edge", if is_https(file, address) { "https" } else { "http" }, address));
+    let http3 =
+        file.into_iter().flat_map(|edge| &edge.http3).map(|address| listener("edge", "http3", *address));
     let layer4 = live.layer4.status().into_iter().flat_map(|one| {
         let protocol = one.protocol;
         one.addresses.into_iter().map(move |address| ListenerStatus {
@@ -107,9 +119,17 @@ fn listeners(running: &Running, live: &Live) -> Vec<ListenerStatus> {
             address,
         })
     });
-    edge.chain(layer4)
-        .chain(running.admin.local_addr().ok().map(|address| listener("admin", address)))
+    edge.chain(http3)
+        .chain(layer4)
+        .chain(running.admin.local_addr().ok().map(|address| listener("admin", "http", address)))
         .collect()
+}
+
+/// Whether the file wants TLS at an address that is open. Of a port that the kernel chose it knows the IP address alone.
+fn is_https(file: Option<&EdgeConfig>, open: SocketAddr) -> bool {
+    let Some(edge) = file else { return false };
+    let chosen = SocketAddr::new(open.ip(), 0);
+    edge.https.contains(&open) || (edge.https.contains(&chosen) && !edge.http.contains(&open))
 }
 
 fn route_status(path: &str, route: &RouteConfig) -> RouteStatus {
@@ -121,6 +141,12 @@ fn route_status(path: &str, route: &RouteConfig) -> RouteStatus {
             TextOr::Long(redirect) => &redirect.to,
         };
         format!("redirect to {to}")
+    } else if let Some(files) = &route.files {
+        let dir = match files {
+            TextOr::Text(dir) => dir,
+            TextOr::Long(files) => &files.dir,
+        };
+        format!("files of {dir}")
     } else {
         let status = route.respond.as_ref().map_or(404, |respond| respond.status);
         format!("respond {status}")

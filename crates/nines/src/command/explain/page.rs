@@ -7,7 +7,8 @@ use topology::{EndpointExplanation, Explanation, PoolExplanation, Query, RouteSe
 pub(super) fn page(query: &Query, explanation: &Explanation, paint: Paint) -> String {
     let mut page =
         Page { text: format!("{}\n\n", paint.strong(format!("{} {}", query.method, query.url))), paint };
-    page.line("listener", &explanation.listeners.join(", "));
+    let listeners = explanation.listeners.join(", ");
+    page.line("listener", if listeners.is_empty() { "none for such a URL" } else { &listeners });
     page.line("site", &site(explanation));
     page.routes(&explanation.routes);
     let is_refused = explanation.action.starts_with("refuse");
@@ -118,6 +119,7 @@ mod tests {
             ],
             action: "pool shop".into(),
             sent_as: Some("GET /cart".into()),
+            asks_for_user: false,
             pool: Some(PoolExplanation {
                 pool: "shop".into(),
                 picked: Some("shop-2".into()),
@@ -157,6 +159,7 @@ GET http://shop.test/cart
             routes: Vec::new(),
             action: "refuse with 421 Misdirected Request".into(),
             sent_as: None,
+            asks_for_user: false,
             pool: None,
         };
         let text = page(&Query::default(), &explanation, Paint::new(false));

@@ -19,7 +19,7 @@ pub(super) fn listing(status: &Status, token: Token<'_>, paint: Paint) -> String
         } else if listener.tier == "layer4" {
             layer4(status, listener, &mut table);
         } else {
-            sites(&status.sites, listener.address, &mut table);
+            sites(&status.sites, listener, &mut table);
         }
     }
     let name = format!("{} {}", paint.strong("nines"), status.version);
@@ -44,35 +44,85 @@ fn layer4(status: &Status, listener: &ListenerStatus, table: &mut Table) {
     ]);
 }
 
-fn sites(sites: &[SiteStatus], address: SocketAddr, table: &mut Table) {
-    for (nth, site) in sites.iter().take(SITES_MAX).enumerate() {
-        let listens = if nth == 0 { address.to_string() } else { String::new() };
-        table.row([format!("site {}", site.host), listens, example(site, reachable(address))]);
+fn sites(sites: &[SiteStatus], listener: &ListenerStatus, table: &mut Table) {
+    let scheme = Scheme::of(&listener.protocol);
+    // Over TLS only those are there that have a certificate.
+    let here: Vec<&SiteStatus> = sites.iter().filter(|site| scheme == Scheme::Http || site.tls).collect();
+    for (nth, site) in here.iter().take(SITES_MAX).enumerate() {
+        let listens = match scheme {
+            _ if nth > 0 => String::new(),
+            Scheme::Http3 => format!("{} UDP", listener.address),
+            Scheme::Http | Scheme::Https => listener.address.to_string(),
+        };
+        table.row([
+            format!("site {}", site.host),
+            listens,
+            example(site, reachable(listener.address), scheme),
+        ]);
     }
-    if sites.len() > SITES_MAX {
-        table.row([format!("{} more sites", sites.len() - SITES_MAX), String::new(), "nines status".into()]);
+    if here.len() > SITES_MAX {
+        table.row([format!("{} more sites", here.len() - SITES_MAX), String::new(), "nines status".into()]);
     }
 }
 
-/// A `curl` command that reaches the site at this address.
-fn example(site: &SiteStatus, address: SocketAddr) -> String {
-    let at = match address.port() {
-        80 if address.is_ipv6() => format!("[{}]", address.ip()),
-        80 => address.ip().to_string(),
-        _ => address.to_string(),
-    };
+/// How a site is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+    Http3,
+}
+
+impl Scheme {
+    fn of(protocol: &str) -> Self {
+        match protocol {
+            "https" => Self::Https,
+            "http3" => Self::Http3,
+            _ => Self::Http,
+        }
+    }
+}
+
+/// A `curl` command that reaches the site at this address. Over TLS the host is part of the handshake, so that a header
+/// does not do; `-k`, as the certificate of a first try is hardly one that this machine believes.
+fn example(site: &SiteStatus, address: SocketAddr, scheme: Scheme) -> String {
     let host = match site.host.as_str() {
-        "default" => String::new(),
-        host => format!("-H 'Host: {}' ", host.replacen("*.", "www.", 1)),
+        "default" => None,
+        host => Some(host.replacen("*.", "www.", 1)),
+    };
+    let (ip, port) = (address.ip(), address.port());
+    let ip = if address.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
+    let mut command = "curl ".to_owned();
+    let at = match (scheme, host) {
+        (Scheme::Http, Some(host)) => {
+            command += &format!("-H 'Host: {host}' ");
+            ip
+        }
+        (Scheme::Https | Scheme::Http3, Some(host)) => {
+            command += &format!("--resolve '{host}:{port}:{ip}' ");
+            host
+        }
+        (_, None) => ip,
+    };
+    command += match scheme {
+        Scheme::Http => "",
+        Scheme::Https => "-k ",
+        Scheme::Http3 => "-k --http3-only ",
     };
     // The front page, or when the site has none the first path that it has.
     let front = site.routes.iter().find(|route| route.path == "/").or(site.routes.first());
     let path = front.map_or("/", |route| route.path.as_str());
+    let (word, usual) = if scheme == Scheme::Http { ("http", 80) } else { ("https", 443) };
+    let port = if port == usual { String::new() } else { format!(":{port}") };
+    let url = format!("{word}://{at}{port}{path}");
     // Brackets of an address are a pattern to curl, a few other characters are one to the shell.
-    let globoff = if address.is_ipv6() { "-g " } else { "" };
-    let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-~%".contains(c)) && !address.is_ipv6();
-    let url = if plain { format!("http://{at}{path}") } else { format!("'http://{at}{path}'") };
-    format!("curl {globoff}{host}{url}")
+    if at.starts_with('[') {
+        format!("{command}-g '{url}'")
+    } else if path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-~%".contains(c)) {
+        format!("{command}{url}")
+    } else {
+        format!("{command}'{url}'")
+    }
 }
 
 /// How the admin API's token is given on a command line, without printing it.
@@ -104,30 +154,60 @@ mod tests {
     fn site(host: &str, paths: &[&str]) -> SiteStatus {
         let route =
             |path: &&str| RouteStatus { path: (*path).into(), conditional: false, action: "pool x".into() };
-        SiteStatus { host: host.into(), routes: paths.iter().map(route).collect() }
+        SiteStatus { host: host.into(), tls: host != "plain.test", routes: paths.iter().map(route).collect() }
     }
 
     #[test]
     fn a_command_names_the_host_unless_any_host_will_do() {
         let at = "127.0.0.1:8080".parse().unwrap();
-        assert_eq!(example(&site("default", &["/"]), at), "curl http://127.0.0.1:8080/");
-        let shop = example(&site("shop.test", &["/"]), at);
+        assert_eq!(example(&site("default", &["/"]), at, Scheme::Http), "curl http://127.0.0.1:8080/");
+        let shop = example(&site("shop.test", &["/"]), at, Scheme::Http);
         assert_eq!(shop, "curl -H 'Host: shop.test' http://127.0.0.1:8080/");
-        let any = example(&site("*.shop.test", &["/"]), at);
+        let any = example(&site("*.shop.test", &["/"]), at, Scheme::Http);
         assert_eq!(any, "curl -H 'Host: www.shop.test' http://127.0.0.1:8080/");
     }
 
     #[test]
     fn a_command_asks_for_a_path_that_the_site_has() {
         let at = "127.0.0.1:80".parse().unwrap();
-        assert_eq!(example(&site("default", &["/a/", "/b"]), at), "curl http://127.0.0.1/a/");
-        assert_eq!(example(&site("default", &["/a&b"]), at), "curl 'http://127.0.0.1/a&b'");
+        assert_eq!(example(&site("default", &["/a/", "/b"]), at, Scheme::Http), "curl http://127.0.0.1/a/");
+        assert_eq!(example(&site("default", &["/a&b"]), at, Scheme::Http), "curl 'http://127.0.0.1/a&b'");
+    }
+
+    #[test]
+    fn over_tls_a_command_resolves_the_host_and_believes_any_certificate() {
+        let at = "127.0.0.1:8443".parse().unwrap();
+        let default = site("default", &["/"]);
+        assert_eq!(example(&default, at, Scheme::Https), "curl -k https://127.0.0.1:8443/");
+        assert_eq!(example(&default, at, Scheme::Http3), "curl -k --http3-only https://127.0.0.1:8443/");
+        let shop = example(&site("*.shop.test", &["/a"]), at, Scheme::Https);
+        assert_eq!(shop, "curl --resolve 'www.shop.test:8443:127.0.0.1' -k https://www.shop.test:8443/a");
+        let at = "[::1]:443".parse().unwrap();
+        let shop = example(&site("shop.test", &["/"]), at, Scheme::Https);
+        assert_eq!(shop, "curl --resolve 'shop.test:443:[::1]' -k https://shop.test/");
+    }
+
+    #[test]
+    fn over_tls_those_are_listed_that_have_a_certificate() {
+        let listener = |protocol: &str| ListenerStatus {
+            tier: "edge".into(),
+            protocol: protocol.into(),
+            address: "127.0.0.1:8443".parse().unwrap(),
+        };
+        let listed = |protocol: &str| {
+            let mut table = Table::new(["WHAT", "LISTENS AT", "TRY"]);
+            sites(&[site("plain.test", &["/"]), site("shop.test", &["/"])], &listener(protocol), &mut table);
+            table.render(Paint::new(false))
+        };
+        assert!(listed("http").contains("plain.test"));
+        assert!(!listed("https").contains("plain.test") && listed("https").contains("shop.test"));
+        assert!(listed("http3").contains("127.0.0.1:8443 UDP"));
     }
 
     #[test]
     fn an_ipv6_address_is_quoted_and_no_pattern() {
         let at = "[::1]:8080".parse().unwrap();
-        assert_eq!(example(&site("default", &["/"]), at), "curl -g 'http://[::1]:8080/'");
+        assert_eq!(example(&site("default", &["/"]), at, Scheme::Http), "curl -g 'http://[::1]:8080/'");
     }
 
     #[test]
