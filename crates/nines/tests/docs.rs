@@ -9,13 +9,8 @@ use std::process::Command;
 
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
-const TABLES: [Table; 7] = [
-    Table {
-        head: "`[node]`",
-        page: "command-line.md",
-        of: "NodeConfig",
-        elsewhere: &["admin_token", "secret"],
-    },
+const TABLES: [Table; 15] = [
+    Table { head: "`[node]`", page: "command-line.md", of: "NodeConfig", elsewhere: &["admin_token", "secret"] },
     Table {
         head: "`[service.NAME]`",
         page: "application-layer.md",
@@ -23,8 +18,26 @@ const TABLES: [Table; 7] = [
         elsewhere: &["env", "health"],
     },
     Table { head: "`[pool.NAME]`", page: "load-balancer.md", of: "PoolConfig", elsewhere: &[] },
-    Table { head: "`[edge]`", page: "reverse-proxy.md", of: "EdgeConfig", elsewhere: &[] },
-    Table { head: "`[site.HOST]`", page: "reverse-proxy.md", of: "SiteConfig", elsewhere: &["route"] },
+    Table {
+        head: "`[edge]`",
+        page: "reverse-proxy.md",
+        of: "EdgeConfig",
+        elsewhere: &["tls", "acme", "http2", "allow", "deny", "proxy_protocol", "trust_forwarded"],
+    },
+    Table {
+        head: "`[site.HOST]`",
+        page: "reverse-proxy.md",
+        of: "SiteConfig",
+        elsewhere: &["route", "tls", "compress", "allow", "deny", "basic_auth", "limit"],
+    },
+    Table { head: "`tls`", page: "tls.md", of: "TlsTable", elsewhere: &[] },
+    Table { head: "`[edge.tls]`", page: "tls.md", of: "EdgeTls", elsewhere: &["tickets.secret"] },
+    Table { head: "`[edge.acme]`", page: "tls.md", of: "AcmeConfig", elsewhere: &["external_account.key"] },
+    Table { head: "`[edge.http2]`", page: "http-versions.md", of: "Http2Config", elsewhere: &[] },
+    Table { head: "`compress`", page: "compression.md", of: "CompressOptions", elsewhere: &[] },
+    Table { head: "`files`", page: "files.md", of: "FilesConfig", elsewhere: &[] },
+    Table { head: "`limit`", page: "clients.md", of: "ClientLimits", elsewhere: &[] },
+    Table { head: "`basic_auth`", page: "clients.md", of: "BasicAuthConfig", elsewhere: &[] },
     Table {
         head: "`[tcp.NAME]`",
         page: "layer4.md",
@@ -33,7 +46,12 @@ const TABLES: [Table; 7] = [
     },
     Table { head: "`[udp.NAME]`", page: "layer4.md", of: "UdpConfig", elsewhere: &["allow", "deny"] },
 ];
-const ROUTES: Table = Table { head: "a route", page: "reverse-proxy.md", of: "RouteConfig", elsewhere: &[] };
+const ROUTES: Table = Table {
+    head: "a route",
+    page: "reverse-proxy.md",
+    of: "RouteConfig",
+    elsewhere: &["files", "compress", "allow", "deny", "basic_auth", "limit"],
+};
 
 struct Table {
     head: &'static str,
