@@ -1,8 +1,10 @@
 //! The libraries behind the codings, each brought to the same three steps. Only this file knows them.
 
 use crate::Coding;
-use brotli::enc::StandardAlloc;
-use brotli::enc::encode::{BrotliEncoderOperation, BrotliEncoderParameter, BrotliEncoderStateStruct};
+use crate::cells::Cells;
+use brotli::enc::encode::{
+    BrotliEncoderDestroyInstance, BrotliEncoderOperation, BrotliEncoderParameter, BrotliEncoderStateStruct,
+};
 use flate2::{Compress, Compression, FlushCompress, Status};
 use std::fmt;
 use zstd_safe::zstd_sys::ZSTD_EndDirective;
@@ -36,9 +38,18 @@ pub(crate) enum Step {
 /// One library's encoder, with its tables.
 pub(crate) enum Context {
     Zstd(CCtx<'static>),
-    Br(Box<BrotliEncoderStateStruct<StandardAlloc>>),
+    Br(Br),
     /// With its level: one that changes it would encode a little otherwise than a new one.
     Gzip(Compress, u8),
+}
+
+/// A brotli encoder, which cannot begin anew: it is made for each body, out of memory that is kept.
+pub(crate) struct Br(Box<BrotliEncoderStateStruct<Cells>>);
+
+impl Drop for Br {
+    fn drop(&mut self) {
+        BrotliEncoderDestroyInstance(&mut self.0);
+    }
 }
 
 impl Context {
@@ -93,7 +104,7 @@ impl Context {
     pub(crate) fn run(&mut self, input: &[u8], step: Step, out: &mut Vec<u8>) -> Result<(), &'static str> {
         match self {
             Self::Zstd(context) => zstd_run(context, input, step, out),
-            Self::Br(context) => br_run(context, input, step, out),
+            Self::Br(context) => br_run(&mut context.0, input, step, out),
             Self::Gzip(context, _) => gzip_run(context, input, step, out),
         }
     }
@@ -146,15 +157,14 @@ fn zstd_run(context: &mut CCtx<'_>, input: &[u8], step: Step, out: &mut Vec<u8>)
     }
 }
 
-/// A brotli context cannot begin anew: it is made for each body.
 fn br_ready(level: u8) -> Result<Context, &'static str> {
-    let mut context = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
+    let mut context = Br(Box::new(BrotliEncoderStateStruct::new(Cells)));
     let parameters = [
         (BrotliEncoderParameter::BROTLI_PARAM_QUALITY, level.into()),
         (BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BR_WINDOW_LOG),
     ];
     for (parameter, value) in parameters {
-        if !context.set_parameter(parameter, value) {
+        if !context.0.set_parameter(parameter, value) {
             return Err("a parameter cannot be set");
         }
     }
@@ -162,7 +172,7 @@ fn br_ready(level: u8) -> Result<Context, &'static str> {
 }
 
 fn br_run(
-    context: &mut BrotliEncoderStateStruct<StandardAlloc>,
+    context: &mut BrotliEncoderStateStruct<Cells>,
     input: &[u8],
     step: Step,
     out: &mut Vec<u8>,

@@ -17,7 +17,7 @@ pub struct EncodeError {
 
 /// Encodes one body. Its memory does not grow with the body: a window (zstd 512 KiB, brotli 256 KiB, gzip 32 KiB)
 /// and tables by the level. That is 2 MiB for zstd, 3 MiB for brotli and 0.3 MiB for gzip at the default levels,
-/// and 12 MiB, 5 MiB and 0.3 MiB at the highest.
+/// and 12 MiB, 5 MiB and 0.3 MiB at the highest. Some of it is kept by the thread for the next body.
 ///
 /// What a push adds to `out` is at most what was pushed since the last flush and a few bytes a block.
 #[derive(Debug)]

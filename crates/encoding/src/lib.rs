@@ -11,6 +11,7 @@
 //! - After [`Encoder::flush`] a client can read all that has been pushed.
 
 mod accept;
+mod cells;
 mod coding;
 mod config;
 mod context;
