@@ -45,7 +45,7 @@ pub(super) async fn reach(core: &Core, part: &TcpPart, arrived: &Arrived) -> Res
     loop {
         let wish = Wish { hash, sticky: None, avoid: &tried };
         let began = Instant::now();
-        let picked = match pool.pick(&wish, began, &mut *core.rng.borrow_mut()) {
+        let picked = match pool.pick(&wish, began, &mut core.rng.borrow_mut()) {
             Ok(picked) => picked,
             // Where nobody is left to try, the last failure says more.
             Err(_) if tried.is_empty() => return Err(Refusal::NoEndpoint),

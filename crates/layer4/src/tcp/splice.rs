@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// What a pipe should hold. More has been measured not to pay: what passes at once is then no longer in the cache.
+/// What a pipe should hold: four times what it holds unasked, so that one call moves what a fast sender has sent since the
+/// last one. A user may have 64 MiB in pipes (`fs.pipe-user-pages-soft`), which is 256 of them.
 const PIPE_BYTES: usize = 256 << 10;
 /// Pipes that a core keeps; more are closed.
 const SPARE_PIPES_MAX: usize = 64;

@@ -366,7 +366,7 @@ fn pick(
 ) -> Result<Picked, PickError> {
     let avoid: Vec<_> = before.map(Session::endpoint_id).into_iter().collect();
     let wish = Wish { hash: hash_of(&part.pool, key.client.ip()), sticky: None, avoid: &avoid };
-    let rng = &mut *core.rng.borrow_mut();
+    let rng = &mut core.rng.borrow_mut();
     match part.pool.pick(&wish, now, rng) {
         // With one endpoint only, it may be back by now.
         Err(PickError::AllTried { .. }) if before.is_some_and(Session::is_refused) => {
