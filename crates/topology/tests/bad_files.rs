@@ -4,6 +4,8 @@ use std::path::Path;
 
 #[path = "bad_files/edge.rs"]
 mod edge;
+#[path = "bad_files/layer4.rs"]
+mod layer4;
 
 /// Checks a file and returns `line:column: message (help)` for each of its errors.
 fn errors(text: &str) -> Vec<String> {
@@ -31,7 +33,10 @@ fn an_unknown_key_is_shown_with_the_nearest_known_one() {
         "[pool.shop]\nservers = [{ address = 'a:1', wieght = 2 }]\n",
         &["2:31: unknown key `wieght` in `pool.shop.servers[0]` (did you mean `weight`?)"],
     );
-    says("[node]\nxyz = 1\n", &["2:1: unknown key `xyz` in `node` (known: admin, admin_token, at, data, secret)"]);
+    says(
+        "[node]\nxyz = 1\n",
+        &["2:1: unknown key `xyz` in `node` (known: admin, admin_token, at, data, secret)"],
+    );
 }
 
 #[test]
@@ -200,7 +205,9 @@ fn names_and_hosts_have_a_form() {
 fn what_is_planned_but_not_built_says_so() {
     says(
         "[dns]\nlisten = '127.0.0.1:53'\n",
-        &["1:2: `[dns]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)"],
+        &[
+            "1:2: `[dns]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)",
+        ],
     );
     says(
         "[cache.main]\nlisten = 'x'\n[sql.main]\n[queue.jobs]\n",
