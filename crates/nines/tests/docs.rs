@@ -10,7 +10,12 @@ use std::process::Command;
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
 const TABLES: [Table; 15] = [
-    Table { head: "`[node]`", page: "command-line.md", of: "NodeConfig", elsewhere: &["admin_token", "secret"] },
+    Table {
+        head: "`[node]`",
+        page: "command-line.md",
+        of: "NodeConfig",
+        elsewhere: &["admin_token", "secret"],
+    },
     Table {
         head: "`[service.NAME]`",
         page: "application-layer.md",
