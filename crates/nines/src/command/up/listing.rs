@@ -46,8 +46,9 @@ fn layer4(status: &Status, listener: &ListenerStatus, table: &mut Table) {
 
 fn sites(sites: &[SiteStatus], listener: &ListenerStatus, table: &mut Table) {
     let scheme = Scheme::of(&listener.protocol);
-    // Over TLS only those are there that have a certificate.
-    let here: Vec<&SiteStatus> = sites.iter().filter(|site| scheme == Scheme::Http || site.tls).collect();
+    // Over TLS those are there that have a certificate; that of the default site does for all.
+    let is_any = scheme == Scheme::Http || sites.iter().any(|site| site.host == "default" && site.tls);
+    let here: Vec<&SiteStatus> = sites.iter().filter(|site| is_any || site.tls).collect();
     for (nth, site) in here.iter().take(SITES_MAX).enumerate() {
         let listens = match scheme {
             _ if nth > 0 => String::new(),
