@@ -35,7 +35,7 @@ def behind(start, h2_backends):
     """A nines before backends that speak HTTP/2."""
     def behind(*backends, pool=""):
         listed = ", ".join(f'"{one.address}"' for one in backends)
-        return start(f'[pool.all]\nservers = [{listed}]\nprotocol = "http2"\n{pool}\n'
+        return start(f'[edge.timeout]\ndrain = "1s"\n[pool.all]\nservers = [{listed}]\nprotocol = "http2"\n{pool}\n'
                      '[site.default.route]\n"/" = { pool = "all" }\n')
     return behind
 
