@@ -353,6 +353,18 @@ def garbage(afternoon):
             afternoon.count("cut")
 
 
+def quic_openings(afternoon):
+    """First packets of QUIC from everywhere: of version 1 and of none, padded as RFC 9000 §14.1 wants it, with nothing
+    that can be decrypted in them."""
+    while afternoon.goes_on(0.02):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.bind((f"127.0.{random.randrange(1, 50)}.{random.randrange(1, 250)}", 0))
+            for version in (1, 1, 1, 0, 0xff00_001d, 0x0a0a_0a0a):
+                head = struct.pack(">BIB8sB", 0xc3, version, 8, random.randbytes(8), 0) + b"\x00\x44\x9e"
+                sender.sendto(head + random.randbytes(1200 - len(head)), ("127.0.0.1", afternoon.https))
+                afternoon.count("done")
+
+
 def connections_come_and_go(afternoon):
     """Connections that are reset as soon as they are accepted."""
     while afternoon.goes_on(0.005):
@@ -368,7 +380,7 @@ ATTACKS = {attack.__name__: attack for attack in (
     slow_heads, slow_heads_of_http2, slow_bodies, slow_bodies_of_http2, slow_readers, zero_windows, idle_connections,
     rapid_reset, resets_provoked, continuation_flood, empty_continuation_flood, settings_flood, ping_flood,
     empty_data_flood, priority_flood, unread_pings, hpack_bombs, header_bombs, tls_stalls, handshakes_given_up,
-    renegotiation, garbage, connections_come_and_go)}
+    renegotiation, garbage, quic_openings, connections_come_and_go)}
 
 
 def main(attack, port, https, seconds):

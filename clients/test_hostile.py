@@ -21,6 +21,7 @@ import pytest
 from backend import give
 from hostile import ATTACKS, IDLE_CONNECTIONS
 from http2 import Ended, Http2, Reset
+from http3 import run
 from wire import Truncated, Wire, get
 
 SECONDS = float(os.environ.get("NINES_HOSTILE_SECONDS", "30"))
@@ -121,6 +122,13 @@ def uploads(nines):
     return ask
 
 
+def new_http3(nines):
+    def ask(_):
+        assert run(nines.https, lambda h3: h3.get("/work")).body == b"done"
+        time.sleep(0.5)  # most of the work is that of a client in Python
+    return ask
+
+
 class Liars(threading.Thread):
     """Asks the backends that lie, and checks that no lie looks like the truth."""
 
@@ -175,7 +183,7 @@ tls = "self-signed"
 [site.default.route]
 "/" = {{ pool = "honest" }}
 "/liar/" = {{ pool = "liar", rewrite = {{ prefix = "/" }} }}
-""", https=True)
+""", https=True, http3=True)
     yield nines
 
 
@@ -185,7 +193,7 @@ def test_a_hostile_afternoon(nines):
     assert files_max >= 1.2 * IDLE_CONNECTIONS, "too few files may be open (ulimit -Hn)"
     before, memory_at_rest = nines.metrics(), nines.memory()
     customers = [Customer(make.__name__, make(nines))
-                 for make in (new_connection, kept_connection, kept_http2, new_tls, uploads)]
+                 for make in (new_connection, kept_connection, kept_http2, new_tls, uploads, new_http3)]
     liars = Liars(nines)
     script = Path(__file__).parent / "hostile.py"
     attackers = {attack: subprocess.Popen(

@@ -48,8 +48,9 @@ def pair(behind, h2_backends):
 
 def test_a_request_of_http_1_1_is_translated(pair):
     nines, _ = pair
-    answer = ask(nines.port, "POST /a%20b?x=1 HTTP/1.1\r\nHost: shop.test\r\nX-Mark: Yes\r\nConnection: X-Gone\r\n"
-                             "X-Gone: 1\r\nCookie: a=1; b=2\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
+    answer = ask(nines.port, "POST /a%20b?x=1 HTTP/1.1\r\nHost: shop.test\r\nX-Mark: Yes\r\n"
+                             "Connection: X-Gone\r\nX-Gone: 1\r\nCookie: a=1; b=2\r\n"
+                             "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")
     seen = json.loads(answer.body)
     headers = dict(seen["headers"])
     assert [headers[name] for name in (":method", ":path", ":authority")] == ["POST", "/a%20b?x=1", "shop.test"]
