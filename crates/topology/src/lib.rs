@@ -14,23 +14,23 @@ mod changes;
 mod config;
 mod effective;
 mod file;
+mod node_secret;
 mod paths;
 mod problem;
 mod running;
 mod schema;
-mod shared;
 mod status;
 
 pub use changes::{Changes, NameChanges};
 pub use config::{ADMIN_DEFAULT, NodeConfig, Topology};
 pub use effective::effective;
 pub use file::{Checked, load, parse};
+pub use node_secret::SharedSecretError;
 pub use problem::{Level, Problem, Rejected};
 pub use running::{
     EndpointError, ExplainError, ReloadError, Running, StartError, StartOptions, TakeoverError, explain_file,
 };
 pub use schema::json_schema;
-pub use shared::SharedSecretError;
 pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.

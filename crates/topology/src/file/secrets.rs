@@ -2,7 +2,7 @@
 
 use super::tree::Tree;
 use crate::config::Topology;
-use crate::{paths, shared};
+use crate::{node_secret, paths};
 use notation::{Faults, TextOr};
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub(super) fn check(topology: &Topology, tree: &Tree<'_>, dir: &Path, faults: &m
         faults.add(tree.value(&["node", "admin_token"]), error.to_string());
     }
     if let Some(secret) = &topology.node.secret
-        && let Err(error) = shared::reveal(&paths::secret_in(dir, secret))
+        && let Err(error) = node_secret::reveal(&paths::secret_in(dir, secret))
     {
         faults.add(tree.value(&["node", "secret"]), error.to_string());
     }

@@ -10,7 +10,7 @@ use super::pools::{self, PoolMaker, PoolPart};
 use super::{Live, Phase, Running, StartError, StartOptions, TakeoverError, reload, report};
 use crate::config::Topology;
 use crate::file::Checked;
-use crate::{paths, shared};
+use crate::{node_secret, paths};
 use balance::PoolStatus;
 use services::{Services, ServicesContext};
 use std::collections::BTreeMap;
@@ -124,7 +124,7 @@ impl Backends {
         let token = topology.node.admin_token.as_ref().map(|token| paths::secret_in(dir, token).reveal());
         let token = token.transpose().map_err(StartError::Token)?;
         let secret = match &topology.node.secret {
-            Some(secret) => shared::sticky_key(&paths::secret_in(dir, secret))?,
+            Some(secret) => node_secret::sticky_key(&paths::secret_in(dir, secret))?,
             None => home.sticky_secret()?,
         };
         let registry = Registry::new();
