@@ -216,6 +216,8 @@ fn take_head(
     let parsed = request.parse(down.filled(), 0, RequestLimits { head_bytes_max: out.len(), ..limits });
     request.set_framed(opening.version, opening.is_whole);
     match parsed? {
+        // RFC 8441 §4: such a request has no length.
+        true if opening.protocol.is_some() && request.upgrade.is_none() => Err(BadHead::ContentLength),
         true => Ok(()),
         false => Err(BadHead::RequestLine),
     }
@@ -377,6 +379,14 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
     };
     let site = found.as_ref().ok().map(|(site, _)| *site).or_else(|| find_site(&snapshot, work));
     let ended = match (&found, passed) {
+        // RFC 8441 §5: what we answer by ourselves changes no protocol, and a 200 would say that it does.
+        (Ok((_, route)), Ok(()))
+            if work.request.upgrade.is_some()
+                && work.request.version.is_framed()
+                && !matches!(route.action, Action::Pool(_)) =>
+        {
+            Ended::Refused(Refusal::Protocol)
+        }
         (_, Err(refusal)) => Ended::Refused(refusal),
         (Err(refusal), _) => Ended::Refused(refusal.clone()),
         (Ok((site, route)), Ok(())) => match &route.action {
@@ -410,7 +420,9 @@ async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) ->
                 }
             }
             Action::Files(folder) => {
-                answer_file(core, &snapshot, client, work, (site, route), folder, &mut report).await
+                let answering =
+                    answer_file(core, &snapshot, client, work, (site, route), folder, &mut report);
+                Box::pin(answering).await
             }
             _ => Ended::Answered(answer_ourselves(core, &snapshot, client, work, route, &mut report).await),
         },
@@ -493,7 +505,7 @@ async fn route<'s>(
     let site = find_site(snapshot, work).ok_or(Refusal::NoSite)?;
     gate::enter(core, snapshot, client, work, site)?;
     let json = match site.asks_for_body(&work.path) {
-        true => Some(find_fields(snapshot, client, work, site).await?),
+        true => Some(Box::pin(find_fields(snapshot, client, work, site)).await?),
         false => None,
     };
     let Work { request, down, path, .. } = work;

@@ -232,7 +232,8 @@ impl Sending<'_> {
         let up = &mut self.work.up;
         self.core.take_back(up);
         self.core.lend(up);
-        let wanted = READ_BYTES.min(usize::try_from(len).unwrap_or(READ_BYTES));
+        let most = READ_BYTES.min(self.pacing.piece_bytes_max());
+        let wanted = most.min(usize::try_from(len).unwrap_or(most));
         let read = match file.read_now(offset, &mut up.spare()[..wanted])? {
             ReadNow::Read(read) => read,
             ReadNow::WouldBlock => {
@@ -281,7 +282,8 @@ impl Sending<'_> {
             self.pacing.wait(read).await;
             return Ok(read as u64);
         }
-        let wanted = SENDFILE_BYTES.min(usize::try_from(len).unwrap_or(SENDFILE_BYTES));
+        let most = SENDFILE_BYTES.min(self.pacing.piece_bytes_max());
+        let wanted = most.min(usize::try_from(len).unwrap_or(most));
         if !file.is_cached(offset, wanted as u64) {
             // Read for the cache alone.
             read_elsewhere(file.clone(), offset, wanted).await?;

@@ -61,8 +61,10 @@ impl Verdict {
 const PREFACE_BYTES: usize = 24;
 /// RFC 9113 §4.1.
 const FRAME_HEAD_BYTES: usize = 9;
-/// Frames of one header block after its first; h2 bounds their bytes.
+/// Frames of one header block after its first, beyond those that a head of the largest size fills.
 const CONTINUATIONS_MAX: u32 = 16;
+/// RFC 9113 §4.2: what a frame may hold unless more was agreed on, which we do not.
+const FRAME_BYTES_MAX: u64 = 16 << 10;
 
 /// Watches the frames of one connection.
 pub(crate) struct FloodWatch {
@@ -73,18 +75,21 @@ pub(crate) struct FloodWatch {
     skip: usize,
     has_settings: bool,
     continuations: u32,
+    continuations_max: u32,
     resets: Allowance,
     controls: Allowance,
 }
 
 impl FloodWatch {
-    pub(crate) fn new(config: &Http2Config) -> Self {
+    /// `head_bytes_max` is what a request's head may measure.
+    pub(crate) fn new(config: &Http2Config, head_bytes_max: u64) -> Self {
         Self {
             head: [0; FRAME_HEAD_BYTES],
             has: 0,
             skip: PREFACE_BYTES,
             has_settings: false,
             continuations: 0,
+            continuations_max: CONTINUATIONS_MAX + (head_bytes_max / FRAME_BYTES_MAX) as u32,
             resets: Allowance::new(config.resets.per_second()),
             controls: Allowance::new(config.control_frames.per_second()),
         }
@@ -139,7 +144,7 @@ impl FloodWatch {
             6 => (&mut self.controls, Flood::Pings),
             9 => {
                 self.continuations += 1;
-                return if self.continuations > CONTINUATIONS_MAX {
+                return if self.continuations > self.continuations_max {
                     Err(Verdict::Flood(Flood::Continuations))
                 } else {
                     Ok(())
@@ -186,7 +191,7 @@ mod tests {
     }
 
     fn watch() -> FloodWatch {
-        let mut watch = FloodWatch::new(&Http2Config::default());
+        let mut watch = FloodWatch::new(&Http2Config::default(), 0);
         watch.see(&[b'x'; PREFACE_BYTES], Instant::now).unwrap();
         watch.see(&frame(4, 0, 0), Instant::now).unwrap();
         watch
@@ -228,7 +233,7 @@ mod tests {
             let found = watch().see(&frame(kind, flags, payload), || now);
             assert_eq!(found, Err(Verdict::FrameSize), "{kind} {payload}");
         }
-        let mut first = FloodWatch::new(&Http2Config::default());
+        let mut first = FloodWatch::new(&Http2Config::default(), 0);
         first.see(&[b'x'; PREFACE_BYTES], || now).unwrap();
         assert_eq!(first.see(&frame(6, 0, 8), || now), Err(Verdict::Preface));
     }

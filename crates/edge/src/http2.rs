@@ -45,7 +45,12 @@ pub(crate) async fn serve(
     let config = &snapshot.config;
     core.events.http2.connections.inc();
     let verdict = Rc::new(Cell::new(None));
-    let watched = Watched { stream, first, watch: FloodWatch::new(&config.http2), verdict: verdict.clone() };
+    let watched = Watched {
+        stream,
+        first,
+        watch: FloodWatch::new(&config.http2, config.limit.head.get()),
+        verdict: verdict.clone(),
+    };
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW_BYTES)

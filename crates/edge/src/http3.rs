@@ -6,7 +6,7 @@
 use crate::arrival::{Admitted, Peer};
 use crate::config::EdgeConfig;
 use crate::connection::{Open, Opening, serve_message};
-use crate::core::{Core, Registered};
+use crate::core::{Core, DRAIN_IDLE, Registered};
 use crate::message::{Incoming, Message, Outgoing, lines};
 use crate::protocol::Version;
 use bytes::{Buf, Bytes};
@@ -120,10 +120,7 @@ pub(crate) fn config(config: &EdgeConfig, server: &tls::Server) -> Result<Option
 const H3_NO_ERROR: u32 = 0x100;
 
 /// A core's UDP socket.
-pub(crate) struct Endpoint {
-    endpoint: quinn::Endpoint,
-    is_stopped: Cell<bool>,
-}
+pub(crate) struct Endpoint(quinn::Endpoint);
 
 impl Endpoint {
     /// Accepts connections until it is closed.
@@ -132,28 +129,22 @@ impl Endpoint {
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = quinn::Endpoint::new(quinn::EndpointConfig::default(), config, socket, runtime)?;
         tokio::task::spawn_local(accept(core.clone(), endpoint.clone(), cores));
-        Ok(Self { endpoint, is_stopped: Cell::new(false) })
+        Ok(Self(endpoint))
     }
 
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.endpoint.local_addr().ok()
+        self.0.local_addr().ok()
     }
 
     /// Takes no more connections. Those that are open are drained by their own tasks.
     pub(crate) fn stop(&self) {
-        self.is_stopped.set(true);
-        self.endpoint.set_server_config(None);
-    }
-
-    /// Whether it was stopped, and its last connection has ended.
-    pub(crate) fn is_left(&self) -> bool {
-        self.is_stopped.get() && self.endpoint.open_connections() == 0
+        self.0.set_server_config(None);
     }
 
     /// Ends all connections, each with a word.
     pub(crate) async fn close(self) {
-        self.endpoint.close(H3_NO_ERROR.into(), b"");
-        self.endpoint.wait_idle().await;
+        self.0.close(H3_NO_ERROR.into(), b"");
+        self.0.wait_idle().await;
     }
 }
 
@@ -265,6 +256,8 @@ async fn serve_requests(
             Step::Over => break,
         }
     }
+    // What was answered last may still be on its way, and is thrown away by the end of the connection.
+    let _ = tokio::time::timeout(DRAIN_IDLE, connection.closed()).await;
     connection.close(H3_NO_ERROR.into(), b"");
 }
 
@@ -281,7 +274,7 @@ async fn serve_request(
     request: RequestResolver<h3_quinn::Connection, Bytes>,
 ) {
     let patience = core.snapshot().config.timeout.head.get();
-    let resolved = tokio::time::timeout(patience, request.resolve_request()).await;
+    let resolved = Box::pin(tokio::time::timeout(patience, request.resolve_request())).await;
     let Ok(Ok((request, stream))) = resolved else { return };
     let (send, recv) = stream.split();
     let closed = Box::pin(async move { connection.closed().await });

@@ -70,10 +70,6 @@ impl Endpoint {
         match *self {}
     }
 
-    pub(crate) fn is_left(&self) -> bool {
-        match *self {}
-    }
-
     pub(crate) async fn close(self) {
         match self {}
     }

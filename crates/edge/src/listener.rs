@@ -22,8 +22,8 @@ pub(crate) enum Command {
     Listen(Vec<(Door, std::net::TcpListener)>),
     /// Serve HTTP/3 on these sockets too.
     ListenQuic(Vec<UdpSocket>),
-    /// Take no more HTTP/3 on these addresses. `at_once`: others hold them now, so that what is open ends.
-    UnlistenQuic { addresses: Vec<SocketAddr>, at_once: bool },
+    /// End HTTP/3 on these addresses, and what is open there: who has them from now on gets all their packets.
+    UnlistenQuic(Vec<SocketAddr>),
     /// Stop accepting on these addresses; their connections go on.
     Unlisten(Vec<SocketAddr>),
     /// Stop accepting, finish what is under way until the deadline, tell whether that was all, and end.
@@ -84,15 +84,12 @@ async fn obey(mut parts: CoreParts) {
                         }
                     }
                 }
-                Some(Command::UnlistenQuic { addresses, at_once }) => {
-                    let goes = |endpoint: &Endpoint| {
+                Some(Command::UnlistenQuic(addresses)) => {
+                    let goes = |endpoint: &mut Endpoint| {
                         endpoint.address().is_none_or(|address| addresses.contains(&address))
                     };
-                    endpoints.iter().filter(|endpoint| goes(endpoint)).for_each(Endpoint::stop);
-                    if at_once {
-                        for endpoint in endpoints.extract_if(.., |endpoint| goes(endpoint)) {
-                            tokio::task::spawn_local(endpoint.close());
-                        }
+                    for endpoint in endpoints.extract_if(.., goes) {
+                        tokio::task::spawn_local(endpoint.close());
                     }
                 }
                 Some(Command::Drain { deadline, done }) => {
@@ -110,9 +107,6 @@ async fn obey(mut parts: CoreParts) {
             },
             now = sweep.tick() => {
                 core.upstreams.sweep(now.into_std());
-                for endpoint in endpoints.extract_if(.., |endpoint| endpoint.is_left()) {
-                    tokio::task::spawn_local(endpoint.close());
-                }
                 core.shrink();
                 // A reload may have raised the limit that they wait under.
                 core.connection_ended.notify_waiters();

@@ -15,8 +15,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// What an endpoint may send on one stream, and on all of a connection, before it has been passed on.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// All streams' together: one whose client does not read takes nothing from another's.
+const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * STREAMS_MAX as u32;
 /// Streams on a connection before another one is opened, where the endpoint allows more.
 const STREAMS_MAX: usize = 128;
 /// Bytes of an endpoint's header section.
@@ -37,6 +38,7 @@ struct Connection {
     requests: RefCell<SendRequest<Bytes>>,
     scheme: &'static str,
     streams: Cell<usize>,
+    made_at: Instant,
     /// When it last served a request.
     used_at: Cell<Instant>,
     idle_max: Duration,
@@ -122,13 +124,13 @@ impl Multiplexed {
             return Ok((self.connect(core, towards).await?, false));
         }
         let asked_at = Instant::now();
-        if !anew && let Some(place) = self.free_place() {
+        if !anew && let Some(place) = self.free_place(None) {
             core.events.upstream_reused.inc();
             return Ok((place, true));
         }
         let _opening = self.opening.lock().await;
         // Somebody before us in the line has made one, or has seen that none can be made.
-        if let Some(place) = self.free_place() {
+        if let Some(place) = self.free_place(anew.then_some(asked_at)) {
             return Ok((place, false));
         }
         if self.failed_at.get().is_some_and(|failed_at| failed_at > asked_at) {
@@ -143,10 +145,12 @@ impl Multiplexed {
         }
     }
 
-    fn free_place(&self) -> Option<Place> {
+    /// A place on one of the connections, or on one of those that were made since.
+    fn free_place(&self, since: Option<Instant>) -> Option<Place> {
         let mut open = self.open.borrow_mut();
         open.retain(|connection| !connection.is_over.get());
-        open.iter().rev().find_map(Connection::place)
+        let is_new = |connection: &&Rc<Connection>| since.is_none_or(|since| connection.made_at >= since);
+        open.iter().rev().filter(is_new).find_map(Connection::place)
     }
 
     async fn connect(&self, core: &Core, towards: &Towards<'_>) -> io::Result<Place> {
@@ -166,6 +170,7 @@ impl Multiplexed {
             requests: RefCell::new(requests),
             scheme: if towards.transport.tls().is_some() { "https" } else { "http" },
             streams: Cell::new(0),
+            made_at: Instant::now(),
             used_at: Cell::new(Instant::now()),
             idle_max: towards.config.keepalive.idle.get(),
             is_over: Cell::new(false),

@@ -214,7 +214,7 @@ impl Edge {
         self.snapshots.send_replace(Arc::new(prepared.snapshot));
         self.remove_listeners(prepared.closed);
         self.add_listeners(prepared.opened);
-        self.remove_quic(prepared.quic_closed, false);
+        self.remove_quic(prepared.quic_closed);
         self.add_quic(prepared.quic_opened);
     }
 
@@ -226,18 +226,24 @@ impl Edge {
         self.lock().values().flat_map(|listening| &listening.sockets).map(TcpListener::try_clone).collect()
     }
 
-    /// Stops accepting; open connections go on. A nines that has taken over goes on accepting on the sockets.
+    /// Stops accepting; open connections go on.
     pub fn stop_accepting(&self) {
-        self.unlisten();
+        let addresses = self.lock().keys().copied().collect();
+        self.remove_listeners(addresses);
+    }
+
+    /// Lets a nines that has taken over accept on the sockets. Open connections go on, but for those of HTTP/3.
+    pub fn hand_over(&self) {
+        self.stop_accepting();
         // Packets of a connection reach the socket that the kernel chooses: a nines that has taken over gets them all.
         let spoken = self.quic.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.remove_quic(spoken, true);
+        self.remove_quic(spoken);
     }
 
     /// Finishes what is under way, at most until the deadline, and ends the cores. `false`: connections were
     /// cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
-        self.unlisten();
+        self.stop_accepting();
         if let Some(acme) = self.acme() {
             acme.stop().await;
         }
@@ -310,11 +316,6 @@ impl Edge {
         }
     }
 
-    fn unlisten(&self) {
-        let addresses = self.lock().keys().copied().collect();
-        self.remove_listeners(addresses);
-    }
-
     fn acme(&self) -> Option<Arc<Acme>> {
         self.acme.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -328,12 +329,12 @@ impl Edge {
         }
     }
 
-    fn remove_quic(&self, addresses: Vec<SocketAddr>, at_once: bool) {
+    fn remove_quic(&self, addresses: Vec<SocketAddr>) {
         if addresses.is_empty() {
             return;
         }
         for core in &self.cores {
-            core.tell(Command::UnlistenQuic { addresses: addresses.clone(), at_once });
+            core.tell(Command::UnlistenQuic(addresses.clone()));
         }
         self.quic
             .lock()

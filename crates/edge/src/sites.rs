@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::events::SiteEvents;
 use crate::gate::{self, Gate};
 use crate::json_field::{JsonFields, JsonPath, JsonSearch};
-use crate::protocol::{FieldKind, Method, RequestHead};
+use crate::protocol::{Method, RequestHead};
 use crate::when::Conditions;
 use admission::Refreshed;
 use balance::Pool;
@@ -81,8 +81,6 @@ pub(crate) struct Edits {
     gone: Vec<Box<[u8]>>,
     /// Whole lines, `Name: value\r\n`.
     lines: Vec<u8>,
-    /// Whether some are headers that nines adds by itself.
-    touches_ours: bool,
 }
 
 impl Edits {
@@ -96,17 +94,12 @@ impl Edits {
             lines.extend_from_slice(b"\r\n");
         }
         let gone: Vec<Box<[u8]>> = gone.map(|name| lowercase(name)).collect();
-        let is_ours = |name: &[u8]| {
-            FieldKind::of(name) != FieldKind::Other
-                || [&b"via"[..], b"location", b"content-type"].contains(&name)
-        };
-        let touches_ours = gone.iter().any(|name| is_ours(name));
-        Self { gone, lines, touches_ours }
+        Self { gone, lines }
     }
 
     /// Makes the edits to the lines that nines has added to a head, which start at `from`.
     pub(crate) fn apply_to_added(&self, out: &mut Vec<u8>, from: usize) {
-        if self.touches_ours {
+        if !self.gone.is_empty() {
             let added = out.split_off(from);
             for line in added.split_inclusive(|byte| *byte == b'\n') {
                 let name = &line[..memchr::memchr(b':', line).unwrap_or(0)];

@@ -136,14 +136,14 @@ impl Upstreams {
         let transport = towards.transport;
         if transport.protocol() == Protocol::Http2 {
             let shared = self.multiplexed_with(towards);
-            let (place, is_reused) = shared.place(core, towards, anew).await?;
+            let (place, is_reused) = Box::pin(shared.place(core, towards, anew)).await?;
             return Ok(Upstream::stream(place, is_reused, transport.clone()));
         }
         if !anew && let Some(idle) = self.take(towards, surely) {
             core.events.upstream_reused.inc();
             return Ok(Upstream::bytes(idle.stream, true, idle.transport));
         }
-        Ok(Upstream::bytes(towards.connect(core).await?, false, transport.clone()))
+        Ok(Upstream::bytes(Box::pin(towards.connect(core)).await?, false, transport.clone()))
     }
 
     fn multiplexed_with(&self, towards: &Towards<'_>) -> Rc<Multiplexed> {

@@ -2,7 +2,7 @@
 //! that it shares with others.
 
 use crate::io::{Timer, poll_timed_out, write_all};
-use crate::message::{Incoming, Message};
+use crate::message::{Incoming, Message, Outgoing};
 use crate::protocol::write_chunk_start;
 use crate::stream::{ReadHalf, Stream, WriteHalf};
 use files::OpenFile;
@@ -29,7 +29,7 @@ pub(crate) enum Source<'a> {
 /// The side that is written.
 pub(crate) enum Sink<'a> {
     Bytes(WriteHalf<'a>),
-    Frames(&'a mut crate::message::Outgoing),
+    Frames(&'a mut Outgoing),
 }
 
 /// How a body is told from what follows it, where it goes as bytes. Frames tell it by themselves.
@@ -119,22 +119,11 @@ impl Sink<'_> {
         timer.set(Instant::now() + idle);
         match self {
             Self::Bytes(half) => write_bytes(half, part, coding, timer, idle).await,
-            Self::Frames(outgoing) => {
-                let ends_bare = part.end.is_some_and(<[u8]>::is_empty);
-                if !part.head.is_empty() {
-                    under(timer, outgoing.send_head(part.head, ends_bare && part.data.is_empty())).await?;
-                }
-                let mut data = part.data;
-                while !data.is_empty() {
-                    let sent = under(timer, outgoing.send_some(data, ends_bare)).await?;
-                    data = &data[sent..];
-                    timer.set(Instant::now() + idle);
-                }
-                match part.end {
-                    Some(trailers) => under(timer, outgoing.finish(trailers)).await,
-                    None => Ok(()),
-                }
-            }
+            // What is seldom awaited is not kept in the task of every connection that could.
+            Self::Frames(outgoing) => match outgoing.send_now(part)? {
+                None => Ok(()),
+                Some(rest) => Box::pin(write_frames(outgoing, rest, timer, idle)).await,
+            },
         }
     }
 
@@ -214,6 +203,28 @@ async fn write_bytes(
     let mut parts: [&[u8]; 6] = [head, &start, data, b"", b"", b""];
     parts[3..3 + tail.len()].copy_from_slice(tail);
     write_all(half, &parts, timer, idle).await
+}
+
+async fn write_frames(
+    outgoing: &mut Outgoing,
+    part: Part<'_>,
+    timer: &mut Timer,
+    idle: Duration,
+) -> io::Result<()> {
+    let ends_bare = part.end.is_some_and(<[u8]>::is_empty);
+    if !part.head.is_empty() {
+        under(timer, outgoing.send_head(part.head, ends_bare && part.data.is_empty())).await?;
+    }
+    let mut data = part.data;
+    while !data.is_empty() {
+        let sent = under(timer, outgoing.send_some(data, ends_bare)).await?;
+        data = &data[sent..];
+        timer.set(Instant::now() + idle);
+    }
+    match part.end {
+        Some(trailers) => under(timer, outgoing.finish(trailers)).await,
+        None => Ok(()),
+    }
 }
 
 /// Waits for something that a peer does, until the deadline.

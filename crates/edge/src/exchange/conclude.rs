@@ -98,6 +98,13 @@ impl Exchange<'_> {
                 self.report.cause = Some(cause.into());
                 Try::Answered(After::Close)
             }
+            // It was not sent, as far as the endpoint is concerned, which has done nothing wrong.
+            Err(ReceiveEnd::Reset { is_unseen: true, .. }) => {
+                drop(picked);
+                let sent = if talked.reach == Reach::Replayable { Reach::Nowhere } else { talked.reach };
+                let refusal = Refusal::Endpoint("the request was not accepted");
+                Try::Failed { refusal, on: Some(RetryOn::Connect), sent }
+            }
             Err(ReceiveEnd::Reset { .. }) => {
                 picked.finish(Outcome::Reset, latency, now);
                 failed(Refusal::Endpoint("connection ended before the response"), RetryOn::Reset)

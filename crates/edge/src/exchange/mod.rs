@@ -36,6 +36,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+/// Times that an endpoint may say it has not looked at a request (RFC 9113 §8.7), as one that ends its connections now
+/// and then does, before it is asked no more.
+const UNSEEN_MAX: u32 = 3;
+
 /// A request that has been routed to a pool.
 pub(crate) struct Exchange<'a> {
     pub(crate) core: &'a Rc<Core>,
@@ -189,6 +193,7 @@ impl Exchange<'_> {
         let towards = Towards { transport: &transport, config, endpoint: &endpoint, client };
         let core = self.core;
         let mut anew = false;
+        let mut unseen = 0;
         loop {
             let reached = core.upstreams.reach(core, &towards, !may_repeat, anew).await;
             let mut upstream = match reached {
@@ -208,12 +213,13 @@ impl Exchange<'_> {
             self.report.progress = Progress::default();
             let sticky = cookie_name.zip(picked.set_cookie());
             let talked = self.talk(config, &picked, &mut upstream, sticky, can_retry).await;
-            if let Err(ReceiveEnd::Reset { after_bytes: false, is_unseen }) = talked.received
-                && !anew
-                && ((is_reused && may_repeat) || (is_unseen && self.body_is_here()))
-            {
-                anew = true;
-                continue;
+            if let Err(ReceiveEnd::Reset { after_bytes: false, is_unseen }) = talked.received {
+                unseen += u32::from(is_unseen);
+                let was_unseen = is_unseen && unseen <= UNSEEN_MAX && self.body_is_here();
+                if was_unseen || (is_reused && may_repeat && !anew) {
+                    anew = true;
+                    continue;
+                }
             }
             return self.conclude(&towards, picked, upstream, talked, began);
         }

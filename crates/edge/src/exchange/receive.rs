@@ -326,7 +326,8 @@ impl Receiving<'_> {
             let data = match compressor {
                 None => data,
                 Some(compressor) => {
-                    let pauses = !is_finished && !self.endpoint.has_more();
+                    // What has a length comes by itself; a stream may pause, and its client waits for what there is.
+                    let pauses = !is_finished && body.bytes_left().is_none() && !self.endpoint.has_more();
                     compressor
                         .pass(data, is_finished, pauses)
                         .map_err(|_| ReceiveEnd::Broken("the response could not be compressed"))?;
@@ -334,11 +335,20 @@ impl Receiving<'_> {
                 }
             };
             self.progress.sent_bytes.set(self.progress.sent_bytes.get() + data.len() as u64);
-            let part = Part { head: self.out, data, end: is_finished.then_some(&trailers) };
-            let written = self.client.write(part, coding, self.timer, self.timeouts.client_idle).await;
-            written.map_err(|error| client_failed(&error))?;
-            self.pacing.wait(part.data.len()).await;
-            self.out.clear();
+            let mut data = data;
+            loop {
+                let (piece, rest) = data.split_at(data.len().min(self.pacing.piece_bytes_max()));
+                let is_last = is_finished && rest.is_empty();
+                let part = Part { head: self.out, data: piece, end: is_last.then_some(&trailers) };
+                let written = self.client.write(part, coding, self.timer, self.timeouts.client_idle).await;
+                written.map_err(|error| client_failed(&error))?;
+                self.pacing.wait(piece.len()).await;
+                self.out.clear();
+                data = rest;
+                if data.is_empty() {
+                    break;
+                }
+            }
             self.up.consume_to(decoded.consumed);
             if self.up.filled().is_empty() {
                 self.core.take_back(self.up);

@@ -113,6 +113,13 @@ impl EdgePart {
         listen::distinct_addresses(&self.listeners().unwrap_or_default())
     }
 
+    /// Leaves what comes to a process that has taken over.
+    pub(super) fn hand_over(&self) {
+        if let Some(edge) = &self.0 {
+            edge.hand_over();
+        }
+    }
+
     /// Takes no new connection.
     pub(super) fn stop_accepting(&self) {
         if let Some(edge) = &self.0 {

@@ -136,7 +136,7 @@ fn let_go(peer: &mut Peer, running: &Running) -> io::Result<bool> {
         return Err(error);
     }
     let live = running.live();
-    live.edge.stop_accepting();
+    live.edge.hand_over();
     live.layer4.stop_accepting();
     drop(live);
     tracing::info!(target: "topology", "another process has taken over");
