@@ -42,8 +42,8 @@ pub struct EdgeConfig {
     /// What a client of HTTP/2 or HTTP/3 may do on one connection.
     pub http2: Http2Config,
     /// Whose `X-Forwarded-*` and `Forwarded` are believed, kept and extended: those of proxies in front, as
-    /// networks, or `true` for everybody's. Those of all others are replaced. Of a believed proxy's client, allow
-    /// and deny lists and limits see the address that it names.
+    /// networks, or `true` for everybody's. Those of all others are replaced. The lists and limits of sites and
+    /// routes see the address that a believed proxy names; those of the edge are asked before a request is there.
     #[serde(skip_serializing_if = "TrustConfig::is_nobody")]
     pub trust_forwarded: TrustConfig,
     /// Networks whose connections begin with a PROXY protocol header (versions 1 and 2), which says who the client
