@@ -98,9 +98,14 @@ impl Exchange<'_> {
                 self.report.cause = Some(cause.into());
                 Try::Answered(After::Close)
             }
-            // It was not sent, as far as the endpoint is concerned, which has done nothing wrong.
-            Err(ReceiveEnd::Reset { is_unseen: true, .. }) => {
-                drop(picked);
+            // It was not sent, as far as the endpoint is concerned. One that ends its connections now and then has done
+            // nothing wrong; one that has too much to do is spared by the pool's own rules.
+            Err(ReceiveEnd::Unseen { is_busy }) => {
+                if is_busy {
+                    picked.finish(Outcome::Reset, latency, now);
+                } else {
+                    drop(picked);
+                }
                 let sent = if talked.reach == Reach::Replayable { Reach::Nowhere } else { talked.reach };
                 let refusal = Refusal::Endpoint("the request was not accepted");
                 Try::Failed { refusal, on: Some(RetryOn::Connect), sent }

@@ -36,9 +36,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-/// Times that an endpoint may say it has not looked at a request (RFC 9113 §8.7), as one that ends its connections now
-/// and then does, before it is asked no more.
+/// Times that an endpoint may say it has not looked at a request (RFC 9113 §8.7) before it is asked no more: as one
+/// that ends its connections now and then does, and as one that has too much to do.
 const UNSEEN_MAX: u32 = 3;
+const BUSY_MAX: u32 = 1;
 
 /// A request that has been routed to a pool.
 pub(crate) struct Exchange<'a> {
@@ -213,13 +214,18 @@ impl Exchange<'_> {
             self.report.progress = Progress::default();
             let sticky = cookie_name.zip(picked.set_cookie());
             let talked = self.talk(config, &picked, &mut upstream, sticky, can_retry).await;
-            if let Err(ReceiveEnd::Reset { after_bytes: false, is_unseen }) = talked.received {
-                unseen += u32::from(is_unseen);
-                let was_unseen = is_unseen && unseen <= UNSEEN_MAX && self.body_is_here();
-                if was_unseen || (is_reused && may_repeat && !anew) {
-                    anew = true;
-                    continue;
+            let is_again = match talked.received {
+                Err(ReceiveEnd::Reset { after_bytes: false }) => is_reused && may_repeat && !anew,
+                Err(ReceiveEnd::Unseen { is_busy }) => {
+                    unseen += 1;
+                    self.body_is_here() && unseen <= if is_busy { BUSY_MAX } else { UNSEEN_MAX }
                 }
+                _ => false,
+            };
+            if is_again {
+                // One with too much to do is not asked for a new connection as well.
+                anew = !matches!(talked.received, Err(ReceiveEnd::Unseen { is_busy: true }));
+                continue;
             }
             return self.conclude(&towards, picked, upstream, talked, began);
         }
@@ -280,7 +286,7 @@ impl Exchange<'_> {
                 return Talked { received: Err(ReceiveEnd::ClientGone), refused, reach, is_whole: false };
             }
             Err(_) => {
-                let received = Err(ReceiveEnd::Reset { after_bytes: false, is_unseen: true });
+                let received = Err(ReceiveEnd::Unseen { is_busy: false });
                 return Talked { received, refused: None, reach, is_whole: false };
             }
         };

@@ -41,9 +41,11 @@ pub(super) enum Received {
 /// Why a response did not get through whole.
 #[derive(Debug)]
 pub(super) enum ReceiveEnd {
-    /// The connection ended, `after_bytes` of a head or none. `is_unseen`: the endpoint has said that it did nothing
-    /// with the request.
-    Reset { after_bytes: bool, is_unseen: bool },
+    /// The connection ended, `after_bytes` of a head or none.
+    Reset { after_bytes: bool },
+    /// The endpoint has said that it did nothing with the request: for this connection ends, or, `is_busy`, for it has
+    /// too much to do.
+    Unseen { is_busy: bool },
     /// The head did not come in time.
     FirstByteTimeout,
     /// The head is malformed.
@@ -175,12 +177,13 @@ impl Receiving<'_> {
     fn poll_head_bytes(&mut self, after_bytes: bool, cx: &mut Context<'_>) -> Poll<Result<(), ReceiveEnd>> {
         match self.poll_endpoint(cx) {
             Poll::Pending => {}
-            Poll::Ready(Ok(0)) => {
-                return Poll::Ready(Err(ReceiveEnd::Reset { after_bytes, is_unseen: false }));
-            }
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(ReceiveEnd::Reset { after_bytes })),
             Poll::Ready(Err(error)) => {
-                let is_unseen = error.kind() == io::ErrorKind::ConnectionRefused;
-                return Poll::Ready(Err(ReceiveEnd::Reset { after_bytes, is_unseen }));
+                return Poll::Ready(Err(match error.kind() {
+                    io::ErrorKind::ConnectionRefused => ReceiveEnd::Unseen { is_busy: false },
+                    io::ErrorKind::ResourceBusy => ReceiveEnd::Unseen { is_busy: true },
+                    _ => ReceiveEnd::Reset { after_bytes },
+                }));
             }
             Poll::Ready(Ok(_)) => return Poll::Ready(Ok(())),
         }

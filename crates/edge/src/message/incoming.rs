@@ -135,10 +135,14 @@ impl AsyncRead for Incoming {
     }
 }
 
-/// A stream or a connection that failed. `ConnectionRefused` is one whose request was not looked at (RFC 9113 §8.7).
+/// A stream or a connection that failed. Two kinds mean that the request was not looked at (RFC 9113 §8.7):
+/// `ConnectionRefused`, the connection takes no more, and `ResourceBusy`, the endpoint has too much to do.
 fn broken(error: h2::Error) -> io::Error {
-    if error.is_remote() && (error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away()) {
+    if error.is_remote() && error.is_go_away() {
         return io::Error::new(io::ErrorKind::ConnectionRefused, error);
+    }
+    if error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM) {
+        return io::Error::new(io::ErrorKind::ResourceBusy, error);
     }
     match error.get_io() {
         Some(source) => source.kind().into(),
