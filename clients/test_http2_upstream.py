@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import eventually, free_port
-from http2 import CANCEL, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, Http2, frame
+from http2 import CANCEL, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, REFUSED_STREAM, Http2, frame
 from http2_backend import Http2Backend
 from wire import Truncated, Wire, ask, get
 
@@ -150,6 +150,15 @@ def test_a_client_that_leaves_resets_its_stream_alone(pair):
 
 
 # --- backends that leave ---
+
+def test_a_refused_stream_may_be_sent_again_whatever_it_is(behind, h2_backends):  # RFC 9113 §8.7
+    refusing, other = h2_backends("refusing"), h2_backends("other")
+    refusing.on("/", lambda stream: stream.reset(REFUSED_STREAM))
+    nines = behind(refusing, other, pool='balance = "round-robin"\neject = { failures = 0 }')
+    for _ in range(6):
+        assert json.loads(ask(nines.port, POST.format("/", 4) + "body").body)["backend"] == "other"
+    assert refusing.requests
+
 
 def test_a_stream_that_was_begun_is_not_sent_twice(pair):
     nines, backend = pair
