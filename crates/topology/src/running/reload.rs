@@ -49,7 +49,7 @@ async fn apply(running: &Running, new: Topology) -> Result<Changes, ReloadError>
     if !added.is_empty() {
         until_ready(running, &added).await;
     }
-    let fronts = PreparedFronts { edge: plan.edge, layer4: plan.layer4 };
+    let fronts = Box::new(PreparedFronts { edge: plan.edge, layer4: plan.layer4 });
     match commit(running, new, &plan.configs, plan.changed, fronts) {
         Ok(()) => running.services.commit(plan.services),
         Err(unused) => {
@@ -162,8 +162,8 @@ fn commit(
     new: Topology,
     configs: &BTreeMap<String, PoolConfig>,
     mut changed: BTreeMap<String, Settings>,
-    fronts: PreparedFronts,
-) -> Result<(), PreparedFronts> {
+    fronts: Box<PreparedFronts>,
+) -> Result<(), Box<PreparedFronts>> {
     let mut live = running.live();
     if running.phase() != Phase::Serving {
         return Err(fronts);

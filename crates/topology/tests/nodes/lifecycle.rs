@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_certificate_that_is_not_there_starts_nothing", || block_on(a_missing_certificate())),
     ("endpoints_are_drained_by_name_short_name_and_address", || block_on(endpoints_are_drained())),
     ("status_tells_what_runs_and_explain_where_requests_go", || block_on(status_and_explain())),
+    ("listeners_say_what_they_speak_and_routes_what_they_do", || block_on(what_is_spoken_where())),
     ("the_secret_of_sticky_cookies_is_kept_for_its_owner_alone", || block_on(the_sticky_secret_is_kept())),
 ];
 
@@ -140,6 +141,23 @@ async fn status_and_explain() {
     assert_eq!(topology::explain_file(&checked, &query).unwrap().action, "pool shop");
     running.stop(Duration::from_secs(10)).await;
     assert!(running.explain(&query).is_err());
+}
+
+async fn what_is_spoken_where() {
+    let file = "[node]\nadmin = '127.0.0.1:0'\n[edge]\nhttp = ['127.0.0.1:0']\nhttps = ['[::1]:0']\nhttp3 = ['[::1]:0']\n\
+                [site.default]\ntls = 'self-signed'\n[site.default.route]\n'/' = { files = '.' }\n\
+                [site.'a.test'.route]\n'/' = { respond = {} }\n";
+    let world = World::new(file);
+    let running = world.up().await;
+    let status = running.status();
+    let speaks: Vec<_> =
+        status.listeners.iter().map(|one| (one.tier.as_str(), one.protocol.as_str())).collect();
+    assert_eq!(speaks, [("edge", "http"), ("edge", "https"), ("edge", "http3"), ("admin", "http")]);
+    assert!(status.listeners[1].address.is_ipv6(), "{:?}", status.listeners);
+    let with_tls: Vec<_> = status.sites.iter().map(|site| (site.host.as_str(), site.tls)).collect();
+    assert_eq!(with_tls, [("a.test", false), ("default", true)]);
+    assert_eq!(status.sites[1].routes[0].action, "files of .");
+    running.stop(Duration::from_secs(10)).await;
 }
 
 async fn the_sticky_secret_is_kept() {
