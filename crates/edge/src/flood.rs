@@ -123,7 +123,7 @@ impl FloodWatch {
         let is_of_wrong_size = match kind {
             2 => self.skip != 5,
             3 | 8 => self.skip != 4,
-            4 => self.skip % 6 != 0 || (flags & ACK != 0 && self.skip != 0),
+            4 => !self.skip.is_multiple_of(6) || (flags & ACK != 0 && self.skip != 0),
             6 => self.skip != 8,
             _ => false,
         };

@@ -78,10 +78,12 @@ fn write_hex(out: &mut Vec<u8>, number: u128) {
 
 /// What a trusted proxy in front of us has said of its client: it is passed on, and not said again.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Said {
+pub(crate) struct Said<'a> {
     pub(crate) proto: bool,
     pub(crate) host: bool,
     pub(crate) real_ip: bool,
+    /// The client that it names, as text, where that is not the one that we see.
+    pub(crate) client: Option<&'a [u8]>,
 }
 
 /// The lines about a client that are the same for all its requests on a connection, made once.
@@ -127,14 +129,13 @@ impl ClientLines {
     }
 
     /// `X-Forwarded-*`, `X-Real-IP`, `Forwarded` and `Via`. `earlier_for` and `earlier_forwarded` are the
-    /// values that a trusted proxy in front of us sent, which are extended. `real_ip` is the client that such a proxy names.
+    /// values that a trusted proxy in front of us sent, which are extended.
     pub(crate) fn write_lines<'v>(
         &self,
         out: &mut Vec<u8>,
-        real_ip: Option<&[u8]>,
         host: &[u8],
         via: (Version, &[u8]),
-        said: Said,
+        said: Said<'_>,
         earlier_for: impl Iterator<Item = &'v [u8]>,
         earlier_forwarded: impl Iterator<Item = &'v [u8]>,
     ) {
@@ -150,7 +151,7 @@ impl ClientLines {
             out.extend_from_slice(self.proto.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        match real_ip {
+        match said.client {
             _ if said.real_ip => {}
             None => out.extend_from_slice(&self.real_ip),
             Some(named) => {
@@ -206,7 +207,6 @@ mod tests {
             text(|out| {
                 client.write_lines(
                     out,
-                    None,
                     b"shop.test:8080",
                     (Version::Http11, b"nines"),
                     Said::default(),
@@ -233,7 +233,6 @@ mod tests {
         let lines = text(|out| {
             client.write_lines(
                 out,
-                None,
                 b"",
                 (Version::Http11, b"nines"),
                 Said::default(),

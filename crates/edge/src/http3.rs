@@ -280,7 +280,7 @@ async fn serve_request(
     let closed = Box::pin(async move { connection.closed().await });
     let message = Message {
         incoming: Incoming::h3(RecvBody(recv)),
-        outgoing: Outgoing::Answer3(SendAnswer { stream: send, closed, is_over: false }),
+        outgoing: Outgoing::Answer3(Box::new(SendAnswer { stream: send, closed, is_over: false })),
     };
     // Whether a body follows is told by its end alone; a GET that has none is spared the question.
     let head = request.into_parts().0;

@@ -214,7 +214,7 @@ impl Edge {
         self.snapshots.send_replace(Arc::new(prepared.snapshot));
         self.remove_listeners(prepared.closed);
         self.add_listeners(prepared.opened);
-        self.remove_quic(prepared.quic_closed);
+        self.remove_quic(&prepared.quic_closed);
         self.add_quic(prepared.quic_opened);
     }
 
@@ -237,7 +237,7 @@ impl Edge {
         self.stop_accepting();
         // Packets of a connection reach the socket that the kernel chooses: a nines that has taken over gets them all.
         let spoken = self.quic.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.remove_quic(spoken);
+        self.remove_quic(&spoken);
     }
 
     /// Finishes what is under way, at most until the deadline, and ends the cores. `false`: connections were
@@ -329,12 +329,12 @@ impl Edge {
         }
     }
 
-    fn remove_quic(&self, addresses: Vec<SocketAddr>) {
+    fn remove_quic(&self, addresses: &[SocketAddr]) {
         if addresses.is_empty() {
             return;
         }
         for core in &self.cores {
-            core.tell(Command::UnlistenQuic(addresses.clone()));
+            core.tell(Command::UnlistenQuic(addresses.to_vec()));
         }
         self.quic
             .lock()

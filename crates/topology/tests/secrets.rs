@@ -1,5 +1,7 @@
 //! Secrets of the node and its edge: each is looked for when the file is checked, and none is shown.
 
+#![expect(clippy::unwrap_used, reason = "a world that cannot be built is a failed test")]
+
 use std::path::PathBuf;
 use tempfile::TempDir;
 use topology::Level;

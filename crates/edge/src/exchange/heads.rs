@@ -90,14 +90,17 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
         })
     };
     let has = |name| trusted && values(name).next().is_some();
-    let said =
-        Said { proto: has(b"x-forwarded-proto"), host: has(b"x-forwarded-host"), real_ip: has(b"x-real-ip") };
     // A proxy that names its client by `Forwarded` alone is understood by who reads `X-Forwarded-For` alone, too.
     let named = parts.named_client.map(|client| client.to_string().into_bytes());
     let named_for = named.as_deref().filter(|_| !has(b"x-forwarded-for"));
+    let said = Said {
+        proto: has(b"x-forwarded-proto"),
+        host: has(b"x-forwarded-host"),
+        real_ip: has(b"x-real-ip"),
+        client: named.as_deref(),
+    };
     parts.client.write_lines(
         out,
-        named.as_deref(),
         host,
         (request.version, snapshot.config.via.as_bytes()),
         said,

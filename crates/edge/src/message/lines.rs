@@ -121,7 +121,7 @@ pub(crate) fn request(lines: &[u8], scheme: &str) -> Option<Request<()>> {
 /// What lines may carry in a target and frames may not is escaped (RFC 3986 §2.1): it means the same.
 fn escaped(target: &[u8]) -> Cow<'_, [u8]> {
     let is_odd = |byte: &u8| b"\"<>\\^`{|}".contains(byte);
-    if !target.iter().any(|byte| is_odd(byte)) {
+    if !target.iter().any(is_odd) {
         return Cow::Borrowed(target);
     }
     let mut escaped = Vec::with_capacity(target.len() + 8);

@@ -14,7 +14,7 @@ pub(crate) enum Outgoing {
     /// The answer to a client.
     Answer(Answer),
     /// The answer to a client of HTTP/3.
-    Answer3(http3::SendAnswer),
+    Answer3(Box<http3::SendAnswer>),
     /// The body of a request to an endpoint; `None` once it has ended.
     Request(Option<SendStream<Bytes>>),
 }
