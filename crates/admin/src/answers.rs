@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use topology::{
-    Changes, EndpointError, EndpointStatus, Explanation, InstanceState, ListenerStatus, PoolStatus, Query,
-    ReloadError, Running, ServiceStatus, Status,
+    Changes, EndpointError, EndpointStatus, Explanation, InstanceState, Layer4Explanation, Layer4Question,
+    ListenerStatus, PoolStatus, Query, ReloadError, Running, ServiceStatus, Status,
 };
 
 /// What the answers are made from.
@@ -207,23 +207,26 @@ pub(crate) async fn explain(
 ) -> Result<Json<Explanation>, Problem> {
     let query = query(pairs)?;
     let explained = api.running.explain(&query);
-    explained.map(Json).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))
+    explained.map(Json).map_err(|error| bad(error.to_string()))
+}
+
+fn bad(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+fn client(value: &str) -> Result<IpAddr, Problem> {
+    value.parse().map_err(|_| bad(format!("client {value:?} is not an IP address")))
 }
 
 /// The query as the edge wants it.
 fn query(pairs: Vec<(String, String)>) -> Result<Query, Problem> {
-    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
     let mut query = Query { method: "GET".into(), ..Query::default() };
     for (name, value) in pairs {
         match name.as_str() {
             "url" => query.url = value,
             "method" => query.method = value,
             "body" => query.body = Some(value),
-            "client" => {
-                let client: IpAddr =
-                    value.parse().map_err(|_| bad(format!("client {value:?} is not an IP address")))?;
-                query.client = Some(client);
-            }
+            "client" => query.client = Some(client(&value)?),
             "header" => {
                 let (name, value) = value
                     .split_once(':')
@@ -238,6 +241,38 @@ fn query(pairs: Vec<(String, String)>) -> Result<Query, Problem> {
         }
     }
     if query.url.is_empty() { Err(bad("parameter `url` is missing".into())) } else { Ok(query) }
+}
+
+pub(crate) async fn explain_listener(
+    State(api): State<Api>,
+    InQuery(pairs): InQuery<Vec<(String, String)>>,
+) -> Result<Json<Layer4Explanation>, Problem> {
+    let explained = api.running.explain_layer4(&question(pairs)?);
+    explained.map(Json).map_err(|error| Problem::new(StatusCode::NOT_FOUND, error.to_string()))
+}
+
+/// The question as layer 4 wants it.
+fn question(pairs: Vec<(String, String)>) -> Result<Layer4Question, Problem> {
+    let (mut listener, mut from, mut server_name) = (None, None, None);
+    for (name, value) in pairs {
+        match name.as_str() {
+            "listener" => listener = Some(value),
+            "client" => from = Some(client(&value)?),
+            "server_name" => server_name = Some(value),
+            other => {
+                return Err(bad(format!(
+                    "unknown parameter {other:?}; known: listener, client, server_name"
+                )));
+            }
+        }
+    }
+    let listener = listener.ok_or_else(|| bad("parameter `listener` is missing".into()))?;
+    let about = Layer4Question::about(&listener)
+        .ok_or_else(|| bad(format!("listener {listener:?} is not `tcp:NAME` or `udp:NAME`")))?;
+    if about.udp && server_name.is_some() {
+        return Err(bad("`server_name` is for `tcp:NAME`: a datagram is not looked into".into()));
+    }
+    Ok(Layer4Question { client: from, server_name, ..about })
 }
 
 pub(crate) async fn openapi(State(api): State<Api>) -> Json<Value> {

@@ -88,9 +88,23 @@ const EXPLAIN: [Parameter; 4] = [
         says: "a request header, `Name: value`; may be repeated",
     },
 ];
+const EXPLAIN_LISTENER: [Parameter; 3] = [
+    Parameter {
+        name: "listener",
+        place: Place::QueryRequired,
+        says: "the listener: `tcp:NAME` or `udp:NAME`",
+    },
+    Parameter { name: "client", place: Place::Query, says: "the client's IP address" },
+    Parameter {
+        name: "server_name",
+        place: Place::Query,
+        says: "the server name that a client of TLS asks for; of `tcp:NAME` only",
+    },
+];
 
 const NO_POOL: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such pool");
 const NO_ENDPOINT: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such endpoint");
+const NO_LISTENER: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such listener");
 const AMBIGUOUS: (StatusCode, &str) = (StatusCode::CONFLICT, "several pools have an endpoint of this name");
 const BAD_REQUEST: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "a parameter or the body is malformed");
 const NOT_READY: (StatusCode, &str) =
@@ -101,7 +115,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 17] = [
+pub(crate) static ROUTES: [Route; 18] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -201,6 +215,17 @@ pub(crate) static ROUTES: [Route; 17] = [
         answer: Answer::Json("where the request goes, and why", schema::<topology::Explanation>),
         problems: &[BAD_REQUEST],
         ..asked("/api/v1/explain", "explain", "Say what would happen to a request", || get(answers::explain))
+    },
+    Route {
+        parameters: &EXPLAIN_LISTENER,
+        answer: Answer::Json("where it goes, and why", schema::<topology::Layer4Explanation>),
+        problems: &[BAD_REQUEST, NO_LISTENER],
+        ..asked(
+            "/api/v1/explain-listener",
+            "explainListener",
+            "Say what would happen to a connection of TCP or a datagram of UDP",
+            || get(answers::explain_listener),
+        )
     },
     Route {
         answer: Answer::Document("an OpenAPI 3.1 document"),

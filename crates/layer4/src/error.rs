@@ -30,16 +30,28 @@ pub enum Error {
 }
 
 /// Why a connection or datagram cannot be explained.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 pub enum ExplainError {
     /// No listener has this name.
-    #[error("no `[{kind}.{name}]` in the file")]
+    #[error("no `[{kind}.{name}]` in the file; {}", known_listeners(known))]
     NoListener {
         /// "tcp" or "udp".
         kind: &'static str,
         /// The name.
         name: String,
+        /// Those that there are: `tcp:db`.
+        known: Vec<String>,
     },
+    /// The file's parts do not fit together.
+    #[error(transparent)]
+    Parts(#[from] Error),
+}
+
+fn known_listeners(known: &[String]) -> String {
+    match known {
+        [] => "it has none of TCP or UDP".into(),
+        known => format!("known: {}", known.join(", ")),
+    }
 }
 
 /// Why a connection was not served, as a label of its counter.

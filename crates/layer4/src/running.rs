@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use telemetry::Registry;
+use tls::EdgeTls;
 use tokio::sync::watch;
 
 /// What layer 4 is made of.
@@ -27,6 +28,8 @@ pub struct Layer4Parts {
     pub tcp: Named<TcpConfig>,
     /// `[udp.NAME]`.
     pub udp: Named<UdpConfig>,
+    /// What holds wherever TLS ends, of `[edge.tls]`.
+    pub tls: EdgeTls,
     /// The pools that they name.
     pub pools: HashMap<String, Arc<Pool>>,
     /// The folder that paths of the file start from.

@@ -171,8 +171,7 @@ impl TlsPart {
         registry: &Registry,
         before: Option<&Self>,
     ) -> Result<Self, Error> {
-        // What holds for the edge is written there; a listener of TCP has the same defaults.
-        let common = tls::EdgeTls::default();
+        let common = &parts.tls;
         // Tickets go on being good over a change.
         let tickets = match before {
             Some(before) => before.tickets.reload(&common.tickets, &parts.dir)?,
@@ -184,7 +183,7 @@ impl TlsPart {
             data: parts.data.clone(),
             // What is spoken within is between the client and the endpoint.
             alpn: Vec::new(),
-            versions: common.versions,
+            versions: common.versions.clone(),
             tickets: tickets.clone(),
             challenges: None,
             issued: None,

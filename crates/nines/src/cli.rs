@@ -1,7 +1,7 @@
 //! What can be typed: every command, option and example. What they do is in `command/`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -59,14 +59,17 @@ Examples:
   nines config --schema         the JSON Schema, for completion in an editor")]
     Config(ConfigArgs),
 
-    /// Say what happens to a request: listener, site, route, pool, endpoint, and why
+    /// Say what happens to a request, a connection or a datagram: where it goes, and why
     #[command(after_help = "\
 The running node is asked; when none is running, the file alone answers.
+`tcp:` and `udp:` begin a listener's name, never a host: that is `http://tcp:80/`.
 
 Examples:
   nines explain http://shop.test/cart
   nines explain http://shop.test/cart -X POST -H 'Cookie: shop_at=x'
-  nines explain /cart --client 203.0.113.7")]
+  nines explain /cart --client 203.0.113.7
+  nines explain tcp:db --client 10.0.0.1 --sni a.test    [tcp.db], by TLS server name
+  nines explain udp:dns --client 10.0.0.1:5000           [udp.dns]")]
     Explain(ExplainArgs),
 
     /// Show the running node: listeners, pools and endpoints, live
@@ -185,20 +188,25 @@ pub(crate) struct NodeArgs {
 /// `nines explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The request's URL, or a path for the default site
-    pub(crate) url: String,
-    /// The request's method
-    #[arg(short = 'X', long, default_value = "GET")]
-    pub(crate) method: String,
+    /// The request's URL, or a path for the default site; `tcp:NAME` for a connection to `[tcp.NAME]`, `udp:NAME` for a
+    /// datagram to `[udp.NAME]`
+    #[arg(value_name = "URL|tcp:NAME|udp:NAME")]
+    pub(crate) what: String,
+    /// The request's method [default: GET]
+    #[arg(short = 'X', long)]
+    pub(crate) method: Option<String>,
     /// A request header, `Name: value`; may be repeated
     #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = header)]
     pub(crate) headers: Vec<(String, String)>,
     /// The request's body, for routes that ask for JSON fields
     #[arg(short = 'd', long, value_name = "BODY")]
     pub(crate) data: Option<String>,
-    /// The client's address, for pools that hash it and for allow and deny lists
-    #[arg(long, value_name = "ADDRESS")]
+    /// The client's address, for pools that hash it and for allow and deny lists; a port is not looked at
+    #[arg(long, value_name = "ADDRESS", value_parser = client)]
     pub(crate) client: Option<IpAddr>,
+    /// The server name that the client asks for by TLS; with `tcp:NAME` only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
     /// Print the explanation as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -239,6 +247,13 @@ pub(crate) struct DrainArgs {
     pub(crate) pool: Option<String>,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+}
+
+/// Parses an IP address, with a port or without.
+fn client(text: &str) -> Result<IpAddr, String> {
+    let with_port = || text.parse().map(|address: SocketAddr| address.ip());
+    let parsed = text.parse().or_else(|_| with_port());
+    parsed.map_err(|_| format!("{text:?} is not an IP address, nor one with a port"))
 }
 
 /// Parses `Name: value`.
@@ -297,6 +312,21 @@ mod tests {
         words.push(word);
         words.retain(|word| !word.is_empty());
         words
+    }
+
+    #[test]
+    fn a_client_is_an_address_and_its_port_says_nothing() {
+        for (text, address) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1:5000", "10.0.0.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]:5000", "2001:db8::1"),
+        ] {
+            assert_eq!(client(text).unwrap(), address.parse::<IpAddr>().unwrap(), "{text}");
+        }
+        for text in ["", "shop.test", "10.0.0.1:", "10.0.0.1:70000", "[2001:db8::1]"] {
+            assert!(client(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub use node_secret::SharedSecretError;
 pub use problem::{Level, Problem, Rejected};
 pub use running::{
     EndpointError, ExplainError, ReloadError, Running, StartError, StartOptions, TakeoverError, explain_file,
+    explain_layer4_file,
 };
 pub use schema::json_schema;
 pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
@@ -37,7 +38,8 @@ pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
 pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
 pub use layer4::{
-    Explanation as Layer4Explanation, ListenerStatus as Layer4Status, Question as Layer4Question,
+    ExplainError as Layer4ExplainError, Explanation as Layer4Explanation, ListenerStatus as Layer4Status,
+    Question as Layer4Question,
 };
 pub use notation::Secret;
 pub use services::{InstanceState, InstanceStatus, ServiceStatus};

@@ -38,6 +38,7 @@ mod stop;
 
 pub use edge_part::{ExplainError, explain_file};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
+pub use layer4_part::explain_layer4_file;
 
 use edge_part::EdgePart;
 use home::Home;

@@ -177,6 +177,28 @@ async fn explain_tells_the_site_the_route_and_the_endpoint() {
 }
 
 #[tokio::test]
+async fn explain_tells_where_a_connection_or_a_datagram_goes() {
+    let file = FILE.to_owned()
+        + "[tcp.db]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\nsni = { \"a.test\" = \"jobs\" }\n\
+           [udp.dns]\nlisten = \"127.0.0.1:0\"\npool = \"jobs\"\ndeny = [\"203.0.113.0/24\"]\n";
+    let world = World::start_with(&file, None, Limits::default()).await;
+    let explained = |query: &'static str| world.get(query);
+    let by_name = explained("/api/v1/explain-listener?listener=tcp:db&server_name=a.test").await.json();
+    assert_eq!(by_name["steps"], json!(["server name \"a.test\": `sni` names pool jobs"]));
+    assert_eq!(by_name["pool"]["picked"], "127.0.0.1:1");
+    let denied = explained("/api/v1/explain-listener?listener=udp%3Adns&client=203.0.113.7").await.json();
+    assert_eq!(denied["steps"], json!(["denied by 203.0.113.0/24", "the datagram is dropped"]));
+    assert_eq!(denied.get("pool"), None);
+    let unknown = explained("/api/v1/explain-listener?listener=tcp:dns").await;
+    assert!(unknown.problem(404).contains("known: tcp:db, udp:dns"), "{unknown:?}");
+    for query in ["", "?listener=db", "?listener=udp:dns&server_name=a", "?listener=tcp:db&client=x", "?x=y"]
+    {
+        world.get(&format!("/api/v1/explain-listener{query}")).await.problem(400);
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_a_problem_too() {
     let world = World::start().await;
     assert!(world.get("/api/v2/status").await.problem(404).contains("/api/v2/status"));

@@ -27,7 +27,12 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
 /// Calls an operation in a way that succeeds.
 async fn call(world: &World, path: &str, method: &str) -> Answer {
     let path = path.replace("{pool}", "web").replace("{endpoint}", "127.0.0.1:2");
-    let path = if path.ends_with("/explain") { path + "?url=http://shop.test/" } else { path };
+    let query = match path.as_str() {
+        "/api/v1/explain" => "?url=http://shop.test/",
+        "/api/v1/explain-listener" => "?listener=tcp:web",
+        _ => "",
+    };
+    let path = path + query;
     let body = if method == "post" { r#"{"endpoint":"web/127.0.0.1:2"}"# } else { "" };
     world.ask(&method.to_uppercase(), &path, &[("content-type", "application/json")], body).await
 }
@@ -35,7 +40,8 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
 #[tokio::test]
 async fn every_operation_of_the_document_answers_as_the_document_says() {
     let file = crate::world::FILE.to_owned()
-        + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.default.route]\n\"/\" = { pool = \"web\" }\n";
+        + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.default.route]\n\"/\" = { pool = \"web\" }\n"
+        + "[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n";
     let world = World::start_with(&file, None, Limits::default()).await;
     let document = document(&world).await;
     assert_eq!(document["openapi"], "3.1.0");

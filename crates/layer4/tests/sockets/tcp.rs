@@ -397,14 +397,14 @@ async fn the_choice_can_be_asked_for() {
     let question = |client: &str, server_name: Option<&str>| Question {
         udp: false,
         listener: "db".into(),
-        client: client.parse().unwrap(),
+        client: Some(client.parse().unwrap()),
         server_name: server_name.map(str::to_owned),
     };
     let live = world.layer4().explain(&question("192.0.2.1", Some("X.b.test"))).unwrap();
     assert_eq!(live.steps, ["server name \"x.b.test\": `sni` has \"*.b.test\", pool db"]);
     assert_eq!(live.pool.as_ref().unwrap().picked, Some(a.to_string()));
     let parts = world.parts(&text);
-    let offline = layer4::explain(&parts, &question("192.0.2.1", Some("x.b.test"))).unwrap().unwrap();
+    let offline = layer4::explain(&parts, &question("192.0.2.1", Some("x.b.test"))).unwrap();
     assert_eq!(offline, live);
     let unknown = world.layer4().explain(&question("192.0.2.1", None)).unwrap();
     assert_eq!(unknown.steps, ["no server name: no pool, the client hears `unrecognized_name`"]);
@@ -412,6 +412,9 @@ async fn the_choice_can_be_asked_for() {
     assert_eq!(denied.steps, ["denied by 203.0.113.0/24", "the connection is reset"]);
     let mut nowhere = question("192.0.2.1", None);
     nowhere.listener = "x".into();
-    assert_eq!(world.layer4().explain(&nowhere).unwrap_err().to_string(), "no `[tcp.x]` in the file");
+    let error = world.layer4().explain(&nowhere).unwrap_err().to_string();
+    assert_eq!(error, "no `[tcp.x]` in the file; known: tcp:db");
+    let nobody = Question { server_name: Some("x.b.test".into()), ..Question::about("tcp:db").unwrap() };
+    assert_eq!(world.layer4().explain(&nobody).unwrap(), live);
     drop(Arc::new(world));
 }

@@ -1,7 +1,7 @@
 use crate::world::*;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -109,6 +109,20 @@ async fn tls_ends_here_where_the_file_says_so() {
     let mut rest = Vec::new();
     let _ = broken.read_to_end(&mut rest);
     world.until("nines_tcp_refused_total{listener=\"db\",reason=\"tls\"}", |count| count == 1.0);
+}
+
+#[tokio::test]
+async fn the_versions_of_the_edge_hold_here_too() {
+    let version_with = |edge: &str| {
+        let file = "[tcp.db]\nlisten = '127.0.0.1:0'\npool = 'a'\ntls = 'self-signed'\n[pool.a]\nservers = ";
+        let world = World::new(&format!("{file}['{}']\n{edge}", named("A")));
+        let mut client = secured(&world, "db", "localhost");
+        client.write_all(b"x").unwrap();
+        client.read_exact(&mut [0; 2]).unwrap();
+        client.conn.protocol_version().unwrap()
+    };
+    assert_eq!(version_with(""), ProtocolVersion::TLSv1_3);
+    assert_eq!(version_with("[edge.tls]\nversions = ['1.2']"), ProtocolVersion::TLSv1_2);
 }
 
 #[tokio::test]

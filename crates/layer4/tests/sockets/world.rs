@@ -21,6 +21,14 @@ struct File {
     tcp: notation::Named<layer4::TcpConfig>,
     udp: notation::Named<layer4::UdpConfig>,
     pool: notation::Named<PoolConfig>,
+    edge: Edge,
+}
+
+/// As much of the edge as layer 4 is told of.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Edge {
+    tls: tls::EdgeTls,
 }
 
 pub(crate) struct World {
@@ -70,6 +78,7 @@ impl World {
         Layer4Parts {
             tcp: file.tcp,
             udp: file.udp,
+            tls: file.edge.tls,
             pools: self.pools.clone(),
             dir: self.dir.path().to_owned(),
             data: self.dir.path().join("data"),

@@ -18,8 +18,15 @@ fn help_lists_the_exit_codes_and_ends_well() {
 #[test]
 fn wrong_usage_is_exit_code_2() {
     let world = World::new("");
-    for args in [&["upp"][..], &[], &["config"], &["up", "--log", "xml"], &["explain", "/", "-H", "no colon"]]
-    {
+    for args in [
+        &["upp"][..],
+        &[],
+        &["config"],
+        &["up", "--log", "xml"],
+        &["explain", "/", "-H", "no colon"],
+        &["explain", "/", "--sni", "a.test"],
+        &["explain", "tcp:db", "-X", "POST"],
+    ] {
         assert_eq!(world.run(args).code, Some(2), "{args:?}");
     }
 }
@@ -120,6 +127,31 @@ fn explain_answers_from_the_file_when_no_node_runs() {
     let explanation: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(explanation["site"], "default");
     assert_eq!(explanation["pool"]["pool"], "web");
+}
+
+#[test]
+fn explain_of_a_listener_answers_from_the_file_too_and_lists_what_there_is() {
+    let world = World::new(
+        "[tcp.db]\nlisten = \"127.0.0.1:6432\"\nsni = { \"*.b.test\" = \"b\" }\n\
+         [udp.dns]\nlisten = \"127.0.0.1:5353\"\npool = \"b\"\ndeny = [\"203.0.113.0/24\"]\n\
+         [pool.b]\nservers = [\"127.0.0.1:1\"]\n",
+    );
+    let ran = world.run(&["explain", "tcp:db", "--sni", "x.b.test"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no nines answers"), "{}", ran.stderr);
+    for text in ["tcp:db for x.b.test", "127.0.0.1:6432", "`sni` has \"*.b.test\", pool b", "127.0.0.1:1: "] {
+        assert!(ran.stdout.contains(text), "{text:?} is missing in\n{}", ran.stdout);
+    }
+    let json = world.run(&["explain", "udp:dns", "--client", "203.0.113.7:5000", "--json"]);
+    let explanation: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(explanation["steps"][1], "the datagram is dropped");
+    let unknown = world.run(&["explain", "udp:db"]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(1), ""));
+    assert!(
+        unknown.stderr.contains("no `[udp.db]` in the file; known: tcp:db, udp:dns"),
+        "{}",
+        unknown.stderr
+    );
 }
 
 #[test]

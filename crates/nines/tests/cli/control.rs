@@ -38,6 +38,21 @@ fn explain_asks_the_node_that_runs() {
 }
 
 #[test]
+fn explain_asks_the_node_about_its_listeners_too() {
+    let backend = Backend::start("hello");
+    let listener = "[tcp.db]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n";
+    let world = World::new(&format!("{listener}{}", proxy_of(&[&backend])));
+    let _node = world.up();
+    world.run(&["drain", &backend.address.to_string()]);
+    let ran = world.run(&["explain", "tcp:db"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert!(ran.stdout.contains("draining"), "only the node knows that:\n{}", ran.stdout);
+    let unknown = world.run(&["explain", "tcp:dbb"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.stderr.contains("known: tcp:db"), "{}", unknown.stderr);
+}
+
+#[test]
 fn a_drained_endpoint_takes_no_requests_until_it_is_undrained() {
     let (a, b) = (Backend::start("a"), Backend::start("b"));
     let world = World::new(&proxy_of(&[&a, &b]));

@@ -1,13 +1,12 @@
 //! The edge as a part of a node: the only file that knows how it is started, changed and asked.
 
 use super::listen::{self, Inherited};
-use super::pools::{self, PoolPart};
-use super::{ReloadError, StartError};
+use super::{ReloadError, StartError, pools};
 use crate::config::Topology;
 use crate::file::Checked;
 use balance::Pool;
 use edge::{AccessLogTarget, Edge, EdgeConfig, EdgeParts, Explanation, Query, QueryError};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -169,17 +168,7 @@ fn keep_ports(config: &mut EdgeConfig, open: &[SocketAddr]) {
 /// What [`super::Running::explain`] would say of a file that does not run: endpoints of pools are those
 /// that the file itself names.
 pub fn explain_file(checked: &Checked, query: &Query) -> Result<Explanation, ExplainError> {
-    let maker = pools::PoolMaker {
-        dir: checked.dir().to_owned(),
-        at: checked.topology.node.at.clone(),
-        secret: [0; 16],
-        registry: Registry::new(),
-    };
-    let pools: BTreeMap<String, PoolPart> = pools::configs(&checked.topology)
-        .iter()
-        .map(|(name, config)| (name.clone(), maker.make_silent(name, config)))
-        .collect();
     let parts =
-        parts(&checked.topology, checked.dir(), pools::by_name(&pools)).ok_or(ExplainError::NoEdge)?;
+        parts(&checked.topology, checked.dir(), pools::silent(checked)).ok_or(ExplainError::NoEdge)?;
     Ok(edge::explain(&parts, query)?)
 }

@@ -1,10 +1,11 @@
 //! Layer 4 as a part of a node: the only file that knows how it is started, changed and asked.
 
-use super::{ReloadError, StartError};
+use super::{ReloadError, StartError, pools};
 use crate::config::Topology;
+use crate::file::Checked;
 use balance::Pool;
 use cores::{Address, Socket};
-use layer4::{Explanation, Layer4, Layer4Parts, ListenerStatus, Question};
+use layer4::{ExplainError, Explanation, Layer4, Layer4Parts, ListenerStatus, Question};
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
@@ -116,13 +117,10 @@ impl Layer4Part {
         self.0.as_ref().map_or_else(Vec::new, Layer4::status)
     }
 
-    pub(super) fn explain(&self, question: &Question) -> Result<Explanation, layer4::ExplainError> {
+    pub(super) fn explain(&self, question: &Question) -> Result<Explanation, ExplainError> {
         match &self.0 {
             Some(layer4) => layer4.explain(question),
-            None => Err(layer4::ExplainError::NoListener {
-                kind: if question.udp { "udp" } else { "tcp" },
-                name: question.listener.clone(),
-            }),
+            None => Err(question.unknown(Vec::new())),
         }
     }
 }
@@ -141,8 +139,15 @@ fn parts(topology: &Topology, dir: &Path, pools: HashMap<String, Arc<Pool>>) -> 
     Layer4Parts {
         tcp: topology.tcp.clone(),
         udp: topology.udp.clone(),
+        tls: topology.edge.as_ref().map(|edge| edge.tls.clone()).unwrap_or_default(),
         pools,
         dir: dir.to_owned(),
         data: dir.join(&topology.node.data),
     }
+}
+
+/// What [`super::Running::explain_layer4`] would say of a file that does not run: endpoints of pools are those
+/// that the file itself names.
+pub fn explain_layer4_file(checked: &Checked, question: &Question) -> Result<Explanation, ExplainError> {
+    layer4::explain(&parts(&checked.topology, checked.dir(), pools::silent(checked)), question)
 }

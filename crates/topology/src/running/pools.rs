@@ -1,6 +1,7 @@
 //! Pools and what keeps them up to date: their checks, and the services whose instances they hold.
 
 use crate::config::Topology;
+use crate::file::Checked;
 use balance::{Instance, Pool, PoolConfig, PoolContext, Settings, SettingsError};
 use flow::Drain;
 use services::Services;
@@ -36,7 +37,7 @@ impl PoolMaker {
     }
 
     /// A pool that only tells who its endpoints are: nothing is sent to them, and no file is read.
-    pub(super) fn make_silent(&self, name: &str, config: &PoolConfig) -> PoolPart {
+    fn make_silent(&self, name: &str, config: &PoolConfig) -> PoolPart {
         let config = PoolConfig { tls: None, ..config.clone() };
         self.make_of(name, &config, config.clone())
     }
@@ -130,6 +131,18 @@ async fn feed(pool: Arc<Pool>, mut instances: watch::Receiver<Vec<Instance>>) {
             return;
         }
     }
+}
+
+/// The pools of a file that does not run, by name.
+pub(super) fn silent(checked: &Checked) -> HashMap<String, Arc<Pool>> {
+    let maker = PoolMaker {
+        dir: checked.dir().to_owned(),
+        at: checked.topology.node.at.clone(),
+        secret: [0; 16],
+        registry: Registry::new(),
+    };
+    let configs = configs(&checked.topology);
+    configs.iter().map(|(name, config)| (name.clone(), maker.make_silent(name, config).pool)).collect()
 }
 
 /// The pools by name, as the edge wants them.

@@ -88,12 +88,7 @@ async fn tcp_and_udp_come_and_go() {
     assert!(status.tiers.contains(&"layer4".to_owned()));
     assert_eq!((status.connections, status.layer4[1].open), (1, 1));
     assert!(status.listeners.iter().any(|listener| listener.protocol == "udp" && listener.address == udp));
-    let question = Layer4Question {
-        udp: false,
-        listener: "db".into(),
-        client: "192.0.2.1".parse().unwrap(),
-        server_name: None,
-    };
+    let question = Layer4Question::about("tcp:db").unwrap();
     let explained = running.explain_layer4(&question).unwrap();
     assert_eq!(explained.pool.unwrap().picked, Some(echoes.tcp.to_string()));
 

@@ -1,12 +1,14 @@
 //! An explanation as a page of text: one line a decision, in the order in which they are made.
 
 use crate::print::Paint;
-use topology::{EndpointExplanation, Explanation, PoolExplanation, Query, RouteSeen};
+use std::net::SocketAddr;
+use topology::{
+    EndpointExplanation, Explanation, Layer4Explanation, Layer4Question, PoolExplanation, Query, RouteSeen,
+};
 
-/// The whole page.
-pub(super) fn page(query: &Query, explanation: &Explanation, paint: Paint) -> String {
-    let mut page =
-        Page { text: format!("{}\n\n", paint.strong(format!("{} {}", query.method, query.url))), paint };
+/// The whole page of a request.
+pub(super) fn request(query: &Query, explanation: &Explanation, paint: Paint) -> String {
+    let mut page = Page::new(&format!("{} {}", query.method, query.url), paint);
     let listeners = explanation.listeners.join(", ");
     page.line("listener", if listeners.is_empty() { "none for such a URL" } else { &listeners });
     page.line("site", &site(explanation));
@@ -21,6 +23,28 @@ pub(super) fn page(query: &Query, explanation: &Explanation, paint: Paint) -> St
     }
     if let Some(sent_as) = &explanation.sent_as {
         page.line("sent as", sent_as);
+    }
+    if let Some(pool) = &explanation.pool {
+        page.pool(pool);
+    }
+    page.text
+}
+
+/// The whole page of a connection or a datagram.
+pub(super) fn listener(question: &Layer4Question, explanation: &Layer4Explanation, paint: Paint) -> String {
+    let from = question.client.map(|client| format!(" from {client}")).unwrap_or_default();
+    let name = question.server_name.as_ref().map(|name| format!(" for {name}")).unwrap_or_default();
+    let mut page = Page::new(&format!("{}{from}{name}", question.subject()), paint);
+    let addresses: Vec<String> = explanation.listeners.iter().map(SocketAddr::to_string).collect();
+    let addresses = addresses.join(", ");
+    page.line("listener", if addresses.is_empty() { "none" } else { &addresses });
+    let last = explanation.steps.len().saturating_sub(1);
+    for (nth, step) in explanation.steps.iter().enumerate() {
+        let is_refusal = explanation.pool.is_none() && nth == last;
+        page.line(
+            if nth == 0 { "decided" } else { "" },
+            &if is_refusal { paint.bad(step) } else { step.clone() },
+        );
     }
     if let Some(pool) = &explanation.pool {
         page.pool(pool);
@@ -47,6 +71,10 @@ struct Page {
 const LABEL_CHARS: usize = 8;
 
 impl Page {
+    fn new(subject: &str, paint: Paint) -> Self {
+        Self { text: format!("{}\n\n", paint.strong(subject)), paint }
+    }
+
     fn line(&mut self, label: &str, what: &str) {
         let label = self.paint.faint(format!("{label:<LABEL_CHARS$}"));
         self.text += &format!("  {label}  {what}\n");
@@ -145,7 +173,40 @@ GET http://shop.test/cart
               shop-1 (127.0.0.1:3000)  draining
             → shop-2 (127.0.0.1:3000)  0.4ms, 1 in flight
 ";
-        assert_eq!(page(&query, &explanation, Paint::new(false)), expected);
+        assert_eq!(request(&query, &explanation, Paint::new(false)), expected);
+    }
+
+    #[test]
+    fn a_connection_is_told_in_steps() {
+        let explanation = Layer4Explanation {
+            listeners: vec!["127.0.0.1:6432".parse().unwrap()],
+            steps: vec!["allowed by 10.0.0.0/8".into(), "server name \"a.test\": `sni` names pool a".into()],
+            pool: Some(PoolExplanation {
+                pool: "a".into(),
+                picked: Some("127.0.0.1:5432".into()),
+                rule: "the only one".into(),
+                certain: true,
+                endpoints: Vec::new(),
+            }),
+        };
+        let about = Layer4Question::about("tcp:db").unwrap();
+        let question = Layer4Question {
+            client: Some("10.0.0.1".parse().unwrap()),
+            server_name: Some("a.test".into()),
+            ..about.clone()
+        };
+        let expected = "\
+tcp:db from 10.0.0.1 for a.test
+
+  listener  127.0.0.1:6432
+  decided   allowed by 10.0.0.0/8
+            server name \"a.test\": `sni` names pool a
+  endpoint  127.0.0.1:5432: the only one
+";
+        assert_eq!(listener(&question, &explanation, Paint::new(false)), expected);
+        let refused = Layer4Explanation { listeners: Vec::new(), steps: vec!["no".into()], pool: None };
+        let expected = "tcp:db\n\n  listener  none\n  decided   no\n";
+        assert_eq!(listener(&about, &refused, Paint::new(false)), expected);
     }
 
     #[test]
@@ -162,7 +223,7 @@ GET http://shop.test/cart
             asks_for_user: false,
             pool: None,
         };
-        let text = page(&Query::default(), &explanation, Paint::new(false));
+        let text = request(&Query::default(), &explanation, Paint::new(false));
         assert!(text.contains("none for x.test"), "{text}");
         assert!(text.contains("refuse with 421"), "{text}");
     }
