@@ -196,6 +196,10 @@ async fn explain_tells_where_a_connection_or_a_datagram_goes() {
         world.get(&format!("/api/v1/explain-listener{query}")).await.problem(400);
     }
     world.stop().await;
+    let world = World::start().await;
+    let none = world.get("/api/v1/explain-listener?listener=tcp:db").await.problem(404);
+    assert_eq!(none, "no `[tcp.db]` in the file; it has none of TCP or UDP");
+    world.stop().await;
 }
 
 #[tokio::test]
