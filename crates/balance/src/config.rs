@@ -345,6 +345,6 @@ pub struct KeepaliveConfig {
 
 impl Default for KeepaliveConfig {
     fn default() -> Self {
-        Self { connections: 64, idle: Duration::secs(30) }
+        Self { connections: 256, idle: Duration::secs(30) }
     }
 }

@@ -5,6 +5,7 @@ use crate::arrival::Peer;
 use crate::connection::{Open, Opening, serve_message};
 use crate::core::{Core, Registered};
 use crate::flood::{FloodWatch, Verdict};
+use crate::gathered::Gathered;
 use crate::io::Timer;
 use crate::message::{Incoming, Message, Outgoing};
 use crate::protocol::Version;
@@ -15,9 +16,9 @@ use h2::server::{Connection, SendResponse};
 use http::Request;
 use http::header::CONTENT_LENGTH;
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -45,6 +46,8 @@ pub(crate) async fn serve(
     let config = &snapshot.config;
     core.events.http2.connections.inc();
     let verdict = Rc::new(Cell::new(None));
+    let gathered = Gathered::new(stream);
+    let stream = gathered.clone();
     let watched = Watched {
         stream,
         first,
@@ -78,6 +81,8 @@ pub(crate) async fn serve(
         active_at: Instant::now(),
         has_waker: false,
         is_ending: false,
+        has_yielded: false,
+        gathered,
     };
     serving.run().await;
 }
@@ -95,6 +100,10 @@ struct Serving {
     active_at: Instant,
     has_waker: bool,
     is_ending: bool,
+    /// What is written, until it is sent off.
+    gathered: Gathered,
+    /// Other connections' bytes have been looked for since it was woken.
+    has_yielded: bool,
 }
 
 /// What a connection does next.
@@ -120,17 +129,36 @@ impl Serving {
                         tokio::time::timeout(FAREWELL, poll_fn(|cx| self.connection.poll_closed(cx))).await;
                     return;
                 }
-                Step::Over => return,
+                Step::Over => {
+                    // The last word, if there is one.
+                    let saying = poll_fn(|cx| self.gathered.poll_send(cx));
+                    let _ = tokio::time::timeout(FAREWELL, saying).await;
+                    return;
+                }
             }
         }
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let step = self.poll_frames(cx);
+        // Nothing more is written before something happens: what was goes.
+        if step.is_pending() && matches!(self.gathered.poll_send(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(Step::Over);
+        }
+        step
+    }
+
+    fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         if !std::mem::replace(&mut self.has_waker, true) {
             self.registered.set_waker(cx.waker());
         }
         if self.core.is_draining() {
             self.end();
+        }
+        // While requests are under way, what else has come by now is served first: their answers then leave in one
+        // write instead of one each.
+        if self.streams.get() > 0 && !std::mem::replace(&mut self.has_yielded, true) {
+            ready!(pin!(tokio::task::yield_now()).poll(cx));
         }
         let accepted = self.connection.poll_accept(cx);
         if let Some(verdict) = self.verdict.get() {
@@ -145,7 +173,7 @@ impl Serving {
                 return Poll::Ready(Step::Over);
             }
             Poll::Ready(None) => return Poll::Ready(Step::Over),
-            Poll::Pending => {}
+            Poll::Pending => self.has_yielded = false,
         }
         if self.streams.get() > 0 {
             self.active_at = Instant::now();
@@ -204,7 +232,7 @@ fn note_end(core: &Core, error: &h2::Error) {
 
 /// A connection whose frames are counted as they are read.
 struct Watched {
-    stream: Stream,
+    stream: Gathered,
     /// Bytes that were read before it was known what they are.
     first: Bytes,
     watch: FloodWatch,

@@ -6,7 +6,7 @@
 //! 2. [`arrival`] asks who it is and whether it may come: the PROXY header, lists of networks, TLS;
 //! 3. [`connection`] reads one request after the other from it, [`http2`] and [`http3`] many at once: their frames are
 //!    written as lines ([`message`]), so that [`protocol`] understands every head, or refuses it with 400 before
-//!    anything is decided by it; [`flood`] watches over what frames cost;
+//!    anything is decided by it; [`flood`] watches over what frames cost, [`gathered`] sends them off together;
 //! 4. [`sites`] finds the site by the host and the route by the path ([`when`]: and by everything else; [`prefix`]:
 //!    by fields of a body's first bytes);
 //! 5. [`gate`] asks whether it is served: by HTTPS alone, by networks, rates, passwords, certificates;
@@ -44,6 +44,7 @@ mod file_answer;
 mod flood;
 mod forwarding;
 mod gate;
+mod gathered;
 mod http2;
 #[cfg(feature = "http3")]
 mod http3;
