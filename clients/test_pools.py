@@ -153,8 +153,10 @@ def test_a_full_queue_says_later(start, backends):
         first.send(request)
         until(lambda: slow.seen("/slow"))
         second.send(request)
-        # Whichever of the two places the second took, one more finds the line full at last.
-        refused = until(lambda: (response := get(nines.port, "/fast")).status == 503 and response)
+        # A place in the line is the second's before anybody else asks for it.
+        until(lambda: nines.metric("nines_balance_pool_waiting") == 1)
+        refused = get(nines.port, "/fast")
+        assert refused.status == 503
         assert int(refused.get("retry-after")) >= 1
         go_on.set()
         assert first.response().body == b"done" and second.response().body == b"done"

@@ -81,6 +81,14 @@ impl Source<'_> {
         matches!(self, Self::Frames(incoming) if incoming.is_ended())
     }
 
+    /// Waits for the end of a body in frames that has come whole by its length: trailers may stand before it.
+    pub(crate) async fn end(&mut self) -> io::Result<()> {
+        match self {
+            Self::Frames(incoming) => poll_fn(|cx| incoming.poll_readable(cx)).await,
+            Self::Bytes(_) => Ok(()),
+        }
+    }
+
     /// Whether there are bytes, or the end, at this moment.
     pub(crate) fn has_more(&mut self) -> bool {
         self.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()

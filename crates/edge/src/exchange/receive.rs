@@ -10,7 +10,7 @@ use crate::io::{Timer, poll_read};
 use crate::pacing::Pacing;
 use crate::protocol::{BadHead, Body, Method, RequestLimits, ResponseHead, Version};
 use crate::sites::{Route, Site};
-use crate::wire::{Coding, Part, Sink, Source};
+use crate::wire::{Coding, Part, Sink, Source, under};
 use encoding::{Action, Plan, ResponseFacts, is_no_transform};
 use std::cell::Cell;
 use std::io;
@@ -323,6 +323,11 @@ impl Receiving<'_> {
             let data = self.up.at(decoded.data.clone());
             let is_finished = body.is_finished();
             if is_finished {
+                if self.request.version.is_framed() && !self.endpoint.is_ended() {
+                    self.timer.set(Instant::now() + self.timeouts.endpoint_idle);
+                    // Trailers that do not come are none.
+                    let _ = under(self.timer, self.endpoint.end()).await;
+                }
                 copy_trailers(self.up.at(decoded.trailers), &mut trailers);
                 copy_trailers(self.endpoint.trailers(), &mut trailers);
             }

@@ -38,8 +38,8 @@ async fn many_clients_hear_their_own_answers_and_keep_their_endpoints() {
         assert_eq!(asked(client, "again"), format!("{name}again"));
     }
     assert_eq!(world.metric(OPEN), 100.0);
-    assert_eq!(world.metric("nines_udp_datagrams_total{direction=\"client\",listener=\"dns\"}"), 200.0);
-    assert_eq!(world.metric("nines_udp_datagrams_total{direction=\"endpoint\",listener=\"dns\"}"), 200.0);
+    world.until("nines_udp_datagrams_total{direction=\"client\",listener=\"dns\"}", |count| count == 200.0);
+    world.until("nines_udp_datagrams_total{direction=\"endpoint\",listener=\"dns\"}", |count| count == 200.0);
     assert!(world.drain(PATIENCE).await);
 }
 
@@ -117,7 +117,7 @@ async fn an_endpoint_that_has_died_is_left_for_another() {
     client.send(b"x").unwrap();
     let count = client.recv(&mut buffer).unwrap();
     assert_eq!(buffer[0], b'b', "{:?}", &buffer[..count]);
-    assert_eq!(world.metric(&ended("refused")), 1.0);
+    world.until(&ended("refused"), |count| count == 1.0);
     assert!(world.pools["dns"].status().endpoints.iter().any(|endpoint| endpoint.failures > 0));
 }
 
@@ -130,7 +130,7 @@ async fn a_session_follows_the_file() {
     // Its endpoint is gone from the pool.
     world.reload(&file(&[udp_echo("b", 1).0], ""));
     assert_eq!(asked(&client, "2"), "b2");
-    assert_eq!(world.metric(&ended("moved")), 1.0);
+    world.until(&ended("moved"), |count| count == 1.0);
     // Its listener has another pool.
     let other = file(&[udp_echo("c", 1).0], "")
         .replace("pool = 'dns'", "pool = 'other'")
