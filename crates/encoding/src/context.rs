@@ -21,8 +21,6 @@ const GZIP_WINDOW_LOG: u8 = 15;
 const ROOM_BYTES_MIN: usize = 4 << 10;
 /// How much the output grows by where there is less.
 const ROOM_BYTES: usize = 16 << 10;
-/// What a context of gzip takes at any level: its window twice, two tables and what is pending.
-const GZIP_BYTES: usize = 320 << 10;
 
 /// What is wanted of an encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +37,8 @@ pub(crate) enum Step {
 pub(crate) enum Context {
     Zstd(CCtx<'static>),
     Br(Br),
-    /// With its level: one that changes it would encode a little otherwise than a new one.
-    Gzip(Compress, u8),
+    /// Made anew for each body: zlib-rs was seen to write what no decoder reads after a reset in the middle of one.
+    Gzip(Compress),
 }
 
 /// A brotli encoder, which cannot begin anew: it is made for each body, out of memory that is kept.
@@ -64,22 +62,9 @@ impl Context {
             (Coding::Zstd, Some(Self::Zstd(context))) => zstd_ready(context, level, body_bytes),
             (Coding::Zstd, _) => zstd_ready(CCtx::try_create().ok_or("out of memory")?, level, body_bytes),
             (Coding::Br, _) => br_ready(level),
-            (Coding::Gzip, Some(Self::Gzip(mut context, at))) if at == level => {
-                context.reset();
-                Ok(Self::Gzip(context, level))
-            }
             (Coding::Gzip, _) => {
-                let context = Compress::new_gzip(Compression::new(level.into()), GZIP_WINDOW_LOG);
-                Ok(Self::Gzip(context, level))
+                Ok(Self::Gzip(Compress::new_gzip(Compression::new(level.into()), GZIP_WINDOW_LOG)))
             }
-        }
-    }
-
-    /// Whether it can begin anew for a body of that coding and level.
-    pub(crate) fn suits(&self, coding: Coding, level: u8) -> bool {
-        match self {
-            Self::Gzip(_, at) => coding == Coding::Gzip && *at == level,
-            _ => self.coding() == coding,
         }
     }
 
@@ -87,7 +72,7 @@ impl Context {
         match self {
             Self::Zstd(_) => Coding::Zstd,
             Self::Br(_) => Coding::Br,
-            Self::Gzip(..) => Coding::Gzip,
+            Self::Gzip(_) => Coding::Gzip,
         }
     }
 
@@ -95,8 +80,7 @@ impl Context {
     pub(crate) fn reusable_bytes(&self) -> Option<usize> {
         match self {
             Self::Zstd(context) => Some(context.sizeof()),
-            Self::Br(_) => None,
-            Self::Gzip(..) => Some(GZIP_BYTES),
+            Self::Br(_) | Self::Gzip(_) => None,
         }
     }
 
@@ -105,7 +89,7 @@ impl Context {
         match self {
             Self::Zstd(context) => zstd_run(context, input, step, out),
             Self::Br(context) => br_run(&mut context.0, input, step, out),
-            Self::Gzip(context, _) => gzip_run(context, input, step, out),
+            Self::Gzip(context) => gzip_run(context, input, step, out),
         }
     }
 }

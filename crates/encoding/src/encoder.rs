@@ -48,7 +48,7 @@ impl Encoder {
     pub fn lend(coding: Coding, level: u8, body_bytes: Option<u64>) -> Result<Self, EncodeError> {
         let range = levels(coding);
         let level = level.clamp(*range.start(), *range.end());
-        let spare = spare::take(coding, level);
+        let spare = spare::take(coding);
         let context = Context::ready(coding, level, body_bytes, spare)
             .map_err(|cause| EncodeError { coding, cause })?;
         Ok(Self { coding, context: Some(context), is_finished: false })

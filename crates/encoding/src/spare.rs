@@ -14,12 +14,12 @@ thread_local! {
     static SPARE: RefCell<Vec<Context>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A spare context for that coding and level, the last used first: its tables are warm.
-pub(crate) fn take(coding: Coding, level: u8) -> Option<Context> {
+/// A spare context for that coding, the last used first: its tables are warm.
+pub(crate) fn take(coding: Coding) -> Option<Context> {
     SPARE
         .try_with(|spare| {
             let mut spare = spare.borrow_mut();
-            let at = spare.iter().rposition(|context| context.suits(coding, level))?;
+            let at = spare.iter().rposition(|context| context.coding() == coding)?;
             Some(spare.remove(at))
         })
         .ok()
@@ -50,13 +50,13 @@ mod tests {
     #[test]
     fn no_more_than_the_bound_are_kept() {
         let lent: Vec<_> =
-            (0..SPARE_MAX + 3).map(|_| Encoder::lend(Coding::Gzip, 3, None).unwrap()).collect();
+            (0..SPARE_MAX + 3).map(|_| Encoder::lend(Coding::Zstd, 3, None).unwrap()).collect();
         assert_eq!(spare_count(), 0);
         drop(lent);
         assert_eq!(spare_count(), SPARE_MAX);
-        let again = Encoder::lend(Coding::Gzip, 3, None).unwrap();
+        let again = Encoder::lend(Coding::Zstd, 3, None).unwrap();
         assert_eq!(spare_count(), SPARE_MAX - 1);
-        let others = [(Coding::Zstd, 3), (Coding::Gzip, 4)]
+        let others = [(Coding::Br, 3), (Coding::Gzip, 4)]
             .map(|(coding, level)| Encoder::lend(coding, level, None).unwrap());
         assert_eq!(spare_count(), SPARE_MAX - 1, "none of them is spare");
         drop((again, others));
