@@ -27,6 +27,8 @@
 //! - Nothing of a message reaches the other side before it has been understood without doubt, by one parser, whatever
 //!   it came in.
 
+#![cfg_attr(not(feature = "http3"), allow(dead_code, reason = "what HTTP/3 alone uses"))]
+
 mod answer;
 mod arrival;
 mod buffer;
