@@ -1,5 +1,6 @@
 """The world of the tests: a running nines between a client and backends that do as they are told."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -88,9 +89,22 @@ class Nines:
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, for TCP and UDP alike. Below those that the kernel gives to outgoing connections and to
+    sockets without one (`ip_local_port_range`), so that nobody gets it before it is listened on."""
+    first_of_kernel = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    lowest = first_of_kernel // 2
+    while True:
+        port = lowest + next(ports_tried) % (first_of_kernel - lowest)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(type=kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+            return port
+        except OSError:
+            pass
+
+
+ports_tried = itertools.count(os.getpid() * 37)
 
 
 @pytest.fixture(scope="session")
