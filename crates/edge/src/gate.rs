@@ -190,11 +190,9 @@ pub(crate) fn enter(
     if work.is_secure {
         work.extra.extend_from_slice(&site.secure_lines);
     }
-    if secure.is_some() {
-        // RFC 9114 §3.1.1: who is there already need not be told.
-        if work.request.version != Version::Http3 && !site.asks_for_certificates {
-            work.extra.extend_from_slice(&snapshot.alt_svc_line);
-        }
+    // RFC 9114 §3.1.1: who is there already need not be told.
+    if secure.is_some() && work.request.version != Version::Http3 && !site.asks_for_certificates {
+        work.extra.extend_from_slice(&snapshot.alt_svc_line);
     }
     if let (false, Some(port)) = (work.is_secure, site.https_port) {
         return Err(Refusal::HttpsOnly(port));
