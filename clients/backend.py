@@ -6,9 +6,13 @@ A handler runs in the connection's thread. Whatever has no handler is answered b
 backend saw it, as JSON.
 """
 
+import fcntl
 import hashlib
 import json
+import select
 import socket
+import struct
+import termios
 import threading
 import time
 from dataclasses import dataclass, field
@@ -117,10 +121,10 @@ class Reader:
 
     def __init__(self, connection, backend):
         self.socket, self.backend, self.buffer = connection, backend, b""
+        self.era = None  # the backend's, when the request began that is under way
 
     def fill(self):
-        data = self.socket.recv(CHUNK)
-        self.backend.bytes_received += len(data)
+        data = self.backend.receive(self)
         if not data:
             raise Gone
         self.buffer += data
@@ -155,6 +159,7 @@ class Backend:
         self.name, self.tls = name, tls
         self.handlers, self.begin = {}, None
         self.busy, self.idle = 0, threading.Condition()
+        self.readers, self.era = set(), 0
         self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port = self.listener.getsockname()[1]
         self.forget()
@@ -167,10 +172,32 @@ class Backend:
     def on(self, path, handler):
         self.handlers[path] = handler
 
-    def forget(self):
-        """Starts the memory anew."""
-        self.requests, self.failures = [], []
-        self.connections = self.bytes_received = 0
+    def forget(self, seconds=10):
+        """Starts the memory anew. What has been sent to this backend by now is no part of it: what waits in the kernel is
+        read before, and a request that is under way counts no more."""
+        with self.idle:
+            assert self.idle.wait_for(lambda: not self.something_waits(), seconds), "what was sent here is not read"
+            self.requests, self.failures = [], []
+            self.connections = self.bytes_received = 0
+            self.era += 1
+
+    def something_waits(self):
+        """Whether the kernel has something that nobody has looked at: a connection, or what comes between requests."""
+        waiting = lambda reader: reader.era is None and unread(reader.socket)
+        return is_open(self.listener) and readable(self.listener, 0) or any(map(waiting, self.readers))
+
+    def receive(self, reader):
+        """What comes next on a connection, counted as it leaves the kernel."""
+        if not (self.tls and reader.socket.pending()) and not readable(reader.socket, reader.socket.gettimeout()):
+            raise TimeoutError
+        with self.idle:
+            data = reader.socket.recv(CHUNK)
+            if reader.era is None:
+                reader.era = self.era
+            if reader.era == self.era:
+                self.bytes_received += len(data)
+            self.idle.notify_all()
+        return data
 
     def seen(self, path):
         return [request for request in self.requests if request.path == path]
@@ -196,28 +223,38 @@ class Backend:
     def accept(self):
         while True:
             try:
-                connection, _ = self.listener.accept()
-            except OSError:
+                readable(self.listener, None)
+                with self.idle:
+                    connection, _ = self.listener.accept()
+                    self.connections += 1
+                    number, reader = self.connections, Reader(connection, self)
+                    self.readers.add(reader)
+                    self.idle.notify_all()
+            except (OSError, ValueError):  # it is closed
                 return
-            self.connections += 1
-            threading.Thread(target=self.serve, args=(connection, self.connections), daemon=True).start()
+            threading.Thread(target=self.serve, args=(reader, number), daemon=True).start()
 
-    def serve(self, connection, number):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def serve(self, reader, number):
+        reader.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
+                reader.socket = self.tls.wrap_socket(reader.socket, server_side=True)
             if self.begin:
-                self.begin(connection)
-            reader = Reader(connection, self)
-            with connection:
+                self.begin(reader.socket)
+            with self.idle:
+                self.idle.notify_all()
+            with reader.socket:
                 while self.one(reader, number):
-                    pass
+                    reader.era = None if not reader.buffer else self.era
         except (Gone, OSError):
             pass
         except Exception as error:  # a fault of the test's handler: the test shall hear of it
             self.failures.append(error)
             raise
+        finally:
+            with self.idle:
+                self.readers.discard(reader)
+                self.idle.notify_all()
 
     def one(self, reader, number):
         method, target, version = reader.line().decode("latin-1").split(" ")
@@ -232,6 +269,24 @@ class Backend:
             return exchange.keep
         finally:
             self.work(-1)
+
+
+def is_open(socket):
+    return socket.fileno() >= 0
+
+
+def readable(socket, seconds):
+    """Waits that long, or with `None` for ever, until there is something to read, an end or an error."""
+    poll = select.poll()
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def unread(socket):
+    """The bytes that have come and were not read."""
+    if not is_open(socket):
+        return 0
+    return struct.unpack("i", fcntl.ioctl(socket, termios.FIONREAD, struct.pack("i", 0)))[0]
 
 
 def describe(exchange):

@@ -67,9 +67,6 @@ def test_a_chunked_body_is_limited_as_it_comes(strict, backend):
             assert wire.response().status == 413
         except (ConnectionError, Truncated):
             pytest.fail("the client was cut off without hearing 413")
-    # What had been passed on by then, if anything, is the last that the backend hears; the next test counts from there.
-    if backend.bytes_received:
-        backend.wait_idle("/")
 
 
 def test_a_head_that_drips_is_cut_off(strict, backend):
