@@ -148,6 +148,8 @@ pub(crate) struct Core {
     #[expect(clippy::vec_box, reason = "a connection's task holds a pointer, not the buffers' bookkeeping")]
     spare: RefCell<Vec<Box<Work>>>,
     spare_buffers: RefCell<Vec<Buffer>>,
+    /// Files that were answered with a moment ago.
+    pub(crate) recent_files: files::Recent,
     date: RefCell<(u64, Vec<u8>)>,
     /// Since when this core drains.
     draining: Cell<Option<Instant>>,
@@ -181,6 +183,7 @@ impl Core {
             rng: RefCell::new(SmallRng::from_rng(&mut rand::rng())),
             spare: RefCell::default(),
             spare_buffers: RefCell::default(),
+            recent_files: files::Recent::default(),
             date: RefCell::default(),
             draining: Cell::new(None),
             connections: RefCell::default(),
@@ -236,8 +239,9 @@ impl Core {
         }
     }
 
-    /// Frees half of the spare buffers; called now and then, so that a burst is forgotten.
+    /// Frees half of the spare buffers, and closes files; called now and then, so that a burst is forgotten.
     pub(crate) fn shrink(&self) {
+        self.recent_files.forget_old(SystemTime::now());
         let mut spare = self.spare.borrow_mut();
         let kept = spare.len().div_ceil(2);
         spare.truncate(kept);

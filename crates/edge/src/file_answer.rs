@@ -33,7 +33,7 @@ pub(crate) async fn answer_file(
     folder: &Arc<files::Root>,
     report: &mut Report,
 ) -> Ended {
-    let answer = match find(folder, work, route).await {
+    let answer = match find(core, folder, work, route).await {
         Some(answer) => answer,
         None => return Ended::Refused(Refusal::File(503)),
     };
@@ -101,7 +101,7 @@ pub(crate) async fn answer_file(
 
 /// What the folder says: at once if the kernel knows, otherwise on a thread that may wait for the disk. `None`: there
 /// is no thread.
-async fn find(folder: &Arc<files::Root>, work: &Work, route: &Route) -> Option<files::Answer> {
+async fn find(core: &Core, folder: &Arc<files::Root>, work: &Work, route: &Route) -> Option<files::Answer> {
     let Work { request, down, path, .. } = work;
     let head = down.held();
     let mut wanted = files::Request {
@@ -114,7 +114,7 @@ async fn find(folder: &Arc<files::Root>, work: &Work, route: &Route) -> Option<f
     for field in &request.fields {
         wanted.fields.note(field.name.of_head(head), field.value.of_head(head));
     }
-    match folder.answer_now(&wanted, SystemTime::now()) {
+    match folder.answer_now(&wanted, SystemTime::now(), &core.recent_files) {
         Some(answer) => Some(answer),
         None => {
             let (folder, wanted) = (folder.clone(), wanted.into_owned());

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Tries of a name while somebody renames folders above it, which the kernel answers by "again".
 const RENAMES_MAX: usize = 16;
@@ -41,9 +42,13 @@ pub(crate) enum Failure {
     Disk(io::Error),
 }
 
+/// Folders that were opened so far.
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
 /// A folder that is open.
 #[derive(Debug)]
 pub(crate) struct Folder {
+    id: u64,
     fd: OwnedFd,
     device: u64,
     inode: u64,
@@ -58,7 +63,7 @@ pub(crate) enum Entry {
 }
 
 /// A regular file, open, and what it says of itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct FoundFile {
     pub(crate) file: OpenFile,
     pub(crate) stat: Stat,
@@ -81,7 +86,13 @@ impl Folder {
         let fd = openat2(CWD, path, flags, Mode::empty(), resolve)?;
         let stat = fstat(&fd)?;
         let in_memory = IN_MEMORY.contains(&(fstatfs(&fd)?.f_type as u64));
-        Ok(Self { fd, device: stat.st_dev, inode: stat.st_ino, in_memory })
+        let id = OPENED.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { id, fd, device: stat.st_dev, inode: stat.st_ino, in_memory })
+    }
+
+    /// A number that no other folder of this process has, nor the same one opened again.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Whether both are one folder.
@@ -108,14 +119,6 @@ impl Folder {
             }
             FileType::Directory => Ok(Entry::Folder(fd)),
             _ => Err(Failure::Missing),
-        }
-    }
-
-    /// Opens the file of this name; a folder is [`Failure::Missing`].
-    pub(crate) fn file(&self, name: &[u8], patience: Patience) -> Result<FoundFile, Failure> {
-        match self.entry(name, patience)? {
-            Entry::File(found) => Ok(found),
-            Entry::Folder(_) => Err(Failure::Missing),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Files of a folder as HTTP answers.
 //!
 //! A [`Request`] says which file is wanted and what the client knows and takes; it comes from any wire. [`Root`]
-//! looks its path up (`path`, `lookup`, `folder`), chooses among the file and its precompressed siblings (`siblings`), holds
+//! looks its path up (`path`, `lookup`, `opener`, `folder`; `recent`: what a core opened a moment ago), chooses among the file and its precompressed siblings (`siblings`), holds
 //! the conditions of the request against the file's validators (`condition`, `validators`), and takes the ranges
 //! that were asked for (`selected`, `range`, `multipart`). What leaves is an [`Answer`]: a status, header lines, and a [`Body`]
 //! that names pieces of an open file (`reading`) and holds none of its bytes.
@@ -23,9 +23,11 @@ mod folder;
 mod listing;
 mod lookup;
 mod multipart;
+mod opener;
 mod path;
 pub mod range;
 mod reading;
+mod recent;
 mod replies;
 mod request;
 mod root;
@@ -41,6 +43,7 @@ pub use check::check;
 pub use config::{Files, FilesConfig};
 pub use error::Error;
 pub use reading::{OpenFile, ReadNow};
+pub use recent::Recent;
 pub use request::{Fields, Method, Request};
 pub use root::Root;
 pub use types::MediaType;

@@ -1,8 +1,9 @@
 //! What a path leads to: a file, an index, a listing, the slash that is missing, or the fallback.
 
 use crate::config::FilesConfig;
-use crate::folder::{Entry, Failure, Folder, FoundFile, Patience};
+use crate::folder::{Entry, Failure, FoundFile};
 use crate::listing::names;
+use crate::opener::Opener;
 use crate::path::FilePath;
 use std::os::fd::OwnedFd;
 
@@ -26,11 +27,10 @@ pub(crate) enum Target {
 
 /// One look into a folder.
 pub(crate) struct Lookup<'a> {
-    pub(crate) folder: &'a Folder,
+    pub(crate) opener: &'a Opener<'a>,
     pub(crate) rules: &'a Rules,
     /// The request's `Accept`.
     pub(crate) accept: Option<&'a [u8]>,
-    pub(crate) patience: Patience,
 }
 
 impl Rules {
@@ -48,7 +48,7 @@ impl Lookup<'_> {
         let found = if path.is_folder() {
             self.find_in(path)
         } else {
-            match self.folder.entry(path.name(), self.patience) {
+            match self.opener.entry(path.name()) {
                 Ok(Entry::File(found)) => Ok(Target::File { name: path.name().to_vec(), found }),
                 // Only where the slash leads somewhere: else its path is shown as one that is not there.
                 Ok(Entry::Folder(_)) => self.find_in(path).map(|_| Target::Slash),
@@ -57,7 +57,7 @@ impl Lookup<'_> {
         };
         match (found, &self.rules.fallback) {
             (Err(Failure::Missing), Some(fallback)) if wants_page(path, self.accept) => {
-                let found = self.folder.file(fallback.name(), self.patience)?;
+                let found = self.opener.file(fallback.name())?;
                 Ok(Target::File { name: fallback.name().to_vec(), found })
             }
             (found, _) => found,
@@ -68,7 +68,7 @@ impl Lookup<'_> {
     fn find_in(&self, path: &FilePath) -> Result<Target, Failure> {
         for index in &self.rules.index {
             let name = path.join(index);
-            match self.folder.file(&name, self.patience) {
+            match self.opener.file(&name) {
                 Ok(found) => return Ok(Target::File { name, found }),
                 Err(Failure::Missing) => {}
                 Err(failure) => return Err(failure),
@@ -77,7 +77,7 @@ impl Lookup<'_> {
         if !self.rules.listing {
             return Err(Failure::Missing);
         }
-        match self.folder.entry(path.name(), self.patience)? {
+        match self.opener.entry(path.name())? {
             Entry::Folder(fd) => Ok(Target::Listing(fd)),
             Entry::File(_) => Err(Failure::Missing),
         }

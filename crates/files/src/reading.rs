@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A regular file that is open for reading. A clone is the same open file; it may go to another thread.
 ///
@@ -19,6 +19,15 @@ pub struct OpenFile {
     file: Arc<File>,
     /// Its file system has no disk, so that reading never waits; it need not know RWF_NOWAIT either, as tmpfs does not.
     in_memory: bool,
+    /// What is kept of it, once it has been read as a whole.
+    content: Option<Arc<Content>>,
+}
+
+/// A small file's bytes, for as long as it is known that they are still what they were.
+#[derive(Debug)]
+struct Content {
+    size: usize,
+    bytes: OnceLock<Box<[u8]>>,
 }
 
 /// What reading without waiting came to.
@@ -33,7 +42,18 @@ pub enum ReadNow {
 
 impl OpenFile {
     pub(crate) fn new(file: File, in_memory: bool) -> Self {
-        Self { file: Arc::new(file), in_memory }
+        Self { file: Arc::new(file), in_memory, content: None }
+    }
+
+    /// Keeps the bytes once all are read: for who knows when they have changed.
+    pub(crate) fn keep_content(&mut self, size: u64) {
+        let size = size as usize;
+        self.content = Some(Arc::new(Content { size, bytes: OnceLock::new() }));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn keeps_content(&self) -> bool {
+        self.content.is_some()
     }
 
     /// Reads at `offset` what is in memory, up to the length of `buf`.
@@ -41,6 +61,21 @@ impl OpenFile {
     /// # Errors
     /// `UnexpectedEof` if the file ends before `offset`; what the disk says.
     pub fn read_now(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadNow> {
+        let Some(content) = &self.content else { return self.read_file_now(offset, buf) };
+        if let Some(bytes) = content.bytes.get() {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            let read = buf.len().min(bytes.len() - from);
+            buf[..read].copy_from_slice(&bytes[from..from + read]);
+            return if read == 0 && !buf.is_empty() { Err(shrunk()) } else { Ok(ReadNow::Read(read)) };
+        }
+        let read = self.read_file_now(offset, buf)?;
+        if offset == 0 && read == ReadNow::Read(content.size) {
+            content.bytes.get_or_init(|| buf[..content.size].into());
+        }
+        Ok(read)
+    }
+
+    fn read_file_now(&self, offset: u64, buf: &mut [u8]) -> io::Result<ReadNow> {
         if self.in_memory {
             return self.read_blocking(offset, buf).map(ReadNow::Read);
         }

@@ -8,7 +8,9 @@ use crate::folder::{Failure, Folder, FoundFile, Patience};
 use crate::listing::Listing;
 use crate::lookup::{Lookup, Rules, Target};
 use crate::multipart::Boundaries;
+use crate::opener::Opener;
 use crate::path::FilePath;
+use crate::recent::Recent;
 use crate::replies::{allow, list, refusal, to_slash};
 use crate::request::{Method, Request};
 use crate::selected::Selected;
@@ -73,14 +75,14 @@ impl Root {
 
     /// The answer, if the kernel has what it takes in memory; reading the body is another matter. `None`: the disk
     /// must be asked, or a folder is to be listed. Then let a thread that may wait call [`Root::answer`] with
-    /// [`Request::into_owned`].
-    pub fn answer_now(&self, request: &Request<'_>, now: SystemTime) -> Option<Answer> {
-        self.answer_with(request, now, Patience::None).ok()
+    /// [`Request::into_owned`]. `recent` is what the caller's core has opened a moment ago.
+    pub fn answer_now(&self, request: &Request<'_>, now: SystemTime, recent: &Recent) -> Option<Answer> {
+        self.answer_with(request, now, Patience::None, Some(recent)).ok()
     }
 
     /// The answer. It may wait for the disk, though not for the file's content.
     pub fn answer(&self, request: &Request<'_>, now: SystemTime) -> Answer {
-        self.answer_with(request, now, Patience::Any)
+        self.answer_with(request, now, Patience::Any, None)
             .unwrap_or_else(|Cold| unreachable!("who may wait for the disk is not told to ask it"))
     }
 
@@ -89,6 +91,7 @@ impl Root {
         request: &Request<'_>,
         now: SystemTime,
         patience: Patience,
+        recent: Option<&Recent>,
     ) -> Result<Answer, Cold> {
         match request.method {
             Method::Get | Method::Head => {}
@@ -98,8 +101,9 @@ impl Root {
         let Some(path) = FilePath::parse(&request.path) else { return Ok(Answer::new(404)) };
         let found = self.folder(now, patience).and_then(|folder| {
             let accept = request.fields.accept.as_deref();
-            let target = Lookup { folder: &folder, rules: &self.rules, accept, patience }.find(&path)?;
-            self.show(&folder, &path, target, request, now, patience)
+            let opener = Opener { folder: &folder, patience, recent, now };
+            let target = Lookup { opener: &opener, rules: &self.rules, accept }.find(&path)?;
+            self.show(&opener, &path, target, request)
         });
         match found {
             Ok(answer) => Ok(answer),
@@ -124,23 +128,21 @@ impl Root {
 
     fn show(
         &self,
-        folder: &Folder,
+        opener: &Opener<'_>,
         path: &FilePath,
         target: Target,
         request: &Request<'_>,
-        now: SystemTime,
-        patience: Patience,
     ) -> Result<Answer, Failure> {
         match target {
             Target::Slash => Ok(to_slash(request)),
-            Target::Listing(_) if patience == Patience::None => Err(Failure::Cold),
+            Target::Listing(_) if opener.patience == Patience::None => Err(Failure::Cold),
             Target::Listing(fd) => {
-                let listing = Listing::read(folder, path.name(), &fd).map_err(Failure::Disk)?;
+                let listing = Listing::read(opener.folder, path.name(), &fd).map_err(Failure::Disk)?;
                 Ok(list(&listing, path, request))
             }
             Target::File { name, found } => {
-                let selected = self.select(folder, &name, found, request, now, patience)?;
-                Ok(selected.answer(request, self.cache_control.as_deref(), &self.boundaries, now))
+                let selected = self.select(opener, &name, found, request)?;
+                Ok(selected.answer(request, self.cache_control.as_deref(), &self.boundaries, opener.now))
             }
         }
     }
@@ -148,12 +150,10 @@ impl Root {
     /// Chooses among the file and its siblings.
     fn select(
         &self,
-        folder: &Folder,
+        opener: &Opener<'_>,
         name: &[u8],
         original: FoundFile,
         request: &Request<'_>,
-        now: SystemTime,
-        patience: Patience,
     ) -> Result<Selected, Failure> {
         let content_type = self.types.of(name);
         // Said of every file that may have siblings, not only where one is there: who asks without Accept-Encoding
@@ -161,9 +161,7 @@ impl Root {
         let is_vary_said = self.precompressed && !content_type.is_compressed();
         let accepted = request.fields.accept_encoding.as_deref().filter(|_| is_vary_said);
         let sibling = match accepted {
-            Some(accepted) => {
-                siblings::choose(folder, name, &original, accepted, &self.absences, now, patience)?
-            }
+            Some(accepted) => siblings::choose(opener, name, &original, accepted, &self.absences)?,
             None => None,
         };
         Ok(match sibling {

@@ -5,7 +5,7 @@ use rustix::fs::Stat;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The kernel's clock for files moves on by its ticks, 10 ms at most: two writes within one leave the same time.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// RFC 9110 §8.8.2.2: a date tells versions apart only once the second has passed, since then a second change in
 /// it would have been seen.
@@ -44,10 +44,16 @@ impl Validators {
     }
 }
 
-/// When the file's content was changed. A time before 1970 has no date in HTTP, and becomes its beginning.
+/// When the file's content was changed.
 pub(crate) fn changed(stat: &Stat) -> SystemTime {
-    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    u64::try_from(stat.st_mtime)
+    time_of(stat.st_mtime, stat.st_mtime_nsec)
+}
+
+/// A time as the kernel tells it, in seconds and nanoseconds. One before 1970 has no date in HTTP, and becomes its
+/// beginning.
+pub(crate) fn time_of(secs: i64, nanos: impl TryInto<u32>) -> SystemTime {
+    let nanos = nanos.try_into().unwrap_or(0);
+    u64::try_from(secs)
         .map_or(UNIX_EPOCH, |secs| UNIX_EPOCH.checked_add(Duration::new(secs, nanos)).unwrap_or(UNIX_EPOCH))
 }
 

@@ -178,11 +178,18 @@ fn what_is_known_is_answered_without_waiting() {
     let root = world.write("a.txt", "hello").folder("b").open_with(", listing = true");
     let asked = get(&root, "/a.txt");
     let waited = asked.seen();
-    let at_once =
-        root.answer_now(&asked.request, now()).expect("its name and its inode are in memory by now");
+    let at_once = root
+        .answer_now(&asked.request, now(), &Recent::default())
+        .expect("its name and its inode are in memory by now");
     assert_eq!(Seen::of(at_once), waited);
     let owned = asked.request.clone().into_owned();
     assert_eq!(Seen::of(root.answer(&owned, now())), waited);
-    assert!(root.answer_now(&get(&root, "/b/").request, now()).is_none(), "a listing reads the folder");
-    assert_eq!(root.answer_now(&get(&root, "/../a.txt").request, now()).unwrap().status, 404);
+    assert!(
+        root.answer_now(&get(&root, "/b/").request, now(), &Recent::default()).is_none(),
+        "a listing reads the folder"
+    );
+    assert_eq!(
+        root.answer_now(&get(&root, "/../a.txt").request, now(), &Recent::default()).unwrap().status,
+        404
+    );
 }

@@ -5,11 +5,12 @@ mod configs;
 mod folders;
 mod lookups;
 mod ranged;
+mod recent;
 mod replaced;
 mod siblings;
 mod versions;
 
-use crate::{Answer, Files, Method, Piece, ReadNow, Request, Root};
+use crate::{Answer, Files, Method, Piece, ReadNow, Recent, Request, Root};
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;

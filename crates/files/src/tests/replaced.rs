@@ -31,7 +31,8 @@ fn a_folder_that_is_made_anew_is_served_again() {
     world.write("a.txt", "two");
     let later = now() + Duration::from_secs(1);
     assert_eq!(get(&root, "/a.txt").at(later).seen().text(), "two");
-    let at_once = root.answer_now(&get(&root, "/a.txt").request, later + Duration::from_secs(9));
+    let at_once =
+        root.answer_now(&get(&root, "/a.txt").request, later + Duration::from_secs(9), &Recent::default());
     assert_eq!(Seen::of(at_once.expect("the folder's path is in memory")).text(), "two");
 }
 
