@@ -4,10 +4,18 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_siz
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a pipe should hold: four times what it holds unasked, so that one call moves what a fast sender has sent since the
 /// last one. A user may have 64 MiB in pipes (`fs.pipe-user-pages-soft`), which is 256 of them.
 const PIPE_BYTES: usize = 256 << 10;
+/// What a pipe holds that has carried much: the more goes at once, the less each byte costs. The kernel allows no more
+/// to an ordinary user (`fs.pipe-max-size`).
+const LARGE_PIPE_BYTES: usize = 1 << 20;
+/// A pipe becomes large after so many bytes of one connection.
+const LARGE_AFTER_BYTES: u64 = 8 << 20;
+/// Large pipes of the process: half of what a user may have.
+const LARGE_PIPES_MAX: usize = 32;
 /// Pipes that a core keeps; more are closed.
 const SPARE_PIPES_MAX: usize = 64;
 
@@ -19,6 +27,27 @@ pub(crate) struct Pipe {
     pub(crate) room: usize,
     /// What is in it now.
     pub(crate) held: usize,
+    /// What it has carried of this connection.
+    carried: u64,
+    large: Option<Large>,
+}
+
+/// The place of a large pipe among those of the process, until it is dropped.
+struct Large;
+
+static LARGE_PIPES: AtomicUsize = AtomicUsize::new(0);
+
+impl Large {
+    fn enter() -> Option<Self> {
+        let more = |count| (count < LARGE_PIPES_MAX).then_some(count + 1);
+        LARGE_PIPES.try_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        LARGE_PIPES.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A core's empty pipes.
@@ -32,7 +61,8 @@ impl Pipes {
     }
 
     /// Takes back a pipe. One that still holds something is closed.
-    pub(crate) fn give_back(&self, pipe: Pipe) {
+    pub(crate) fn give_back(&self, mut pipe: Pipe) {
+        pipe.carried = 0;
         let mut spare = self.0.borrow_mut();
         if pipe.held == 0 && spare.len() < SPARE_PIPES_MAX {
             spare.push(pipe);
@@ -53,7 +83,7 @@ impl Pipe {
         // A user has so much room in pipes and no more; a smaller pipe does as well, only slower.
         let _ = fcntl_setpipe_size(&start, PIPE_BYTES);
         let room = fcntl_getpipe_size(&start)?;
-        Ok(Self { end, start, room, held: 0 })
+        Ok(Self { end, start, room, held: 0, carried: 0, large: None })
     }
 
     /// Takes in what has come on a connection, at most `max` bytes; 0 is the end.
@@ -69,7 +99,22 @@ impl Pipe {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let count = splice(&self.end, None, to, None, self.held, flags)?;
         self.held -= count;
+        self.carried += count as u64;
+        if self.held == 0 && self.carried >= LARGE_AFTER_BYTES && self.large.is_none() {
+            self.grow();
+        }
         Ok(count)
+    }
+
+    /// Makes it large, if there may be one more.
+    fn grow(&mut self) {
+        // Asked again after as much again: others may have ended by then.
+        self.carried = 0;
+        let Some(place) = Large::enter() else { return };
+        if let Ok(room) = fcntl_setpipe_size(&self.start, LARGE_PIPE_BYTES) {
+            self.room = room;
+            self.large = Some(place);
+        }
     }
 }
 
@@ -104,6 +149,38 @@ mod tests {
         server.peek(&mut [0]).ok();
         server.set_nonblocking(false).unwrap();
         assert_eq!(pipe.fill(&server, 1).unwrap(), 0, "the end");
+    }
+
+    #[test]
+    fn a_pipe_that_carries_much_becomes_large_while_there_are_few_of_them() {
+        let ((mut client, server), (to, mut endpoint)) = (connection(), connection());
+        let sink = std::thread::spawn(move || std::io::copy(&mut endpoint, &mut std::io::sink()).unwrap());
+        let mut carry = |pipe: &mut Pipe, bytes: u64| {
+            let mut left = bytes;
+            while left > 0 {
+                client.write_all(&[0; 16 << 10]).unwrap();
+                let read = pipe.fill(&server, pipe.room).unwrap();
+                while pipe.held > 0 {
+                    pipe.empty(&to).unwrap();
+                }
+                left = left.saturating_sub(read as u64);
+            }
+        };
+        let mut pipe = Pipe::new().unwrap();
+        let room = pipe.room;
+        carry(&mut pipe, LARGE_AFTER_BYTES - (1 << 20));
+        assert_eq!(pipe.room, room);
+        // All places are taken: it stays as it is, and asks again later.
+        let taken: Vec<Large> = std::iter::from_fn(Large::enter).collect();
+        assert!(!taken.is_empty() && taken.len() <= LARGE_PIPES_MAX);
+        carry(&mut pipe, 2 << 20);
+        assert_eq!(pipe.room, room);
+        drop(taken);
+        carry(&mut pipe, LARGE_AFTER_BYTES);
+        let is_allowed = fcntl_setpipe_size(&Pipe::new().unwrap().start, LARGE_PIPE_BYTES).is_ok();
+        assert_eq!(pipe.room, if is_allowed { LARGE_PIPE_BYTES } else { room });
+        drop((client, server, to));
+        sink.join().unwrap();
     }
 
     #[test]
