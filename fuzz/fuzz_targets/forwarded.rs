@@ -1,8 +1,8 @@
-//! Any `X-Forwarded-For` and `Forwarded`: nothing that a client has made up is believed once a proxy has written behind it
-//! whom it was sent the request by.
+//! Any `X-Forwarded-For`, `X-Forwarded-Proto` and `Forwarded`: nothing that a client has made up is believed once a proxy
+//! has written behind it whom it was sent the request by.
 #![no_main]
 
-use admission::{Trust, TrustConfig, parse_forwarded, real_client};
+use admission::{Trust, TrustConfig, came_by_https, parse_forwarded, real_client};
 use libfuzzer_sys::fuzz_target;
 use notation::{Name, TextOr};
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,6 +28,10 @@ fuzz_target!(|value: &[u8]| {
         assert_eq!(real_client(PROXY, trust, [value, b"192.0.2.1"], [value]), CLIENT);
         assert_eq!(real_client(CLIENT, &PROXIES, [value], [value]), CLIENT);
     }
+    let appended = [value, b", proto=http;host=\"a,b;proto=https\""].concat();
+    assert!(!came_by_https([], [&appended[..]]) && !came_by_https([], [value, b"proto=http"]));
+    let appended = [value, b", http"].concat();
+    assert!(!came_by_https([&appended[..]], [value]) && !came_by_https([value, b"http"], [value]));
     // Whoever it is, it is somebody: the walk ends.
     let _ = real_client(PROXY, &PROXIES, [value], []);
     let _ = real_client(PROXY, &PROXIES, [], [value, value]);

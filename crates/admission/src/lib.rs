@@ -33,7 +33,7 @@ pub use basic_auth::{
 pub use client::{Key, client_key};
 pub use error::Error;
 pub use events::{Events, Limited};
-pub use forwarded::{Malformed, Node, parse_forwarded, real_client};
+pub use forwarded::{Hop, Malformed, Node, came_by_https, parse_forwarded, real_client};
 pub use held::{Held, PerClient};
 pub use limits::{By, ClientLimits, check_limits};
 pub use networks::{

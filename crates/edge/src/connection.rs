@@ -13,12 +13,12 @@ use crate::http2;
 use crate::io::{Timer, poll_read, read};
 use crate::message::{Message, lines};
 use crate::prefix::find_fields;
-use crate::protocol::{BadHead, FieldKind, RequestHead, RequestLimits, Version};
+use crate::protocol::{BadHead, FieldKind, RequestLimits, Version};
 use crate::reply::{answer_ourselves, answer_proof, refuse, send_answer};
 use crate::sites::{Action, Route, Site};
 use crate::stream::Stream;
 use crate::wire::Wire;
-use admission::real_client;
+use admission::{came_by_https, real_client};
 use balance::Endpoint;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -457,36 +457,14 @@ fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) 
     let head = down.held();
     work.is_secure = client.peer.secure.is_some();
     if work.is_trusted {
-        work.is_secure |= says_https(request, head);
-        let named = |name: &'static [u8]| request.values_of(head, name).collect::<Vec<_>>();
-        let (forwarded_for, forwarded) = (named(b"x-forwarded-for"), named(b"forwarded"));
-        work.client = real_client(client.peer.address, &snapshot.trust, forwarded_for, forwarded);
+        let said = |name: &'static [u8]| request.values_of(head, name);
+        work.is_secure |= came_by_https(said(b"x-forwarded-proto"), said(b"forwarded"));
+        let (peer, trust) = (client.peer.address, &snapshot.trust);
+        work.client = real_client(peer, trust, said(b"x-forwarded-for"), said(b"forwarded"));
     }
     let given = work.is_trusted.then(|| request.value(head, FieldKind::RequestId)).flatten();
     ids.renew(given, request.value(head, FieldKind::TraceParent), &mut *core.rng.borrow_mut());
     request.write_looked_up(head, host, path);
-}
-
-/// Whether a proxy in front says that its client came by TLS.
-fn says_https(request: &RequestHead, head: &[u8]) -> bool {
-    let is_https = |value: &[u8]| value.trim_ascii().eq_ignore_ascii_case(b"https");
-    let says = |element: &[u8]| {
-        let pair = element.trim_ascii().split_at_checked(b"proto=".len());
-        pair.is_some_and(|(name, value)| name.eq_ignore_ascii_case(b"proto=") && is_https(unquoted(value)))
-    };
-    // What stands last is the word of the proxy that is believed; before it may stand its client's.
-    match request.values_of(head, b"x-forwarded-proto").next_back() {
-        Some(proto) => proto.rsplit(|byte| *byte == b',').next().is_some_and(is_https),
-        None => request.values_of(head, b"forwarded").next_back().is_some_and(|line| {
-            line.rsplit(|byte| *byte == b',')
-                .next()
-                .is_some_and(|last| last.split(|byte| *byte == b';').any(says))
-        }),
-    }
-}
-
-fn unquoted(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {

@@ -10,19 +10,27 @@ use thiserror::Error;
 #[error("malformed Forwarded")]
 pub struct Malformed;
 
-/// Reads the value of one line: for each proxy, in order, whom it says the request came from (`for`); `None` where it
-/// does not say. Other parameters are read, and skipped.
-pub fn parse_forwarded(value: &[u8]) -> Result<Vec<Option<Node>>, Malformed> {
+/// What one proxy says of whom it was sent a request by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hop<'a> {
+    /// Who that is (`for`).
+    pub node: Option<Node>,
+    /// The scheme that it came by (`proto`), such as `https`, without quotes and otherwise as it stands there.
+    pub proto: Option<Cow<'a, [u8]>>,
+}
+
+/// Reads the value of one line: the word of each proxy, in order. Other parameters are read, and skipped.
+pub fn parse_forwarded(value: &[u8]) -> Result<Vec<Hop<'_>>, Malformed> {
     let mut rest = Rest(value);
-    let mut nodes = Vec::new();
+    let mut hops = Vec::new();
     loop {
         rest.skip_blanks();
-        if let Some(node) = element(&mut rest)? {
-            nodes.push(node);
+        if let Some(hop) = element(&mut rest)? {
+            hops.push(hop);
         }
         rest.skip_blanks();
         if rest.0.is_empty() {
-            return Ok(nodes);
+            return Ok(hops);
         }
         if !rest.take(b',') {
             return Err(Malformed);
@@ -31,11 +39,11 @@ pub fn parse_forwarded(value: &[u8]) -> Result<Vec<Option<Node>>, Malformed> {
 }
 
 /// One proxy's pairs; `None` for an empty element of the list, which means nothing (RFC 9110 §5.6.1.2).
-fn element(rest: &mut Rest<'_>) -> Result<Option<Option<Node>>, Malformed> {
+fn element<'a>(rest: &mut Rest<'a>) -> Result<Option<Hop<'a>>, Malformed> {
     if rest.0.is_empty() || rest.0.starts_with(b",") {
         return Ok(None);
     }
-    let (mut node, mut seen): (Option<Node>, Vec<&[u8]>) = (None, Vec::new());
+    let (mut hop, mut seen): (Hop<'_>, Vec<&[u8]>) = (Hop::default(), Vec::new());
     loop {
         // Pairs may be missing between semicolons; blanks are not in the grammar, but come from proxies.
         rest.skip_blanks();
@@ -51,12 +59,14 @@ fn element(rest: &mut Rest<'_>) -> Result<Option<Option<Node>>, Malformed> {
             }
             let value = rest.value().ok_or(Malformed)?;
             if name.eq_ignore_ascii_case(b"for") {
-                node = Some(Node::parse(&value).ok_or(Malformed)?);
+                hop.node = Some(Node::parse(&value).ok_or(Malformed)?);
+            } else if name.eq_ignore_ascii_case(b"proto") {
+                hop.proto = Some(value);
             }
             rest.skip_blanks();
         }
         if !rest.take(b';') {
-            return Ok(Some(node));
+            return Ok(Some(hop));
         }
     }
 }
@@ -125,7 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(text: &str) -> Result<Vec<Option<Node>>, Malformed> {
-        parse_forwarded(text.as_bytes())
+        parse_forwarded(text.as_bytes()).map(|hops| hops.into_iter().map(|hop| hop.node).collect())
     }
 
     fn at(address: &str) -> Option<Node> {
@@ -170,6 +180,20 @@ mod tests {
     }
 
     #[test]
+    fn each_proxy_has_its_own_scheme_or_none() {
+        for (text, protos) in [
+            ("for=192.0.2.60;proto=http;by=203.0.113.43", &[Some("http")][..]),
+            ("Proto=HTTPS, proto=\"h\\ttps\"", &[Some("HTTPS"), Some("https")]),
+            ("proto=http, for=192.0.2.1, host=\"a, b;proto=https\"", &[Some("http"), None, None]),
+        ] {
+            let hops = parse_forwarded(text.as_bytes()).unwrap();
+            let read: Vec<Option<&[u8]>> = hops.iter().map(|hop| hop.proto.as_deref()).collect();
+            let protos: Vec<Option<&[u8]>> = protos.iter().map(|proto| proto.map(str::as_bytes)).collect();
+            assert_eq!(read, protos, "{text}");
+        }
+    }
+
+    #[test]
     fn what_breaks_the_grammar_is_malformed() {
         for text in [
             "for",
@@ -180,6 +204,7 @@ mod tests {
             "for=192.0.2.1 for=192.0.2.2",
             "for=192.0.2.1;for=192.0.2.2",
             "for=192.0.2.1;FOR=192.0.2.2",
+            "proto=http;proto=https",
             "for=2001:db8::1",
             "for=[2001:db8::1]",
             "for=\"2001:db8::1\"",

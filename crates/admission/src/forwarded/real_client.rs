@@ -1,7 +1,7 @@
-//! The client behind trusted proxies.
+//! The client behind trusted proxies: who it is, and how it came.
 
 use super::node::Node;
-use super::parse::parse_forwarded;
+use super::parse::{Hop, parse_forwarded};
 use crate::networks::Trust;
 use std::net::IpAddr;
 
@@ -32,31 +32,51 @@ where
         let entries = entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty());
         walk(peer, trust, entries.map(Node::parse_loosely))
     } else {
-        let nodes = forwarded.into_iter().rev().flat_map(from_the_right);
-        walk(peer, trust, nodes)
+        let hops = forwarded.into_iter().rev().flat_map(from_the_right);
+        walk(peer, trust, hops.map(|hop| hop.node))
     }
 }
 
-/// The nodes of one line of `Forwarded`, the last one first. Of a line that is malformed as a whole those are read
-/// that stand at its right end by themselves, because proxies have written them there: with an open quote at the left
-/// end, a client could be taken for the proxy.
-fn from_the_right(line: &[u8]) -> Vec<Option<Node>> {
-    let (mut rest, mut nodes) = (line, Vec::new());
-    if let Ok(whole) = parse_forwarded(line) {
-        nodes = whole;
-        nodes.reverse();
-        return nodes;
+/// Whether a proxy that is believed says that whoever sent it the request came by HTTPS. What stands last is its word:
+/// before that may stand what its client has made up.
+///
+/// `forwarded_proto` are the values of `X-Forwarded-Proto` and `forwarded` those of `Forwarded`, each in the order of the
+/// message. Where there is any `X-Forwarded-Proto`, `Forwarded` is not read, as with [`real_client`].
+pub fn came_by_https<'v, F, X>(forwarded_proto: X, forwarded: F) -> bool
+where
+    X: IntoIterator<Item = &'v [u8], IntoIter: DoubleEndedIterator>,
+    F: IntoIterator<Item = &'v [u8], IntoIter: DoubleEndedIterator>,
+{
+    let is_https = |scheme: &[u8]| scheme.trim_ascii().eq_ignore_ascii_case(b"https");
+    match forwarded_proto.into_iter().next_back() {
+        Some(line) => line.rsplit(|byte| *byte == b',').next().is_some_and(is_https),
+        None => {
+            let last = forwarded.into_iter().rev().flat_map(from_the_right).next();
+            last.and_then(|hop| hop.proto).is_some_and(|proto| is_https(&proto))
+        }
     }
-    while nodes.len() < HOPS_MAX {
+}
+
+/// What one line of `Forwarded` says, the last proxy first. Of a line that is malformed as a whole those elements are
+/// read that stand at its right end by themselves, because proxies have written them there: with an open quote at the
+/// left end, a client could be taken for the proxy.
+fn from_the_right(line: &[u8]) -> Vec<Hop<'_>> {
+    let (mut rest, mut hops) = (line, Vec::new());
+    if let Ok(whole) = parse_forwarded(line) {
+        hops = whole;
+        hops.reverse();
+        return hops;
+    }
+    while hops.len() < HOPS_MAX {
         let commas = rest.iter().enumerate().rev().filter(|(_, byte)| **byte == b',').take(HOPS_MAX);
         let mut ends = commas.map(|(at, _)| (at, parse_forwarded(&rest[at + 1..])));
-        let Some((at, Ok(last))) = ends.find(|(_, nodes)| nodes.is_ok()) else { break };
-        nodes.extend(last.into_iter().rev());
+        let Some((at, Ok(last))) = ends.find(|(_, hops)| hops.is_ok()) else { break };
+        hops.extend(last.into_iter().rev());
         rest = &rest[..at];
     }
-    // Whoever comes next has named nobody, at which the walk ends.
-    nodes.push(None);
-    nodes
+    // Whoever comes next has said nothing, at which the walk ends.
+    hops.push(Hop::default());
+    hops
 }
 
 /// From the right to the left. `None` is a proxy that has named nobody.
@@ -163,6 +183,34 @@ mod tests {
         assert_eq!(client(&trust, "10.0.0.1", &[], &[]), "10.0.0.1");
     }
 
+    fn by_https(forwarded_proto: &[&str], forwarded: &[&str]) -> bool {
+        let bytes = |lines: &[&str]| lines.iter().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>();
+        let (forwarded_proto, forwarded) = (bytes(forwarded_proto), bytes(forwarded));
+        came_by_https(forwarded_proto.iter().map(Vec::as_slice), forwarded.iter().map(Vec::as_slice))
+    }
+
+    #[test]
+    fn the_last_proxy_s_word_says_what_its_client_came_by() {
+        for (forwarded_proto, forwarded, expected) in [
+            (&[][..], &[][..], false),
+            (&["https"], &[], true),
+            (&["http, HTTPS "], &[], true),
+            (&["https, http"], &[], false),
+            (&["https", "http"], &[], false),
+            (&["https,"], &[], false),
+            (&[], &["for=192.0.2.1;proto=https"], true),
+            (&[], &["proto=http, for=192.0.2.1; Proto=\"HTTPS\" ;by=_a"], true),
+            (&[], &["proto=https, for=192.0.2.1"], false),
+            (&[], &["proto=https", "proto=http"], false),
+            (&[], &["proto=http;host=\"a, b;proto=https;c\""], false),
+            (&[], &["for=\"broken, for=192.0.2.1;proto=https"], true),
+            (&[], &["proto=https, for=\"broken"], false),
+            (&["http"], &["proto=https"], false),
+        ] {
+            assert_eq!(by_https(forwarded_proto, forwarded), expected, "{forwarded_proto:?} {forwarded:?}");
+        }
+    }
+
     #[test]
     fn a_chain_without_end_is_walked_so_far() {
         let chain = format!("192.0.2.1{}", ", 10.0.0.2".repeat(HOPS_MAX));
@@ -187,6 +235,19 @@ mod tests {
             let appended = format!("{made_up}, {by_proxies}");
             let lines = if is_line { vec![made_up.as_str(), &by_proxies] } else { vec![appended.as_str()] };
             prop_assert_eq!(client(&trust(PROXIES), "10.0.0.1", &[], &lines), "192.0.2.1");
+        }
+
+        #[test]
+        fn a_scheme_that_a_client_sends_is_never_believed(
+            made_up in "[ -~]{0,40}|((for|host|proto)=\"?(https)?\"?[,; ]?){0,3}", is_line: bool, by_https_too: bool,
+        ) {
+            let scheme = if by_https_too { "https" } else { "http" };
+            let word = format!("for=192.0.2.1;proto={scheme};host=\"a,b;proto=https\"");
+            let (appended, forwarded) = (format!("{made_up}, {scheme}"), format!("{made_up}, {word}"));
+            let lines = if is_line { vec![made_up.as_str(), scheme] } else { vec![appended.as_str()] };
+            prop_assert_eq!(by_https(&lines, &[]), by_https_too);
+            let lines = if is_line { vec![made_up.as_str(), &word] } else { vec![forwarded.as_str()] };
+            prop_assert_eq!(by_https(&[], &lines), by_https_too);
         }
     }
 }
