@@ -2,13 +2,13 @@
 
 use crate::answer::{Answer, reason};
 use crate::compress::{self, Compressor, Wanted};
-use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
 use crate::exchange::Ended;
 use crate::pacing::Pacing;
 use crate::protocol::{Method, Version};
 use crate::reply::{connection_option, discard_body};
+use crate::request::{After, Client, Report};
 use crate::sites::{Route, Site};
 use crate::wire::{Coding, Part, Sink};
 use encoding::{Action, Plan, ResponseFacts, is_no_transform};

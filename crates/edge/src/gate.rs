@@ -2,10 +2,10 @@
 
 use crate::arrival::Secure;
 use crate::config::{RouteConfig, SiteConfig};
-use crate::connection::Client;
 use crate::core::{Core, Snapshot, Work};
 use crate::error::{Error, Refusal};
 use crate::protocol::{FieldKind, Version};
+use crate::request::Client;
 use crate::sites::{Route, Site};
 use admission::{
     Access, BasicAuth, By, Denied, Events, Held, Judged, Key, Limited, PerClient, RateLimit, RateTable,

@@ -2,9 +2,9 @@
 //! is a request like any other.
 
 use crate::arrival::Peer;
-use crate::connection::{Open, Opening, serve_message};
 use crate::core::{Core, Registered};
 use crate::flood::{FloodWatch, Verdict};
+use crate::framed::{Open, Opening, serve_message};
 use crate::gathered::Gathered;
 use crate::io::Timer;
 use crate::message::{Incoming, Message, Outgoing};

@@ -5,8 +5,8 @@
 
 use crate::arrival::{Admitted, Peer};
 use crate::config::EdgeConfig;
-use crate::connection::{Open, Opening, serve_message};
 use crate::core::{Core, DRAIN_IDLE, Registered};
+use crate::framed::{Open, Opening, serve_message};
 use crate::message::{Incoming, Message, Outgoing, lines};
 use crate::protocol::Version;
 use bytes::{Buf, Bytes};

@@ -4,11 +4,12 @@
 //!
 //! 1. [`listener`] accepts it on one of the cores, through one of the [`doors`], and stays out of its way;
 //! 2. [`arrival`] asks who it is and whether it may come: the PROXY header, lists of networks, TLS;
-//! 3. [`connection`] reads one request after the other from it, [`http2`] and [`http3`] many at once: their frames are
-//!    written as lines ([`message`]), so that [`protocol`] understands every head, or refuses it with 400 before
-//!    anything is decided by it; [`flood`] watches over what frames cost, [`gathered`] sends them off together;
-//! 4. [`sites`] finds the site by the host and the route by the path ([`when`]: and by everything else; [`prefix`]:
-//!    by fields of a body's first bytes);
+//! 3. [`connection`] reads one request after the other from it, [`http2`] and [`http3`] many at once ([`framed`]): their
+//!    frames are written as lines ([`message`]), so that [`protocol`] understands every head, or refuses it with 400
+//!    before anything is decided by it; [`flood`] watches over what frames cost, [`gathered`] sends them off together;
+//! 4. [`request`] serves each, whatever it came in, from here to its line in the log: it says who asks, and has [`sites`]
+//!    find the site by the host and the route by the path ([`when`]: and by everything else; [`prefix`]: by fields of a
+//!    body's first bytes);
 //! 5. [`gate`] asks whether it is served: by HTTPS alone, by networks, rates, passwords, certificates;
 //! 6. the route answers by itself ([`reply`], [`answer`]), with a file ([`file_answer`]), or names a pool;
 //! 7. [`exchange`] takes the request through the pool: a place in its gate, an endpoint ([`balance`]), a
@@ -45,6 +46,7 @@ mod explain;
 mod file_answer;
 mod flood;
 mod forwarding;
+mod framed;
 mod gate;
 mod gathered;
 mod http2;
@@ -64,6 +66,7 @@ mod pacing;
 mod prefix;
 pub mod protocol;
 mod reply;
+mod request;
 mod retry;
 mod running;
 

@@ -1,10 +1,10 @@
 //! The first bytes of a body, looked at before its route is chosen. They stay where they are, to be passed on.
 
-use crate::connection::Client;
 use crate::core::{Snapshot, Work};
 use crate::error::Refusal;
 use crate::io::read;
 use crate::json_field::JsonSearch;
+use crate::request::Client;
 use crate::sites::Site;
 use crate::wire::{Coding, Part};
 use std::io;

@@ -1,10 +1,10 @@
 //! Requests that nines answers by itself: redirects, fixed responses, refusals.
 
 use crate::answer::{Answer, ErrorPage, redirect_target};
-use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
 use crate::protocol::{FieldKind, Method, Version};
+use crate::request::{After, Client, Report};
 use crate::sites::{Action, Route};
 use crate::wire::{Coding, Part};
 use std::rc::Rc;

@@ -2,9 +2,9 @@
 
 use super::receive::{ReceiveEnd, Received};
 use super::{Exchange, Reach, Try};
-use crate::connection::{After, Client, Report};
 use crate::core::{Core, Work};
 use crate::error::Refusal;
+use crate::request::{After, Client, Report};
 use crate::retry;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Towards, Upstream};

@@ -13,11 +13,11 @@ mod send;
 
 use crate::buffer::Mark;
 use crate::compress::Wanted;
-use crate::connection::{After, Client, Report};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
 use crate::pacing::Pacing;
 use crate::protocol::{BadHead, RequestHead};
+use crate::request::{After, Client, Report};
 use crate::retry::{self, Tried};
 use crate::sites::{Route, Site};
 use crate::upstream::{self, Towards, Upstream};

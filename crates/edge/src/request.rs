@@ -1,0 +1,276 @@
+//! One request whose head is there, whatever it came in: named, routed, answered, and logged.
+
+use crate::answer::{Answer, ErrorPage};
+use crate::arrival::Peer;
+use crate::core::{Core, Snapshot, Work};
+use crate::error::Refusal;
+use crate::events::AccessRecord;
+use crate::exchange::{self, Ended, Exchange, Progress};
+use crate::file_answer::answer_file;
+use crate::gate;
+use crate::prefix::find_fields;
+use crate::protocol::FieldKind;
+use crate::reply::{answer_ourselves, answer_proof, refuse, send_answer};
+use crate::sites::{Action, Route, Site};
+use crate::wire::Wire;
+use admission::{came_by_https, real_client};
+use balance::Endpoint;
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The way to a client: a connection, or one stream of it.
+pub(crate) struct Client {
+    pub(crate) wire: Wire,
+    pub(crate) peer: Rc<Peer>,
+}
+
+/// What becomes of a connection after a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It waits for the next request.
+    Keep,
+    /// It ends.
+    Close,
+    /// It speaks HTTP/2 from its first byte on (RFC 9113 §3.3).
+    Http2,
+    /// It ends, but the client may still be sending: closing at once would make its system throw away our
+    /// answer (RFC 9112 §9.6).
+    Linger,
+}
+
+/// What is known of a request in the end.
+#[derive(Default)]
+pub(crate) struct Report {
+    pub(crate) status: u16,
+    pub(crate) sent_bytes: u64,
+    pub(crate) tries: u32,
+    pub(crate) endpoint: Option<Arc<Endpoint>>,
+    pub(crate) cause: Option<Cow<'static, str>>,
+    /// Of the present try.
+    pub(crate) progress: Progress,
+}
+
+impl Report {
+    /// Notes that a response that had begun did not get to its end.
+    pub(crate) fn cut_off(&mut self, cause: &'static str) {
+        // Half of an interim response has no final status yet.
+        self.status = match self.progress.status.get() {
+            0 => Refusal::EndpointTimeout.status(),
+            status => status,
+        };
+        self.sent_bytes = self.progress.sent_bytes.get();
+        self.cause = Some(cause.into());
+    }
+}
+
+/// Answers a head that cannot be trusted: no route is looked up for it, and the connection ends.
+pub(crate) async fn refuse_head(
+    core: &Rc<Core>,
+    client: &mut Client,
+    work: &mut Work,
+    refusal: &Refusal,
+) -> After {
+    let started = Instant::now();
+    let snapshot = core.snapshot();
+    work.ids.renew(None, None, &mut *core.rng.borrow_mut());
+    work.extra.clear();
+    let page = ErrorPage::new(refusal, &work.ids, None);
+    let mut report =
+        Report { status: refusal.status(), cause: Some(refusal.to_string().into()), ..Report::default() };
+    let answer = Answer {
+        status: report.status,
+        content_type: page.content_type,
+        body: &page.body,
+        length: Some(page.body.len() as u64),
+        lines: &page.lines,
+        edits: None,
+        head_only: false,
+        connection: Some("close"),
+    };
+    let after = send_answer(core, client, work, &snapshot, &answer, After::Linger, &mut report).await;
+    let took = started.elapsed();
+    core.events.unrouted.answered(report.status, took);
+    work.request.clear();
+    work.host.clear();
+    work.path.clear();
+    log(&snapshot, client, work, None, None, &report, took);
+    after
+}
+
+/// Serves one request whose head is held at the front of the buffer.
+pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &mut Work) -> After {
+    let started = Instant::now();
+    let snapshot = core.snapshot();
+    work.down.hold(work.request.len);
+    work.extra.clear();
+    identify(core, &snapshot, client, work);
+    let mut report = Report::default();
+
+    if let Some(proof) = acme_proof(&snapshot, work) {
+        let after = answer_proof(core, &snapshot, client, work, proof, &mut report).await;
+        log(&snapshot, client, work, None, None, &report, started.elapsed());
+        return after;
+    }
+    let found = route(core, &snapshot, client, work).await;
+    // What is held counts the request among its client's.
+    let (passed, _held) = match &found {
+        Ok((_, route)) => match gate::pass(core, work, route).await {
+            Ok(held) => (Ok(()), held),
+            Err(refusal) => (Err(refusal), None),
+        },
+        Err(refusal) => (Err(refusal.clone()), None),
+    };
+    let site = found.as_ref().ok().map(|(site, _)| *site).or_else(|| find_site(&snapshot, work));
+    let ended = match (&found, passed) {
+        // RFC 8441 §5: what we answer by ourselves changes no protocol, and a 200 would say that it does.
+        (Ok((_, route)), Ok(()))
+            if work.request.upgrade.is_some()
+                && work.request.version.is_framed()
+                && !matches!(route.action, Action::Pool(_)) =>
+        {
+            Ended::Refused(Refusal::Protocol)
+        }
+        (_, Err(refusal)) => Ended::Refused(refusal),
+        (Err(refusal), _) => Ended::Refused(refusal.clone()),
+        (Ok((site, route)), Ok(())) => match &route.action {
+            Action::Pool(pool) => {
+                let mark = work.down.mark();
+                let exchange = Exchange {
+                    core,
+                    snapshot: &snapshot,
+                    site,
+                    route,
+                    client: &mut *client,
+                    work: &mut *work,
+                    report: &mut report,
+                    mark,
+                };
+                let run = exchange::run(exchange, pool);
+                match snapshot.config.timeout.request {
+                    None => run.await,
+                    Some(limit) => match tokio::time::timeout(limit.get(), run).await {
+                        Ok(ended) => ended,
+                        // What has begun can only be cut off.
+                        Err(_) if report.progress.has_begun.get() => {
+                            report.cut_off("request took too long");
+                            Ended::Answered(After::Close)
+                        }
+                        Err(_) if report.tries == 0 => {
+                            Ended::Refused(Refusal::Busy("no place in time".into()))
+                        }
+                        Err(_) => Ended::Refused(Refusal::EndpointTimeout),
+                    },
+                }
+            }
+            Action::Files(folder) => {
+                let answering =
+                    answer_file(core, &snapshot, client, work, (site, route), folder, &mut report);
+                Box::pin(answering).await
+            }
+            _ => Ended::Answered(answer_ourselves(core, &snapshot, client, work, route, &mut report).await),
+        },
+    };
+    let after = match ended {
+        Ended::Answered(after) => after,
+        Ended::Switched(switched) => {
+            let idle = snapshot.config.timeout.tunnel_idle.get();
+            switched.run(core, client, work, idle, &mut report).await
+        }
+        Ended::Refused(refusal) => refuse(core, &snapshot, client, work, refusal, &mut report).await,
+    };
+    let took = started.elapsed();
+    let events = site.map_or(&core.events.unrouted, |site| &site.events);
+    events.answered(report.status, took);
+    events.sent.add(report.sent_bytes);
+    log(&snapshot, client, work, site, found.as_ref().ok().map(|(_, route)| *route), &report, took);
+    after
+}
+
+/// What a certificate authority looks for below a well-known path (RFC 8555 §8.3), whatever the host.
+fn acme_proof(snapshot: &Snapshot, work: &Work) -> Option<String> {
+    let token = work.path.strip_prefix(b"/.well-known/acme-challenge/")?;
+    snapshot.acme.as_ref()?.http_challenge(std::str::from_utf8(token).ok()?)
+}
+
+/// Gives the request its identity, and its host and path the form that routes are looked up by.
+fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) {
+    work.client = client.peer.address;
+    work.is_trusted = snapshot.trust.believes(client.peer.address);
+    let Work { request, down, ids, host, path, .. } = work;
+    let head = down.held();
+    work.is_secure = client.peer.secure.is_some();
+    if work.is_trusted {
+        let said = |name: &'static [u8]| request.values_of(head, name);
+        work.is_secure |= came_by_https(said(b"x-forwarded-proto"), said(b"forwarded"));
+        let (peer, trust) = (client.peer.address, &snapshot.trust);
+        work.client = real_client(peer, trust, said(b"x-forwarded-for"), said(b"forwarded"));
+    }
+    let given = work.is_trusted.then(|| request.value(head, FieldKind::RequestId)).flatten();
+    ids.renew(given, request.value(head, FieldKind::TraceParent), &mut *core.rng.borrow_mut());
+    request.write_looked_up(head, host, path);
+}
+
+fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {
+    snapshot.sites.find(&work.host).map(|(site, _)| &**site)
+}
+
+async fn route<'s>(
+    core: &Core,
+    snapshot: &'s Snapshot,
+    client: &mut Client,
+    work: &mut Work,
+) -> Result<(&'s Site, &'s Route), Refusal> {
+    if work.request.method.is_refused() {
+        return Err(Refusal::Method);
+    }
+    let site = find_site(snapshot, work).ok_or(Refusal::NoSite)?;
+    gate::enter(core, snapshot, client, work, site)?;
+    let json = match site.asks_for_body(&work.path) {
+        true => Some(Box::pin(find_fields(snapshot, client, work, site)).await?),
+        false => None,
+    };
+    let Work { request, down, path, .. } = work;
+    let head = down.held();
+    let route = site.find(path, request.query.of_head(head), request.method, request, head, json.as_ref());
+    Ok((site, route.ok_or(Refusal::NoRoute)?))
+}
+
+fn log(
+    snapshot: &Snapshot,
+    client: &Client,
+    work: &Work,
+    site: Option<&Site>,
+    route: Option<&Route>,
+    report: &Report,
+    took: Duration,
+) {
+    let Some(access_log) = &snapshot.access_log else { return };
+    let Work { request, down, ids, path, .. } = work;
+    let head = down.held();
+    let named = |name: &[u8]| request.value_of(head, name).unwrap_or_default();
+    let named_client = (work.client != client.peer.address).then(|| work.client.to_string());
+    let client_text = named_client.as_deref().unwrap_or(&client.peer.lines.address);
+    let record = AccessRecord {
+        at: SystemTime::now(),
+        client: client_text,
+        version: request.version.number(),
+        method: request.method_name.of_head(head),
+        host: request.host.map_or(&b""[..], |host| host.of_head(head)),
+        path,
+        query: request.query.of_head(head),
+        status: report.status,
+        sent_bytes: report.sent_bytes,
+        took,
+        site: site.map_or("", |site| &site.name),
+        route: route.map_or("", |route| &route.path),
+        endpoint: report.endpoint.as_ref().map_or("", |endpoint| endpoint.name()),
+        tries: report.tries,
+        referer: named(b"referer"),
+        user_agent: named(b"user-agent"),
+        cause: report.cause.as_deref().unwrap_or_default(),
+        ids,
+    };
+    access_log.line(|out| record.write(out));
+}
