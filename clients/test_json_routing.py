@@ -144,6 +144,30 @@ def test_a_client_that_waits_for_continue_is_told_to_go_on(nines):
         assert arrived(wire.response()) == ("express", RIGHT)
 
 
+@pytest.mark.parametrize("terms, status", [
+    ('deny = ["127.0.0.0/8"]', 403), ('limit = { requests_per_client = "1/h", burst = 1 }', 429)])
+def test_a_client_that_is_refused_is_not_asked_for_its_body(start, shared_backend, terms, status):
+    nines = start(f"""
+[pool.p]
+servers = ["{shared_backend.address}"]
+[site.default]
+{terms}
+[site.default.route]
+"/" = [{{ when = {{ json = {{ "a" = "b" }} }}, pool = "p" }}, {{ pool = "p" }}]
+""")
+    if status == 429:
+        ask(nines.port, post(RIGHT, path="/"))
+    head = post(RIGHT, path="/").removesuffix(RIGHT)
+    for waits in (b"", b"Expect: 100-continue\r\n"):
+        with Wire(nines.port) as wire:
+            wire.send(head.replace(b"Host:", waits + b"Host:"))
+            response = wire.response()
+            assert (response.status, response.interim) == (status, [])
+    with Http2(nines.port) as h2:
+        stream = h2.open("/", "POST", [("expect", "100-continue")], end=False)
+        assert h2.response(stream).status == status
+
+
 def test_pipelined_bodies_are_routed_each_by_its_own(nines):
     other = b'{"special":1}'
     with Wire(nines.port) as wire:

@@ -374,13 +374,6 @@ pub struct RouteConfig {
     pub limit: Option<ClientLimits>,
 }
 
-impl RouteConfig {
-    /// Whether anything is asked of clients here that the site does not ask.
-    pub(crate) fn has_own_terms(&self) -> bool {
-        self.allow.is_some() || !self.deny.is_empty() || self.basic_auth.is_some() || self.limit.is_some()
-    }
-}
-
 /// Conditions on a request. A header, cookie or query value of `"*"` asks only that it is there.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

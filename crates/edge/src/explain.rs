@@ -12,6 +12,7 @@ use balance::{PoolExplanation, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use thiserror::Error;
 
@@ -133,7 +134,6 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
         }
         .into(),
     );
-    let request_query = head.query.of_head(&bytes);
     let json = query.body.as_ref().map(|body| {
         let mut json = site.json.search();
         if json.feed(body.as_bytes()) {
@@ -142,8 +142,7 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
         json
     });
     for route in site.candidates(&path) {
-        let passed_over =
-            route.when.first_that_fails(request_query, head.method, &head, &bytes, json.as_ref());
+        let passed_over = route.when.first_that_fails(&head, &bytes, json.as_ref());
         let won = passed_over.is_none();
         explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
         if won {
@@ -155,7 +154,11 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
             return Ok(explanation);
         }
     }
-    explanation.action = "refuse with 404 Not Found".into();
+    // Whom they all deny is not even asked for a body.
+    let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query);
+    let refusals: Option<Vec<String>> = site.find_by_head(&path, &head, &bytes).iter().map(denied).collect();
+    let refusal = refusals.and_then(|mut refusals| refusals.pop());
+    explanation.action = refusal.unwrap_or_else(|| "refuse with 404 Not Found".into());
     Ok(explanation)
 }
 
@@ -242,6 +245,30 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn whom_all_routes_that_may_answer_deny_is_refused_whatever_the_body_says() {
+        let site = "deny = ['10.0.0.0/8']\n\
+                    route = { '/' = { when = { json = { a = '1' } }, respond = { body = 'hi' } } }";
+        let parts = EdgeParts {
+            config: EdgeConfig::default(),
+            sites: [(notation::Name::new("default"), toml::from_str(site).unwrap())].into(),
+            pools: HashMap::new(),
+            dir: ".".into(),
+            data: "data".into(),
+        };
+        let action = |client: &str, body: &str| {
+            let client = Some(client.parse().unwrap());
+            let query =
+                Query { url: "http://a/".into(), body: Some(body.into()), client, ..Query::default() };
+            explain(&parts, &query).unwrap().action
+        };
+        for body in ["{\"a\":1}", "{\"a\":2}"] {
+            assert_eq!(action("10.0.0.1", body), "refuse with 403 Forbidden: denied by 10.0.0.0/8", "{body}");
+        }
+        assert_eq!(action("192.0.2.1", "{\"a\":2}"), "refuse with 404 Not Found");
+    }
 
     #[test]
     fn a_url_says_which_listeners_it_may_arrive_at() {

@@ -1,19 +1,20 @@
-//! Whether a request that has found its route is served: everything that is asked before it costs anybody anything.
+//! Whether a request is served: everything that its site and its route ask before it costs anybody anything.
+
+mod terms;
 
 use crate::arrival::Secure;
-use crate::config::{RouteConfig, SiteConfig};
 use crate::core::{Core, Snapshot, Work};
-use crate::error::{Error, Refusal};
+use crate::error::Refusal;
 use crate::protocol::{FieldKind, Version};
 use crate::request::Client;
 use crate::sites::{Route, Site};
 use admission::{
-    Access, BasicAuth, By, Denied, Events, Held, Judged, Key, Limited, PerClient, RateLimit, RateTable,
-    Refreshed, Verifiers,
+    Access, BasicAuth, By, Decision, Denied, Events, Held, Judged, Key, Limited, PerClient, RateLimit,
+    RateTable, Refreshed, Verifiers, parse_basic,
 };
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+pub(crate) use terms::Gates;
 
 /// Passwords that are verified at once, each on a thread of its own.
 const VERIFYING_MAX: usize = 4;
@@ -56,43 +57,6 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// What a site asks.
-    pub(crate) fn of_site(
-        name: &str,
-        config: &SiteConfig,
-        dir: &Path,
-        shared: &Shared,
-        registry: &telemetry::Registry,
-    ) -> Result<Arc<Self>, Error> {
-        let SiteConfig { allow, deny, basic_auth, limit, .. } = config;
-        let asked = Asked { allow: allow.as_deref(), deny, basic_auth: basic_auth.as_ref(), limit };
-        asked.compile(name, &format!("site {name}"), dir, shared, registry).map(Arc::new)
-    }
-
-    /// What a route asks: its site's terms, with those that the route says itself in their place.
-    pub(crate) fn of_route(
-        (site_name, site): (&str, &SiteConfig),
-        (path, route): (&str, &RouteConfig),
-        dir: &Path,
-        shared: &Shared,
-        registry: &telemetry::Registry,
-    ) -> Result<Arc<Self>, Error> {
-        let has_access = route.allow.is_some() || !route.deny.is_empty();
-        let (allow, deny) = if has_access { (&route.allow, &route.deny) } else { (&site.allow, &site.deny) };
-        let asked = Asked {
-            allow: allow.as_deref(),
-            deny,
-            basic_auth: route.basic_auth.as_ref().or(site.basic_auth.as_ref()),
-            limit: route.limit.as_ref().unwrap_or(&site.limit),
-        };
-        // A limit of the site's own counts over all its routes.
-        let scope = match route.limit {
-            Some(_) => format!("site {site_name} route {path}"),
-            None => format!("site {site_name}"),
-        };
-        asked.compile(site_name, &scope, dir, shared, registry).map(Arc::new)
-    }
-
     /// Who may come by address, in words.
     pub(crate) fn explain_access(&self, client: std::net::IpAddr) -> Option<String> {
         let denied = self.access.as_ref()?.judge(client).err()?;
@@ -111,64 +75,38 @@ impl Gate {
     }
 }
 
-/// The terms as the file has them.
-struct Asked<'a> {
-    allow: Option<&'a [admission::NetworkEntry]>,
-    deny: &'a [admission::NetworkEntry],
-    basic_auth: Option<&'a admission::BasicAuthConfig>,
-    limit: &'a admission::ClientLimits,
+/// A request that may be served. It counts among its client's until this is dropped.
+pub(crate) struct Passed {
+    _held: Option<Held>,
 }
 
-impl Asked<'_> {
-    fn compile(
-        &self,
-        site: &str,
-        scope: &str,
-        dir: &Path,
-        shared: &Shared,
-        registry: &telemetry::Registry,
-    ) -> Result<Gate, Error> {
-        let Self { allow, deny, basic_auth, limit } = self;
-        let has_access = allow.is_some() || !deny.is_empty();
-        let access = has_access.then(|| Access::load(*allow, deny, dir)).transpose()?;
-        let auth = |config| BasicAuth::load(config, site, dir, shared.verifiers.clone());
-        Ok(Gate {
-            access,
-            auth: basic_auth.map(auth).transpose()?,
-            requests_at_once: limit.connections_per_client.map(|max| (scope.as_bytes().to_vec(), max)),
-            rate: limit.rate(scope).map(|rate| (rate, limit.by.clone())),
-            bytes_per_second: limit.bandwidth.map(notation::Size::get),
-            events: Events::new(registry, "edge", &[("site", site)]),
-        })
-    }
+/// What a gate has against a request.
+#[derive(Clone, Copy)]
+enum Objection<'g> {
+    Denied(Denied),
+    TooOften(&'g RateLimit, Decision),
+    TooManyAtOnce,
+    NoUser(&'g BasicAuth, admission::Refusal),
 }
 
-/// What a route asks. What is held counts the request until it is dropped.
-pub(crate) async fn pass(core: &Core, work: &mut Work, route: &Route) -> Result<Option<Held>, Refusal> {
-    let gate = &*route.gate;
-    if let Some(Err(denied)) = gate.access.as_ref().map(|access| access.judge(work.client)) {
-        gate.events.denied();
-        return Err(denied_by(&denied));
+/// What is asked of a request before its body is read to see which of these routes answers it: everything, where they
+/// ask the same. Where they do not, it is refused if each of them would refuse it; else the one that answers it asks.
+pub(crate) async fn pass_unread(
+    core: &Core,
+    work: &mut Work,
+    routes: &[&Arc<Route>],
+) -> Result<Option<Passed>, Refusal> {
+    let Some((last, others)) = routes.split_last() else { return Ok(None) };
+    if others.iter().all(|route| Arc::ptr_eq(&route.gate, &last.gate)) {
+        return last.gate.pass(core, work).await.map(Some);
     }
-    if let Some((rate, by)) = &gate.rate {
-        gate.count(core, rate, by, work)?;
+    if others.iter().any(|route| route.gate.foresee(core, work).is_none()) {
+        return Ok(None);
     }
-    let held = match &gate.requests_at_once {
-        None => None,
-        Some((scope, max)) => match core.admission.per_client.try_enter(key_within(scope, work.client), *max)
-        {
-            Some(held) => Some(held),
-            None => {
-                gate.events.limited(Limited::Connections);
-                let cause = "too many requests of this client at once";
-                return Err(Refusal::TooMany { cause, retry_after_secs: Some(1) });
-            }
-        },
-    };
-    if let Some(auth) = &gate.auth {
-        gate.authenticate(auth, work).await?;
+    match last.gate.foresee(core, work) {
+        None => Ok(None),
+        Some(objection) => Err(last.gate.refuse(objection, work)),
     }
-    Ok(held)
 }
 
 /// What a site asks before a route is looked for, and before a body is read for that. Notes the lines that the answer
@@ -210,38 +148,96 @@ pub(crate) fn enter(
 }
 
 impl Gate {
-    fn count(&self, core: &Core, rate: &RateLimit, by: &By, work: &mut Work) -> Result<(), Refusal> {
-        let head = work.down.held();
-        let value = by.header().and_then(|name| work.request.value_of(head, name.as_bytes()));
-        let decision = core.admission.rates.check(rate, by.key(work.client, value), Instant::now());
-        rate.write_lines(&decision, &mut work.extra);
-        if decision.is_allowed {
-            return Ok(());
+    /// Asks everything, cheap questions first, and counts the request.
+    pub(crate) async fn pass(&self, core: &Core, work: &mut Work) -> Result<Passed, Refusal> {
+        if let Some(objection) = self.judge_address(work) {
+            return Err(self.refuse(objection, work));
         }
-        self.events.limited(Limited::Requests);
-        Err(Refusal::TooMany { cause: "this client sends requests too often", retry_after_secs: None })
-    }
-
-    async fn authenticate(&self, auth: &BasicAuth, work: &mut Work) -> Result<(), Refusal> {
-        let began = Instant::now();
-        let refusal = loop {
-            let given = work.request.value(work.down.held(), FieldKind::Authorization);
-            match judge(auth, given).await {
-                Ok(()) => return Ok(()),
-                // A page's parts come all at once with one password, which is known once the first was verified.
-                Err(admission::Refusal::Busy) if began.elapsed() < PASSWORD_WAIT => {
-                    tokio::time::sleep(PASSWORD_LOOK_EVERY).await;
-                }
-                Err(refusal) => break refusal,
+        if let Some((rate, by)) = &self.rate {
+            let decision = core.admission.rates.check(rate, counted_by(by, work), Instant::now());
+            if !decision.is_allowed {
+                return Err(self.refuse(Objection::TooOften(rate, decision), work));
+            }
+            rate.write_lines(&decision, &mut work.extra);
+        }
+        let held = match &self.requests_at_once {
+            None => None,
+            Some((scope, max)) => {
+                let held = core.admission.per_client.try_enter(key_within(scope, work.client), *max);
+                Some(held.ok_or_else(|| self.refuse(Objection::TooManyAtOnce, work))?)
             }
         };
-        if refusal == admission::Refusal::Busy {
-            self.events.limited(Limited::Passwords);
-            return Err(Refusal::Busy(refusal.as_str().into()));
+        if let Some(auth) = &self.auth {
+            let verified = verify(auth, work).await;
+            verified.map_err(|refusal| self.refuse(Objection::NoUser(auth, refusal), work))?;
         }
-        self.events.auth_failed();
-        work.extra.extend_from_slice(auth.challenge_line());
-        Err(Refusal::Unauthorized(refusal.as_str()))
+        Ok(Passed { _held: held })
+    }
+
+    /// What [`Gate::pass`] would object to, with nothing counted and no password verified.
+    fn foresee(&self, core: &Core, work: &Work) -> Option<Objection<'_>> {
+        let too_often = || {
+            let (rate, by) = self.rate.as_ref()?;
+            let decision = core.admission.rates.foresee(rate, counted_by(by, work), Instant::now());
+            (!decision.is_allowed).then_some(Objection::TooOften(rate, decision))
+        };
+        let too_many = || {
+            let (scope, max) = self.requests_at_once.as_ref()?;
+            let count = core.admission.per_client.count(key_within(scope, work.client));
+            (count >= *max).then_some(Objection::TooManyAtOnce)
+        };
+        let no_user = || {
+            let auth = self.auth.as_ref()?;
+            let shows_user = authorization(work).is_some_and(|value| parse_basic(value).is_some());
+            (!shows_user).then_some(Objection::NoUser(auth, admission::Refusal::Missing))
+        };
+        self.judge_address(work).or_else(too_often).or_else(too_many).or_else(no_user)
+    }
+
+    fn judge_address(&self, work: &Work) -> Option<Objection<'_>> {
+        self.access.as_ref()?.judge(work.client).err().map(Objection::Denied)
+    }
+
+    /// Counts a refusal, and adds the lines that its answer gets.
+    fn refuse(&self, objection: Objection<'_>, work: &mut Work) -> Refusal {
+        match objection {
+            Objection::Denied(denied) => {
+                self.events.denied();
+                Refusal::Denied(denied.to_string())
+            }
+            Objection::TooOften(rate, decision) => {
+                self.events.limited(Limited::Requests);
+                rate.write_lines(&decision, &mut work.extra);
+                Refusal::TooMany { cause: "this client sends requests too often", retry_after_secs: None }
+            }
+            Objection::TooManyAtOnce => {
+                self.events.limited(Limited::Connections);
+                let cause = "too many requests of this client at once";
+                Refusal::TooMany { cause, retry_after_secs: Some(1) }
+            }
+            Objection::NoUser(_, refusal @ admission::Refusal::Busy) => {
+                self.events.limited(Limited::Passwords);
+                Refusal::Busy(refusal.as_str().into())
+            }
+            Objection::NoUser(auth, refusal) => {
+                self.events.auth_failed();
+                work.extra.extend_from_slice(auth.challenge_line());
+                Refusal::Unauthorized(refusal.as_str())
+            }
+        }
+    }
+}
+
+async fn verify(auth: &BasicAuth, work: &Work) -> Result<(), admission::Refusal> {
+    let began = Instant::now();
+    loop {
+        match judge(auth, authorization(work)).await {
+            // A page's parts come all at once with one password, which is known once the first was verified.
+            Err(admission::Refusal::Busy) if began.elapsed() < PASSWORD_WAIT => {
+                tokio::time::sleep(PASSWORD_LOOK_EVERY).await;
+            }
+            judged => return judged,
+        }
     }
 }
 
@@ -258,8 +254,15 @@ async fn judge(auth: &BasicAuth, given: Option<&[u8]>) -> Result<(), admission::
     }
 }
 
-fn denied_by(denied: &Denied) -> Refusal {
-    Refusal::Denied(denied.to_string())
+fn authorization(work: &Work) -> Option<&[u8]> {
+    work.request.value(work.down.held(), FieldKind::Authorization)
+}
+
+/// The client that a request is counted for.
+fn counted_by(by: &By, work: &Work) -> Key {
+    let head = work.down.held();
+    let value = by.header().and_then(|name| work.request.value_of(head, name.as_bytes()));
+    by.key(work.client, value)
 }
 
 /// A client within a site or a route.

@@ -10,7 +10,8 @@
 //! 4. [`request`] serves each, whatever it came in, from here to its line in the log: it says who asks, and has [`sites`]
 //!    find the site by the host and the route by the path ([`when`]: and by everything else; [`prefix`]: by fields of a
 //!    body's first bytes);
-//! 5. [`gate`] asks whether it is served: by HTTPS alone, by networks, rates, passwords, certificates;
+//! 5. [`gate`] asks whether it is served: by HTTPS alone, by networks, rates, passwords, certificates; before a body is
+//!    read for its route, as far as it does not depend on that;
 //! 6. the route answers by itself ([`reply`], [`answer`]), with a file ([`file_answer`]), or names a pool;
 //! 7. [`exchange`] takes the request through the pool: a place in its gate, an endpoint ([`balance`]), a
 //!    connection to it ([`upstream`]; [`multiplexed`]: shared, in HTTP/2), the request out, the response back, another

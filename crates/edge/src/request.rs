@@ -7,7 +7,7 @@ use crate::error::Refusal;
 use crate::events::AccessRecord;
 use crate::exchange::{self, Ended, Exchange, Progress};
 use crate::file_answer::answer_file;
-use crate::gate;
+use crate::gate::{self, Passed};
 use crate::prefix::find_fields;
 use crate::protocol::FieldKind;
 use crate::reply::{answer_ourselves, answer_proof, refuse, send_answer};
@@ -113,28 +113,11 @@ pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &m
         log(&snapshot, client, work, None, None, &report, started.elapsed());
         return after;
     }
-    let found = route(core, &snapshot, client, work).await;
-    // What is held counts the request among its client's.
-    let (passed, _held) = match &found {
-        Ok((_, route)) => match gate::pass(core, work, route).await {
-            Ok(held) => (Ok(()), held),
-            Err(refusal) => (Err(refusal), None),
-        },
-        Err(refusal) => (Err(refusal.clone()), None),
-    };
-    let site = found.as_ref().ok().map(|(site, _)| *site).or_else(|| find_site(&snapshot, work));
-    let ended = match (&found, passed) {
-        // RFC 8441 §5: what we answer by ourselves changes no protocol, and a 200 would say that it does.
-        (Ok((_, route)), Ok(()))
-            if work.request.upgrade.is_some()
-                && work.request.version.is_framed()
-                && !matches!(route.action, Action::Pool(_)) =>
-        {
-            Ended::Refused(Refusal::Protocol)
-        }
-        (_, Err(refusal)) => Ended::Refused(refusal),
-        (Err(refusal), _) => Ended::Refused(refusal.clone()),
-        (Ok((site, route)), Ok(())) => match &route.action {
+    let site = find_site(&snapshot, work);
+    let admitted = admit(core, &snapshot, client, work, site).await;
+    let ended = match &admitted {
+        Err(TurnedAway { refusal, .. }) => Ended::Refused(refusal.clone()),
+        Ok(Admitted { site, route, .. }) => match &route.action {
             Action::Pool(pool) => {
                 let mark = work.down.mark();
                 let exchange = Exchange {
@@ -152,24 +135,22 @@ pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &m
                     None => run.await,
                     Some(limit) => match tokio::time::timeout(limit.get(), run).await {
                         Ok(ended) => ended,
-                        // What has begun can only be cut off.
-                        Err(_) if report.progress.has_begun.get() => {
-                            report.cut_off("request took too long");
-                            Ended::Answered(After::Close)
-                        }
-                        Err(_) if report.tries == 0 => {
-                            Ended::Refused(Refusal::Busy("no place in time".into()))
-                        }
-                        Err(_) => Ended::Refused(Refusal::EndpointTimeout),
+                        Err(_) => out_of_time(&mut report),
                     },
                 }
+            }
+            // RFC 8441 §5: what we answer by ourselves changes no protocol, and a 200 would say that it does.
+            _ if work.request.upgrade.is_some() && work.request.version.is_framed() => {
+                Ended::Refused(Refusal::Protocol)
             }
             Action::Files(folder) => {
                 let answering =
                     answer_file(core, &snapshot, client, work, (site, route), folder, &mut report);
                 Box::pin(answering).await
             }
-            _ => Ended::Answered(answer_ourselves(core, &snapshot, client, work, route, &mut report).await),
+            Action::Redirect { .. } | Action::Respond(_) => {
+                Ended::Answered(answer_ourselves(core, &snapshot, client, work, route, &mut report).await)
+            }
         },
     };
     let after = match ended {
@@ -184,7 +165,11 @@ pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &m
     let events = site.map_or(&core.events.unrouted, |site| &site.events);
     events.answered(report.status, took);
     events.sent.add(report.sent_bytes);
-    log(&snapshot, client, work, site, found.as_ref().ok().map(|(_, route)| *route), &report, took);
+    let route = match &admitted {
+        Ok(admitted) => Some(admitted.route),
+        Err(turned_away) => turned_away.route,
+    };
+    log(&snapshot, client, work, site, route, &report, took);
     after
 }
 
@@ -216,25 +201,86 @@ fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {
     snapshot.sites.find(&work.host).map(|(site, _)| &**site)
 }
 
-async fn route<'s>(
+/// A request that is served, and counts among its client's until this is dropped.
+struct Admitted<'s> {
+    site: &'s Site,
+    route: &'s Route,
+    _passed: Passed,
+}
+
+/// A request that is not served, with its route where that was known by then.
+struct TurnedAway<'s> {
+    refusal: Refusal,
+    route: Option<&'s Route>,
+}
+
+impl From<Refusal> for TurnedAway<'_> {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, route: None }
+    }
+}
+
+/// Finds the request's route, and asks all that its site and that route ask.
+async fn admit<'s>(
     core: &Core,
     snapshot: &'s Snapshot,
     client: &mut Client,
     work: &mut Work,
-) -> Result<(&'s Site, &'s Route), Refusal> {
+    site: Option<&'s Site>,
+) -> Result<Admitted<'s>, TurnedAway<'s>> {
     if work.request.method.is_refused() {
-        return Err(Refusal::Method);
+        return Err(Refusal::Method.into());
     }
-    let site = find_site(snapshot, work).ok_or(Refusal::NoSite)?;
+    let site = site.ok_or(Refusal::NoSite)?;
     gate::enter(core, snapshot, client, work, site)?;
-    let json = match site.asks_for_body(&work.path) {
-        true => Some(Box::pin(find_fields(snapshot, client, work, site)).await?),
-        false => None,
-    };
-    let Work { request, down, path, .. } = work;
-    let head = down.held();
-    let route = site.find(path, request.query.of_head(head), request.method, request, head, json.as_ref());
-    Ok((site, route.ok_or(Refusal::NoRoute)?))
+    let route = site.find(&work.path, &work.request, work.down.held()).ok_or(Refusal::NoRoute)?;
+    if route.when.ask_for_body() {
+        return Box::pin(admit_by_body(core, snapshot, client, work, site)).await;
+    }
+    pass(core, work, site, route).await
+}
+
+/// The same where the body says which route it is. Whoever is refused by any of them has not had it read.
+async fn admit_by_body<'s>(
+    core: &Core,
+    snapshot: &'s Snapshot,
+    client: &mut Client,
+    work: &mut Work,
+    site: &'s Site,
+) -> Result<Admitted<'s>, TurnedAway<'s>> {
+    let routes = site.find_by_head(&work.path, &work.request, work.down.held());
+    let passed = gate::pass_unread(core, work, &routes).await?;
+    let json = find_fields(snapshot, client, work, site).await?;
+    let route = routes.into_iter().find(|route| route.when.hold_of_body(&json)).ok_or(Refusal::NoRoute)?;
+    match passed {
+        Some(passed) => Ok(Admitted { site, route, _passed: passed }),
+        None => pass(core, work, site, route).await,
+    }
+}
+
+async fn pass<'s>(
+    core: &Core,
+    work: &mut Work,
+    site: &'s Site,
+    route: &'s Route,
+) -> Result<Admitted<'s>, TurnedAway<'s>> {
+    match route.gate.pass(core, work).await {
+        Ok(passed) => Ok(Admitted { site, route, _passed: passed }),
+        Err(refusal) => Err(TurnedAway { refusal, route: Some(route) }),
+    }
+}
+
+/// How a request ends that took too long as a whole.
+fn out_of_time(report: &mut Report) -> Ended {
+    // What has begun can only be cut off.
+    if report.progress.has_begun.get() {
+        report.cut_off("request took too long");
+        return Ended::Answered(After::Close);
+    }
+    Ended::Refused(match report.tries {
+        0 => Refusal::Busy("no place in time".into()),
+        _ => Refusal::EndpointTimeout,
+    })
 }
 
 fn log(

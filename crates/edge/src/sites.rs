@@ -10,9 +10,9 @@ use crate::config::{
 };
 use crate::error::Error;
 use crate::events::SiteEvents;
-use crate::gate::{self, Gate};
-use crate::json_field::{JsonFields, JsonPath, JsonSearch};
-use crate::protocol::{Method, RequestHead};
+use crate::gate::{self, Gate, Gates};
+use crate::json_field::{JsonFields, JsonPath};
+use crate::protocol::RequestHead;
 use crate::when::Conditions;
 use admission::Refreshed;
 use balance::Pool;
@@ -47,7 +47,6 @@ pub(crate) struct Site {
     compression: Option<Compression>,
     /// The fields of JSON bodies that its routes ask for.
     pub(crate) json: JsonFields,
-    has_json: bool,
     pub(crate) events: SiteEvents,
 }
 
@@ -180,7 +179,7 @@ pub(crate) struct SiteParts<'a> {
 impl Site {
     fn compile(name: &str, config: &SiteConfig, parts: &SiteParts<'_>) -> Result<Self, Error> {
         let SiteParts { edge, dir, admission, registry, .. } = *parts;
-        let gate = Gate::of_site(name, config, dir, admission, registry)?;
+        let mut gates = Gates::new((name, config), dir, admission, registry)?;
         let mut paths = Vec::new();
         let mut site = Self {
             name: name.to_owned(),
@@ -193,16 +192,12 @@ impl Site {
             secure_lines: config.hsts.as_ref().map(hsts_line).unwrap_or_default(),
             compression: config.compress.as_ref().and_then(Compression::new),
             json: JsonFields::default(),
-            has_json: false,
             events: SiteEvents::new(registry, name),
         };
         for (path, routes) in &config.route {
             let mut compiled = Vec::new();
             for route in routes.as_slice() {
-                let gate = match route.has_own_terms() {
-                    true => Gate::of_route((name, config), (path, route), dir, admission, registry)?,
-                    false => gate.clone(),
-                };
+                let gate = gates.of_route(path, route)?;
                 compiled.push(Arc::new(Route::compile(path, route, gate, parts, &mut paths)?));
             }
             let map = if path.ends_with('/') { &mut site.prefix } else { &mut site.exact };
@@ -210,7 +205,6 @@ impl Site {
         }
         // Those that are no paths were faults of the file.
         site.json = JsonFields::new(paths.iter().filter_map(|path| JsonPath::parse(path).ok()));
-        site.has_json = !paths.is_empty();
         Ok(site)
     }
 
@@ -233,22 +227,23 @@ impl Site {
         self.hidden.iter().any(|hidden| hidden.eq_ignore_ascii_case(name))
     }
 
-    /// The route for a request. `path` is normalised; `query` is with its `?`.
-    pub(crate) fn find(
-        &self,
-        path: &[u8],
-        query: &[u8],
-        method: Method,
-        head: &RequestHead,
-        head_bytes: &[u8],
-        json: Option<&JsonSearch<'_>>,
-    ) -> Option<&Arc<Route>> {
-        self.candidates(path).find(|route| route.when.hold(query, method, head, head_bytes, json))
+    /// The route for a request by its head, which its body decides about if the route asks for that. `path` is
+    /// normalised.
+    pub(crate) fn find(&self, path: &[u8], request: &RequestHead, head: &[u8]) -> Option<&Arc<Route>> {
+        self.candidates(path).find(|route| route.when.hold_of_head(request, head))
     }
 
-    /// Whether the routes that stand for a path ask for the body.
-    pub(crate) fn asks_for_body(&self, path: &[u8]) -> bool {
-        self.has_json && self.candidates(path).any(|route| route.when.ask_for_body())
+    /// The routes that may answer a request by its head, of which the first does whose conditions on the body hold: all
+    /// up to the one that has none.
+    pub(crate) fn find_by_head(&self, path: &[u8], request: &RequestHead, head: &[u8]) -> Vec<&Arc<Route>> {
+        let mut found = Vec::new();
+        for route in self.candidates(path).filter(|route| route.when.hold_of_head(request, head)) {
+            found.push(route);
+            if !route.when.ask_for_body() {
+                break;
+            }
+        }
+        found
     }
 
     /// Looks for changed files.

@@ -62,30 +62,35 @@ impl Conditions {
         !self.json.is_empty()
     }
 
-    /// Whether all hold. `query` is with its `?`.
-    pub(crate) fn hold(
-        &self,
-        query: &[u8],
-        method: Method,
-        head: &RequestHead,
-        bytes: &[u8],
-        json: Option<&JsonSearch<'_>>,
-    ) -> bool {
-        self.first_that_fails(query, method, head, bytes, json).is_none()
+    /// Whether all hold that are not about the body.
+    pub(crate) fn hold_of_head(&self, request: &RequestHead, head: &[u8]) -> bool {
+        self.first_that_fails_of_head(request, head).is_none()
+    }
+
+    /// Whether those about the body hold.
+    pub(crate) fn hold_of_body(&self, json: &JsonSearch<'_>) -> bool {
+        self.first_that_fails_of_body(Some(json)).is_none()
     }
 
     /// What does not hold, in words.
     pub(crate) fn first_that_fails(
         &self,
-        query: &[u8],
-        method: Method,
-        head: &RequestHead,
-        bytes: &[u8],
+        request: &RequestHead,
+        head: &[u8],
         json: Option<&JsonSearch<'_>>,
     ) -> Option<String> {
-        let name = head.method_name.of_head(bytes);
+        self.first_that_fails_of_head(request, head).or_else(|| self.first_that_fails_of_body(json))
+    }
+
+    fn first_that_fails_of_body(&self, json: Option<&JsonSearch<'_>>) -> Option<String> {
+        self.json.iter().find_map(|wanted| field_that_fails(wanted, json))
+    }
+
+    fn first_that_fails_of_head(&self, request: &RequestHead, head: &[u8]) -> Option<String> {
+        let name = request.method_name.of_head(head);
         // A route for GET serves HEAD as well: the answer differs in its body alone (RFC 9110 §9.3.2).
-        let is_method = |wanted: &[u8]| wanted == name || (method == Method::Head && wanted == b"GET");
+        let is_method =
+            |wanted: &[u8]| wanted == name || (request.method == Method::Head && wanted == b"GET");
         if !self.methods.is_empty() && !self.methods.iter().any(|wanted| is_method(wanted)) {
             return Some(format!("method is not {}", joined(&self.methods)));
         }
@@ -99,17 +104,17 @@ impl Conditions {
             })
         };
         let header = |pair: &(Box<[u8]>, Wanted)| {
-            fails(&pair, head.value_of(bytes, &pair.0).map(Cow::Borrowed), "header")
+            fails(&pair, request.value_of(head, &pair.0).map(Cow::Borrowed), "header")
         };
         let cookie = |pair: &(Box<[u8]>, Wanted)| {
-            fails(&pair, head.cookie(bytes, &pair.0).map(Cow::Borrowed), "cookie")
+            fails(&pair, request.cookie(head, &pair.0).map(Cow::Borrowed), "cookie")
         };
+        let query = request.query.of_head(head);
         let parameter =
             |pair: &(Box<[u8]>, Wanted)| fails(&pair, parameter(query, &pair.0), "query parameter");
         (self.headers.iter().find_map(header))
             .or_else(|| self.cookies.iter().find_map(cookie))
             .or_else(|| self.queries.iter().find_map(parameter))
-            .or_else(|| self.json.iter().find_map(|wanted| field_that_fails(wanted, json)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::gcra::{Decision, decide};
 use super::limit::RateLimit;
 use crate::client::Key;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use telemetry::{Counter, Registry};
 
@@ -64,12 +64,10 @@ impl RateTable {
 
     /// Counts one request of a client, unless it is refused.
     pub fn check(&self, limit: &RateLimit, client: Key, now: Instant) -> Decision {
-        let now = now.saturating_duration_since(self.start).as_nanos() as u64;
+        let now = self.nanoseconds(now);
         let key = client.within(limit.scope).0;
-        let shard = &self.shards[key as usize % SHARDS];
-        let mut buckets = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        // The bits above those that have chosen the shard.
-        let bucket = &mut buckets[((key >> 32) & self.bucket_mask) as usize];
+        let mut buckets = self.shard(key);
+        let bucket = &mut buckets[self.bucket(key)];
         if let Some(at) = bucket.keys.iter().position(|known| *known == key) {
             let decision = decide(bucket.tats[at], now, limit.period, limit.burst);
             bucket.tats[at] = decision.tat;
@@ -84,6 +82,27 @@ impl RateTable {
             self.evicted.inc();
         }
         decision
+    }
+
+    /// What [`RateTable::check`] would decide, with nothing counted.
+    pub fn foresee(&self, limit: &RateLimit, client: Key, now: Instant) -> Decision {
+        let key = client.within(limit.scope).0;
+        let bucket = self.shard(key)[self.bucket(key)];
+        let known = bucket.keys.iter().position(|known| *known == key);
+        decide(known.map_or(0, |at| bucket.tats[at]), self.nanoseconds(now), limit.period, limit.burst)
+    }
+
+    fn nanoseconds(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_nanos() as u64
+    }
+
+    fn shard(&self, key: u64) -> MutexGuard<'_, Box<[Bucket]>> {
+        self.shards[key as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bucket(&self, key: u64) -> usize {
+        // The bits above those that have chosen the shard.
+        ((key >> 32) & self.bucket_mask) as usize
     }
 }
 
@@ -129,6 +148,24 @@ mod tests {
         assert!(table.check(&limit_a, client(2), now).is_allowed);
         assert!(table.check(&limit_b, client(1), now).is_allowed);
         assert!(table.check(&limit_a, client(1), now + Duration::from_secs(1)).is_allowed);
+    }
+
+    #[test]
+    fn what_is_foreseen_is_decided_and_costs_nothing() {
+        let now = Instant::now();
+        let (table, limit) = (table(now), limit("a", "2/s"));
+        for allowed in [true, true, false, false] {
+            let foreseen = table.foresee(&limit, client(1), now);
+            assert_eq!(foreseen, table.foresee(&limit, client(1), now));
+            assert_eq!(foreseen, table.check(&limit, client(1), now));
+            assert_eq!(foreseen.is_allowed, allowed);
+        }
+        let known = |table: &RateTable| {
+            let buckets = table.shards.iter().flat_map(|shard| shard.lock().unwrap().to_vec());
+            buckets.flat_map(|bucket| bucket.keys).filter(|key| *key != 0).count()
+        };
+        table.foresee(&limit, client(2), now);
+        assert_eq!(known(&table), 1, "nobody is remembered for it");
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl World {
         Self::build(edge, &pool, &[("default", &format!("{site}\nroute = {{ '/' = {{ pool = 'p' }} }}"))])
     }
 
+    /// A world with one site that is said whole, with its routes.
+    pub(crate) fn with_site(backend: &Backend, site: &str) -> Self {
+        Self::build("", &format!("servers = ['{}']", backend.address), &[("default", site)])
+    }
+
     fn build(edge: &str, pool: &str, sites: &[(&str, &str)]) -> Self {
         let registry = telemetry::Registry::new();
         let pool_config: PoolConfig = toml::from_str(pool).expect("the pool is good");
