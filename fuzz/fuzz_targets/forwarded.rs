@@ -29,9 +29,9 @@ fuzz_target!(|value: &[u8]| {
         assert_eq!(real_client(CLIENT, &PROXIES, [value], [value]), CLIENT);
     }
     let appended = [value, b", proto=http;host=\"a,b;proto=https\""].concat();
-    assert!(!came_by_https([], [&appended[..]]) && !came_by_https([], [value, b"proto=http"]));
+    assert!(!came_by_https([], [], [&appended[..]]) && !came_by_https([], [], [value, b"proto=http"]));
     let appended = [value, b", http"].concat();
-    assert!(!came_by_https([&appended[..]], [value]) && !came_by_https([value, b"http"], [value]));
+    assert!(!came_by_https([], [&appended[..]], [value]) && !came_by_https([], [value, b"http"], [value]));
     // Whoever it is, it is somebody: the walk ends.
     let _ = real_client(PROXY, &PROXIES, [value], []);
     let _ = real_client(PROXY, &PROXIES, [], [value, value]);

@@ -188,7 +188,8 @@ fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) 
     work.is_secure = client.peer.secure.is_some();
     if work.is_trusted {
         let said = |name: &'static [u8]| request.values_of(head, name);
-        work.is_secure |= came_by_https(said(b"x-forwarded-proto"), said(b"forwarded"));
+        work.is_secure |=
+            came_by_https(said(b"x-forwarded-for"), said(b"x-forwarded-proto"), said(b"forwarded"));
         let (peer, trust) = (client.peer.address, &snapshot.trust);
         work.client = real_client(peer, trust, said(b"x-forwarded-for"), said(b"forwarded"));
     }

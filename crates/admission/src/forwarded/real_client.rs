@@ -40,16 +40,19 @@ where
 /// Whether a proxy that is believed says that whoever sent it the request came by HTTPS. What stands last is its word:
 /// before that may stand what its client has made up.
 ///
-/// `forwarded_proto` are the values of `X-Forwarded-Proto` and `forwarded` those of `Forwarded`, each in the order of the
-/// message. Where there is any `X-Forwarded-Proto`, `Forwarded` is not read, as with [`real_client`].
-pub fn came_by_https<'v, F, X>(forwarded_proto: X, forwarded: F) -> bool
+/// `forwarded_for` and `forwarded_proto` are the values of `X-Forwarded-For` and `X-Forwarded-Proto`, and `forwarded` those of
+/// `Forwarded`, each in the order of the message. Where there is any of the former two, `Forwarded` is not read, as with
+/// [`real_client`]: a proxy that speaks by them passes on what its client says there.
+pub fn came_by_https<'v, A, X, F>(forwarded_for: A, forwarded_proto: X, forwarded: F) -> bool
 where
+    A: IntoIterator<Item = &'v [u8]>,
     X: IntoIterator<Item = &'v [u8], IntoIter: DoubleEndedIterator>,
     F: IntoIterator<Item = &'v [u8], IntoIter: DoubleEndedIterator>,
 {
     let is_https = |scheme: &[u8]| scheme.trim_ascii().eq_ignore_ascii_case(b"https");
     match forwarded_proto.into_iter().next_back() {
         Some(line) => line.rsplit(|byte| *byte == b',').next().is_some_and(is_https),
+        None if forwarded_for.into_iter().next().is_some() => false,
         None => {
             let last = forwarded.into_iter().rev().flat_map(from_the_right).next();
             last.and_then(|hop| hop.proto).is_some_and(|proto| is_https(&proto))
@@ -186,7 +189,14 @@ mod tests {
     fn by_https(forwarded_proto: &[&str], forwarded: &[&str]) -> bool {
         let bytes = |lines: &[&str]| lines.iter().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>();
         let (forwarded_proto, forwarded) = (bytes(forwarded_proto), bytes(forwarded));
-        came_by_https(forwarded_proto.iter().map(Vec::as_slice), forwarded.iter().map(Vec::as_slice))
+        came_by_https([], forwarded_proto.iter().map(Vec::as_slice), forwarded.iter().map(Vec::as_slice))
+    }
+
+    #[test]
+    fn a_proxy_that_names_addresses_alone_does_not_vouch_for_what_its_client_says_elsewhere() {
+        let forwarded = [&b"proto=https"[..]];
+        assert!(came_by_https([], [], forwarded));
+        assert!(!came_by_https([&b"192.0.2.1"[..]], [], forwarded));
     }
 
     #[test]
