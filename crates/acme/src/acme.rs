@@ -39,17 +39,15 @@ pub struct AcmeContext {
     pub clock: Clock,
     /// How often things are looked at.
     pub pace: Pace,
-    /// Who staples OCSP responses to the certificates, if anybody does.
-    pub stapler: Option<Arc<Stapler>>,
     /// For jitter; from the system when absent.
     pub seed: Option<u64>,
 }
 
 impl AcmeContext {
-    /// With the machine's clock, the usual pace and no stapler.
+    /// With the machine's clock and the usual pace.
     pub fn new(dir: PathBuf, data: PathBuf, registry: Registry) -> Self {
         let (clock, pace) = (Clock::system(), Pace::default());
-        Self { dir, data, registry, clock, pace, stapler: None, seed: None }
+        Self { dir, data, registry, clock, pace, seed: None }
     }
 }
 
@@ -101,6 +99,8 @@ pub(crate) struct Settings {
     given: Given,
     pub(crate) server: Arc<Server>,
     pub(crate) names: BTreeSet<String>,
+    /// Who fetches the OCSP responses of the certificates, if anybody does.
+    pub(crate) stapler: Option<Arc<Stapler>>,
 }
 
 /// Everything that a [`Server`] is made of.
@@ -117,7 +117,8 @@ pub struct Prepared(Arc<Settings>);
 
 impl Acme {
     /// Starts ordering certificates for these names, which have passed [`check_name`]; what the store has is
-    /// found as soon as this returns. To be called within the runtime that will run its task.
+    /// found as soon as this returns. Their OCSP responses are those that `stapler` has, if there is one. To be
+    /// called within the runtime that will run its task.
     ///
     /// # Errors
     /// When the store, the roots or the secret of the external account cannot be used.
@@ -125,6 +126,7 @@ impl Acme {
         context: AcmeContext,
         config: &AcmeConfig,
         names: impl IntoIterator<Item = String>,
+        stapler: Option<Arc<Stapler>>,
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             meters: Meters::new(&context.registry),
@@ -138,7 +140,7 @@ impl Acme {
         });
         let given = Given::read(&shared.context, config)?;
         let server = Arc::new(server(&shared, given.clone())?);
-        let settings = Settings { given, server, names: checked(names)? };
+        let settings = Settings { given, server, names: checked(names)?, stapler };
         let (settings, changes) = watch::channel(Arc::new(settings));
         let rng = shared.context.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
         let task = tokio::spawn(Engine::new(Arc::clone(&shared), changes, rng).run());
@@ -153,6 +155,7 @@ impl Acme {
         &self,
         config: &AcmeConfig,
         names: impl IntoIterator<Item = String>,
+        stapler: Option<Arc<Stapler>>,
     ) -> Result<Prepared, Error> {
         let names = checked(names)?;
         let before = Arc::clone(&self.settings.borrow());
@@ -163,7 +166,7 @@ impl Acme {
         } else {
             Arc::new(server(&self.shared, given.clone())?)
         };
-        Ok(Prepared(Arc::new(Settings { given, server, names })))
+        Ok(Prepared(Arc::new(Settings { given, server, names, stapler })))
     }
 
     /// Applies a reload: names that stay keep their certificates and orders, unless the server has changed.

@@ -15,7 +15,7 @@
 //! of its life. Of the nodes that share a store, the one with the lease orders. What it is asked to show goes into
 //! the store, where every node finds it and answers; what is issued goes there too. Whatever was read is put into
 //! [`Lookups`], an immutable snapshot that is swapped whole; handshakes and requests ask nothing else. A
-//! [`Stapler`] keeps OCSP responses fresh beside it.
+//! [`Stapler`] keeps OCSP responses fresh beside it, for these certificates and for those of files.
 //!
 //! Invariants:
 //! - A handshake never waits for the store, and what a client sends is never part of a path.
@@ -48,6 +48,6 @@ pub use directory::{BadDirectory, Directory};
 pub use error::Error;
 pub use lookups::Lookups;
 pub use names::{BadName, check_name};
-pub use ocsp::{StapleStatus, Stapler, StaplerContext};
+pub use ocsp::{StapleStatus, Stapler, StaplerContext, Watch};
 pub use policy::{due, renewal};
 pub use status::{AcmeStatus, CertificateState, CertificateStatus};

@@ -43,6 +43,8 @@ pub(crate) struct Snapshot {
     pub(crate) tls: Option<TlsDoor>,
     /// What is known of ordered certificates and of challenges.
     pub(crate) acme: Option<Arc<acme::Lookups>>,
+    /// Who fetches OCSP responses, if anybody does.
+    pub(crate) stapler: Option<Arc<acme::Stapler>>,
     /// How QUIC connections are made, where there is a door for them.
     pub(crate) quic: Option<QuicConfig>,
     /// The line that tells clients of HTTPS about HTTP/3; empty without it.

@@ -8,7 +8,7 @@ use crate::http3;
 use crate::protocol::RequestLimits;
 use crate::running::EdgeParts;
 use crate::sites::{SiteParts, Sites};
-use acme::{Acme, AcmeContext, Stapler, StaplerContext};
+use acme::{Acme, AcmeContext, Stapler};
 use admission::{Access, Networks, Trust};
 use notation::Named;
 use std::io;
@@ -37,11 +37,18 @@ impl Ordering {
     }
 }
 
+/// Where certificates come from besides files, and OCSP responses.
+#[derive(Default)]
+pub(crate) struct Origins<'a> {
+    pub(crate) acme: Option<&'a Arc<Acme>>,
+    pub(crate) stapler: Option<Arc<Stapler>>,
+}
+
 pub(crate) fn compile(
     parts: EdgeParts,
     registry: &Registry,
     admission: &gate::Shared,
-    acme: Option<&Arc<Acme>>,
+    origins: Origins<'_>,
     before: Option<&Snapshot>,
 ) -> Result<Snapshot, Error> {
     let EdgeParts { config, sites, pools, dir, data } = parts;
@@ -55,7 +62,7 @@ pub(crate) fn compile(
     };
     let tls = match config.https.is_empty() {
         true => None,
-        false => Some(load_tls(&config, &sites, dir.clone(), data, registry, acme, before)?),
+        false => Some(load_tls(&config, &sites, dir.clone(), data, registry, &origins, before)?),
     };
     let has_access = config.allow.is_some() || !config.deny.is_empty();
     let access = has_access.then(|| Access::load(config.allow.as_deref(), &config.deny, &dir)).transpose()?;
@@ -66,14 +73,42 @@ pub(crate) fn compile(
     let sites = Sites::compile(&sites, &with)?;
     let quic = tls.as_ref().map(|tls: &TlsDoor| http3::config(&config, &tls.server)).transpose()?.flatten();
     let alt_svc_line = http3::alt_svc_line(&config);
+    let Origins { acme, stapler } = origins;
     let acme = acme.map(|acme| acme.lookups());
-    Ok(Snapshot { acme, quic, alt_svc_line, config, sites, limits, access_log, tls, access, proxies, trust })
+    Ok(Snapshot {
+        acme,
+        stapler,
+        quic,
+        alt_svc_line,
+        config,
+        sites,
+        limits,
+        access_log,
+        tls,
+        access,
+        proxies,
+        trust,
+    })
+}
+
+/// Who fetches OCSP responses from now on, if anybody is to.
+pub(crate) fn stapler(
+    parts: &EdgeParts,
+    registry: &Registry,
+    before: Option<&Snapshot>,
+) -> Option<Arc<Stapler>> {
+    // Where no door ends TLS, nobody shows a certificate.
+    let shown = parts.sites.values().filter(|_| !parts.config.https.is_empty());
+    let certificates = shown.filter_map(|site| site.tls.as_ref());
+    let before = before.and_then(|before| before.stapler.as_ref());
+    Stapler::succeed(before, &parts.config.tls, certificates, registry)
 }
 
 /// Begins to order the certificates that sites want, or goes on with what the file says now.
 pub(crate) fn start_ordering(
     parts: &EdgeParts,
     registry: &Registry,
+    stapler: Option<Arc<Stapler>>,
     before: Option<&Arc<Acme>>,
 ) -> Result<Ordering, Error> {
     let wanted = parts.sites.iter().filter(|(_, site)| site.wants_acme());
@@ -82,11 +117,10 @@ pub(crate) fn start_ordering(
         return Ok(Ordering::Anew(None));
     };
     if let Some(acme) = before {
-        return Ok(Ordering::Changed(acme.clone(), acme.prepare(config, names)?));
+        return Ok(Ordering::Changed(acme.clone(), acme.prepare(config, names, stapler)?));
     }
-    let mut context = AcmeContext::new(parts.dir.clone(), parts.data.clone(), registry.clone());
-    context.stapler = Some(Arc::new(Stapler::start(StaplerContext::new(registry.clone()))));
-    Ok(Ordering::Anew(Some(Arc::new(Acme::start(context, config, names)?))))
+    let context = AcmeContext::new(parts.dir.clone(), parts.data.clone(), registry.clone());
+    Ok(Ordering::Anew(Some(Arc::new(Acme::start(context, config, names, stapler)?))))
 }
 
 /// The certificates of the sites that have one. Tickets go on being good over a change.
@@ -96,7 +130,7 @@ fn load_tls(
     dir: PathBuf,
     data: PathBuf,
     registry: &Registry,
-    acme: Option<&Arc<Acme>>,
+    origins: &Origins<'_>,
     before: Option<&Snapshot>,
 ) -> Result<TlsDoor, Error> {
     let tickets = match before.and_then(|before| before.tls.as_ref()) {
@@ -110,8 +144,9 @@ fn load_tls(
         alpn: [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec(),
         versions: config.tls.versions.clone(),
         tickets: tickets.clone(),
-        challenges: acme.map(|acme| acme.lookups() as Arc<dyn tls::Challenges>),
-        issued: acme.map(|acme| acme.lookups() as Arc<dyn tls::Issued>),
+        challenges: origins.acme.map(|acme| acme.lookups() as Arc<dyn tls::Challenges>),
+        issued: origins.acme.map(|acme| acme.lookups() as Arc<dyn tls::Issued>),
+        staples: origins.stapler.clone().map(|stapler| stapler as Arc<dyn tls::Staples>),
         time: tls::system_time(),
         registry: registry.clone(),
     };
@@ -166,7 +201,7 @@ pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
     silent.config.http3.clear();
     silent.config.acme = None;
     let registry = Registry::new();
-    compile(silent, &registry, &gate::Shared::new(&registry), None, None)
+    compile(silent, &registry, &gate::Shared::new(&registry), Origins::default(), None)
 }
 
 fn open_access_log(target: &AccessLogTarget) -> Result<Option<AccessLog>, Error> {

@@ -9,7 +9,7 @@ use crate::events::EdgeEvents;
 use crate::explain::{Explanation, Query, QueryError, explain_snapshot};
 use crate::gate;
 use crate::listener::{COMMANDS_MAX, Command, CoreParts, run};
-use crate::loading::{Ordering, Watcher, compile, start_ordering};
+use crate::loading::{Ordering, Origins, Watcher, compile, stapler, start_ordering};
 use acme::Acme;
 use balance::Pool;
 use notation::Named;
@@ -87,7 +87,8 @@ pub struct EdgeStatus {
 }
 
 impl Edge {
-    /// Opens the listeners, except where `inherited` has sockets of a nines before us, and serves at once.
+    /// Opens the listeners, except where `inherited` has sockets of a nines before us, and serves at once. To be
+    /// called within the runtime that will order certificates and fetch OCSP responses, if there are such to get.
     ///
     /// # Errors
     /// When an address cannot be listened on, the access log cannot be opened, or a thread cannot be made.
@@ -96,8 +97,10 @@ impl Edge {
         let config = parts.config.clone();
         // What cannot be loaded is told before anybody is let in.
         let admission = gate::Shared::new(&registry);
-        let ordering = start_ordering(&parts, &registry, None)?;
-        let snapshot = compile(parts, &registry, &admission, ordering.acme(), None)?;
+        let stapler = stapler(&parts, &registry, None);
+        let ordering = start_ordering(&parts, &registry, stapler.clone(), None)?;
+        let origins = Origins { acme: ordering.acme(), stapler };
+        let snapshot = compile(parts, &registry, &admission, origins, None)?;
         let had_inherited = !inherited.is_empty();
         let mut by_address: BTreeMap<SocketAddr, Vec<TcpListener>> = BTreeMap::new();
         for listener in inherited {
@@ -185,8 +188,10 @@ impl Edge {
             present.into_iter().filter(|door| !wanted.contains(door)).map(|(_, address)| address).collect();
         let quic_wanted = parts.config.http3.clone();
         let before = self.snapshots.borrow().clone();
-        let acme = start_ordering(&parts, &self.registry, self.acme().as_ref())?;
-        let snapshot = compile(parts, &self.registry, &self.admission, acme.acme(), Some(&before))?;
+        let stapler = stapler(&parts, &self.registry, Some(&before));
+        let acme = start_ordering(&parts, &self.registry, stapler.clone(), self.acme().as_ref())?;
+        let origins = Origins { acme: acme.acme(), stapler };
+        let snapshot = compile(parts, &self.registry, &self.admission, origins, Some(&before))?;
         let spoken = self.quic.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (stay, quic_closed) =
             spoken.into_iter().partition::<Vec<_>, _>(|address| quic_wanted.contains(address));
@@ -246,6 +251,10 @@ impl Edge {
         self.stop_accepting();
         if let Some(acme) = self.acme() {
             acme.stop().await;
+        }
+        let stapler = self.snapshots.borrow().stapler.clone();
+        if let Some(stapler) = stapler {
+            stapler.stop().await;
         }
         let mut waiting = Vec::new();
         for core in &self.cores {

@@ -87,7 +87,7 @@ pub struct ListenerStatus {
 
 impl Layer4 {
     /// Opens the listeners, except where `inherited` has sockets of a nines before us, and serves at once. `count` is the
-    /// number of cores.
+    /// number of cores. To be called within the runtime that will fetch OCSP responses, if there are such to get.
     ///
     /// # Errors
     /// When an address cannot be listened on, a file cannot be used, or a thread cannot be made.
@@ -143,6 +143,10 @@ impl Layer4 {
 
     /// Finishes what is under way, at most until the deadline, and ends the cores. `false`: something was cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
+        let stapler = self.snapshots.borrow().stapler.clone();
+        if let Some(stapler) = stapler {
+            stapler.stop().await;
+        }
         self.cores.drain(deadline).await
     }
 

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::events::{TcpEvents, UdpEvents};
 use crate::routes::Routes;
 use crate::running::Layer4Parts;
+use acme::Stapler;
 use admission::{Access, NetworkEntry, Networks, PerClient, Refreshed};
 use balance::{KeySource, Pool, hash_key};
 use std::collections::HashMap;
@@ -20,6 +21,8 @@ use telemetry::Registry;
 pub(crate) struct Snapshot {
     pub(crate) tcp: HashMap<Arc<str>, Arc<TcpPart>>,
     pub(crate) udp: HashMap<Arc<str>, Arc<UdpPart>>,
+    /// Who fetches OCSP responses, if anybody does.
+    pub(crate) stapler: Option<Arc<Stapler>>,
 }
 
 /// One `[tcp.NAME]`.
@@ -76,10 +79,13 @@ impl Snapshot {
         registry: &Registry,
         before: Option<&Self>,
     ) -> Result<Self, Error> {
-        let mut snapshot = Self::default();
+        let certificates = parts.tcp.values().filter_map(|config| config.tls.as_ref());
+        let stapler = before.and_then(|before| before.stapler.as_ref());
+        let stapler = Stapler::succeed(stapler, &parts.tls, certificates, registry);
+        let mut snapshot = Self { stapler, ..Self::default() };
         for (name, config) in &parts.tcp {
             let before = before.and_then(|before| before.tcp.get(name.as_str()));
-            let part = TcpPart::compile(name, config, parts, registry, before)?;
+            let part = TcpPart::compile(name, config, parts, registry, snapshot.stapler.as_ref(), before)?;
             snapshot.tcp.insert(part.name.clone(), Arc::new(part));
         }
         for (name, config) in &parts.udp {
@@ -129,6 +135,7 @@ impl TcpPart {
         config: &TcpConfig,
         parts: &Layer4Parts,
         registry: &Registry,
+        stapler: Option<&Arc<Stapler>>,
         before: Option<&Arc<Self>>,
     ) -> Result<Self, Error> {
         let whose = format!("tcp {name}");
@@ -141,7 +148,8 @@ impl TcpPart {
             .transpose()
             .map_err(|source| Error::Networks { whose: whose.clone(), source })?;
         let tls = config.tls.as_ref().map(|_| {
-            TlsPart::load(&whose, config, parts, registry, before.and_then(|before| before.tls.as_ref()))
+            let before = before.and_then(|before| before.tls.as_ref());
+            TlsPart::load(&whose, config, parts, registry, stapler, before)
         });
         let live = before.map(|before| before.live.clone());
         Ok(Self {
@@ -169,6 +177,7 @@ impl TlsPart {
         config: &TcpConfig,
         parts: &Layer4Parts,
         registry: &Registry,
+        stapler: Option<&Arc<Stapler>>,
         before: Option<&Self>,
     ) -> Result<Self, Error> {
         let common = &parts.tls;
@@ -187,6 +196,7 @@ impl TlsPart {
             tickets: tickets.clone(),
             challenges: None,
             issued: None,
+            staples: stapler.cloned().map(|stapler| stapler as Arc<dyn tls::Staples>),
             time: tls::system_time(),
             registry: registry.clone(),
         };

@@ -47,6 +47,7 @@ fn server(data: &std::path::Path) -> Result<Arc<Server>, Box<dyn Error>> {
         tickets,
         challenges: None,
         issued: None,
+        staples: None,
         time: tls::system_time(),
         registry: telemetry::Registry::new(),
     };

@@ -4,7 +4,14 @@ use rustls::SignatureAlgorithm;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::{Decode, Encode};
+
+/// id-pe-tlsfeature, RFC 7633 §6.
+const TLS_FEATURE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.24");
+
+/// The extension of TLS that asks for an OCSP response, RFC 6066 §1.1.
+const STATUS_REQUEST: u16 = 5;
 
 /// From when to when a certificate is valid, in seconds since 1970; and who signed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +60,17 @@ pub(crate) fn oddity(key: &CertifiedKey, site: &str, now: u64) -> Option<String>
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let is_named = rustls::client::verify_server_name(&parsed, &name).is_ok();
     (!is_named).then(|| format!("it is not for {site}"))
+}
+
+/// Whether a certificate wants to be believed only together with an OCSP response ("must-staple", RFC 7633).
+pub fn demands_staple(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(parsed) = x509_cert::Certificate::from_der(certificate) else { return false };
+    let extensions = parsed.tbs_certificate.extensions.as_deref().unwrap_or_default();
+    let features = extensions
+        .iter()
+        .filter(|extension| extension.extn_id == TLS_FEATURE)
+        .filter_map(|extension| Vec::<u16>::from_der(extension.extn_value.as_bytes()).ok());
+    features.flatten().any(|feature| feature == STATUS_REQUEST)
 }
 
 /// The kind of a key, for a metric's label.

@@ -4,7 +4,7 @@
 //! connection comes with a client's first message, and [`Server::choose`] answers by the name in it with a
 //! configuration of rustls and the [`Terms`] that it sets for clients; what has been agreed on leaves as a
 //! [`Peer`]. Certificates come from files (`pem`), from an authority of the node's own (`own`), or from whoever
-//! has them [`Issued`]. Sessions are resumed by [`Tickets`], which nodes with one secret read from each other.
+//! has them [`Issued`]; OCSP responses from files too (`staple`), or from whoever fetches them ([`Staples`]). Sessions are resumed by [`Tickets`], which nodes with one secret read from each other.
 //!
 //! Invariants:
 //! - A handshake sees one state of a name's certificates, whole; changed files (`watched`) are swapped in as a
@@ -33,12 +33,13 @@ mod watched;
 pub use client::Client;
 pub use clients::{ClientCertificate, Terms, client_cert};
 pub use config::{
-    Automatic, CertConfig, ClientTable, ClientTls, ClientsConfig, EdgeTls, TicketsConfig, TlsConfig,
-    TlsTable, Version, check_client, check_edge, check_server,
+    Automatic, CertConfig, ClientTable, ClientTls, ClientsConfig, EdgeTls, OcspFetch, TicketsConfig,
+    TlsConfig, TlsTable, Version, check_client, check_edge, check_server,
 };
 pub use error::Error;
 pub use events::{Events, Failure};
+pub use facts::demands_staple;
 pub use peer::Peer;
 pub use provider::{provider, system_time};
-pub use server::{Challenges, Chosen, Issued, Refused, Server, ServerContext};
+pub use server::{Challenges, Chosen, Issued, Refused, Server, ServerContext, Staple, Staples};
 pub use tickets::Tickets;

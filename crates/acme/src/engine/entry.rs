@@ -3,10 +3,13 @@
 use super::reading::ReadName;
 use crate::certificate::Certificate;
 use crate::clock::{from_unix_seconds, unix_ms};
+use crate::ocsp::{Stapler, Watch};
 use crate::policy::{credible, is_replaced_when_revoked, spread_renewal};
 use crate::store::{Mark, Record};
 use crate::{CertificateState, CertificateStatus, Error};
 use rand::rngs::StdRng;
+use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
 use std::time::SystemTime;
 use telemetry::Gauge;
 
@@ -15,9 +18,7 @@ pub(super) struct Entry {
     pub(super) certificate: Option<Certificate>,
     /// It is from the server before a reload: it is shown until there is one of this server.
     pub(super) is_foreign: bool,
-    pub(super) is_stapled: bool,
-    /// Its responder says so.
-    pub(super) is_revoked: bool,
+    pub(super) staple: Staple,
     /// With jitter, chosen once a certificate.
     pub(super) renew_at: Option<SystemTime>,
     pub(super) record: Record,
@@ -29,13 +30,43 @@ pub(super) struct Entry {
     pub(super) expiry: Gauge,
 }
 
+/// The OCSP response of the certificate.
+pub(super) enum Staple {
+    /// Nobody has been told of the certificate.
+    Unasked,
+    /// There is nobody to ask.
+    Absent,
+    Watched(Watch),
+}
+
+impl Staple {
+    /// The response to staple, if there is one, for a chain that is told of once.
+    pub(super) fn of(
+        &mut self,
+        name: &str,
+        chain: &[CertificateDer<'_>],
+        stapler: Option<&Stapler>,
+    ) -> Option<Arc<Vec<u8>>> {
+        if let Self::Unasked = self {
+            *self = stapler.and_then(|it| it.watch(name, chain)).map_or(Self::Absent, Self::Watched);
+        }
+        match self {
+            Self::Watched(watch) => watch.response(),
+            Self::Unasked | Self::Absent => None,
+        }
+    }
+
+    fn is_revoked(&self) -> bool {
+        matches!(self, Self::Watched(watch) if watch.is_revoked())
+    }
+}
+
 impl Entry {
     pub(super) fn new(expiry: Gauge) -> Self {
         Self {
             certificate: None,
             is_foreign: false,
-            is_stapled: false,
-            is_revoked: false,
+            staple: Staple::Unasked,
             renew_at: None,
             record: Record::default(),
             mark: None,
@@ -78,7 +109,7 @@ impl Entry {
         }
         self.renew_at = Some(spread_renewal(certificate.not_before, certificate.not_after, rng));
         self.certificate = Some(certificate);
-        (self.is_foreign, self.is_stapled, self.is_revoked) = (false, false, false);
+        (self.is_foreign, self.staple) = (false, Staple::Unasked);
     }
 
     /// When the next order is due; `None` while there is nothing to decide.
@@ -95,7 +126,8 @@ impl Entry {
     }
 
     fn renewal(&self, now: SystemTime) -> Option<SystemTime> {
-        let is_replaced = |it: &Certificate| self.is_revoked && is_replaced_when_revoked(it.not_before, now);
+        let is_revoked = self.staple.is_revoked();
+        let is_replaced = |it: &Certificate| is_revoked && is_replaced_when_revoked(it.not_before, now);
         self.renew_at.filter(|_| !self.certificate.as_ref().is_some_and(is_replaced))
     }
 

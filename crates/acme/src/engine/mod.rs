@@ -11,7 +11,7 @@ use crate::order::blocking;
 use crate::policy::{SERVER_BACKOFF, next_try};
 use crate::store::{Lease, Mark, Record, Store};
 use crate::{AcmeStatus, Error};
-use entry::Entry;
+use entry::{Entry, Staple};
 use rand::rngs::StdRng;
 use reading::{Read, read};
 use rustls::sign::CertifiedKey;
@@ -115,6 +115,10 @@ impl Engine {
             self.limits = Limits::default();
             self.entries.values_mut().for_each(Entry::estrange);
         }
+        let by_whom = |settings: &Settings| settings.stapler.as_ref().map(Arc::as_ptr);
+        if by_whom(&settings) != by_whom(&self.settings) {
+            self.entries.values_mut().for_each(|entry| entry.staple = Staple::Unasked);
+        }
         self.settings = settings;
         self.seen = Seen::default();
         self.adopt_names();
@@ -122,11 +126,6 @@ impl Engine {
 
     fn adopt_names(&mut self) {
         let names = &self.settings.names;
-        if let Some(stapler) = &self.shared.context.stapler {
-            for gone in self.entries.keys().filter(|name| !names.contains(*name)) {
-                stapler.forget(gone);
-            }
-        }
         self.entries.retain(|name, _| names.contains(name));
         for name in names {
             let expiry = || self.shared.meters.expiry(name);
@@ -193,7 +192,6 @@ impl Engine {
 
     /// Begins orders for what is due, as far as there is room and no other node is at it.
     async fn order_due(&mut self) {
-        self.note_revoked();
         if !self.may_order().await {
             return;
         }
@@ -208,15 +206,6 @@ impl Engine {
                 let order = self.orders.spawn(async move { server.order(&ordered).await });
                 self.ordered.insert(order.id(), name);
             }
-        }
-    }
-
-    fn note_revoked(&mut self) {
-        let Some(stapler) = &self.shared.context.stapler else { return };
-        let revoked = stapler.revoked();
-        for (name, entry) in &mut self.entries {
-            // Before it is told of a new certificate, it speaks of the old one.
-            entry.is_revoked = entry.is_stapled && revoked.contains(name);
         }
     }
 
@@ -326,7 +315,7 @@ impl Engine {
     /// Lets handshakes and people see what is known.
     fn publish(&mut self) {
         let now = self.shared.context.clock.now();
-        let staples = self.shared.context.stapler.as_ref().map_or(0, |stapler| stapler.version());
+        let staples = self.settings.stapler.as_ref().map_or(0, |stapler| stapler.version());
         if std::mem::take(&mut self.seen.is_unpublished) || self.seen.staples != staples {
             self.seen.staples = staples;
             self.publish_certificates();
@@ -351,13 +340,8 @@ impl Engine {
             entry.expiry.set(entry.certificate.as_ref().map_or(0.0, |it| unix_seconds(it.not_after) as f64));
             let Some(certificate) = &entry.certificate else { continue };
             let mut certified = Arc::clone(&certificate.certified);
-            if let Some(stapler) = &self.shared.context.stapler {
-                if !std::mem::replace(&mut entry.is_stapled, true) {
-                    stapler.watch(name, &certified.cert);
-                }
-                if let Some(staple) = stapler.staple(name) {
-                    Arc::make_mut(&mut certified).ocsp = Some(staple.to_vec());
-                }
+            if let Some(response) = entry.staple.of(name, &certified.cert, self.settings.stapler.as_deref()) {
+                Arc::make_mut(&mut certified).ocsp = Some(response.to_vec());
             }
             certificates.insert(name.clone(), certified);
         }

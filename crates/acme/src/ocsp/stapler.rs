@@ -1,12 +1,12 @@
 //! Keeps responses fresh: one owned task fetches what is due, handshakes read from memory.
 
 use super::response::{Refused, Validity, judge};
-use super::subject::Subject;
+use super::subject::{Key, NoSubject, Subject};
 use crate::clock::{Clock, unix_ms};
 use crate::error::HttpError;
 use crate::events::OcspMeters;
 use crate::http_client::{Bounds, HttpClient, Plain};
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use flow::Backoff;
 use http::header::CONTENT_TYPE;
@@ -17,11 +17,12 @@ use rand::rngs::StdRng;
 use rustls::pki_types::CertificateDer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 use telemetry::Registry;
+use tls::{EdgeTls, OcspFetch, TlsConfig};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -54,43 +55,74 @@ impl StaplerContext {
     }
 }
 
-/// OCSP responses by name.
+/// OCSP responses of certificates.
 ///
 /// Told of a certificate by [`Stapler::watch`], it fetches a response if the certificate names a responder, and
-/// again at half of the response's validity. Should that fail, the old one stays until it ends; after that there
-/// is none, and clients decide.
+/// again at half of the response's validity, for as long as anybody has a [`Watch`] on it. Should that fail, the old
+/// one stays until it ends; after that there is none, and clients decide.
 pub struct Stapler {
     shared: Arc<Shared>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The response of one certificate, for whoever shows that. It is asked for as long as one of its watches is there.
+#[derive(Debug, Clone)]
+pub struct Watch(Arc<Live>);
+
+/// What handshakes read.
+#[derive(Debug, Default)]
+struct Live {
+    response: ArcSwapOption<Vec<u8>>,
+    is_revoked: AtomicBool,
+}
+
+impl Watch {
+    /// The response in DER: of this certificate, believed, and valid.
+    pub fn response(&self) -> Option<Arc<Vec<u8>>> {
+        self.0.response.load_full()
+    }
+
+    /// Whether the responder last said that the certificate is revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.0.is_revoked.load(Ordering::Relaxed)
+    }
+}
+
+impl tls::Staple for Watch {
+    fn response(&self) -> Option<Arc<Vec<u8>>> {
+        self.response()
+    }
+}
+
 struct Shared {
     context: StaplerContext,
-    /// What handshakes read.
-    staples: ArcSwap<HashMap<String, Arc<[u8]>>>,
-    entries: Mutex<BTreeMap<String, Entry>>,
+    entries: Mutex<BTreeMap<Key, Entry>>,
     changed: Notify,
-    /// Grows with every change of `staples`.
+    /// Grows with every change of a response.
     version: AtomicU64,
     settled: watch::Sender<u64>,
     stop: Notify,
     meters: OcspMeters,
 }
 
+/// One certificate, until nobody watches it.
 struct Entry {
+    /// Of a site that shows it.
+    name: String,
     subject: Subject,
-    staple: Option<(Arc<[u8]>, Validity)>,
+    live: Weak<Live>,
+    /// Of the response, if there is one.
+    validity: Option<Validity>,
     next_fetch: SystemTime,
     failures: u32,
     last_error: Option<String>,
     is_fetching: bool,
-    is_revoked: bool,
 }
 
-/// The OCSP response of one name, as the admin API serves it.
+/// The OCSP response of one certificate, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StapleStatus {
-    /// The name.
+    /// The name of a site that shows the certificate.
     pub name: String,
     /// The responder.
     pub responder: String,
@@ -112,7 +144,6 @@ impl Stapler {
         let shared = Arc::new(Shared {
             meters: OcspMeters::new(&context.registry),
             context,
-            staples: ArcSwap::default(),
             entries: Mutex::default(),
             changed: Notify::new(),
             version: AtomicU64::new(0),
@@ -123,45 +154,50 @@ impl Stapler {
         Self { shared, task: Mutex::new(Some(task)) }
     }
 
-    /// Keeps the response for this name's certificate from now on; `chain` is leaf first. The same chain again
-    /// changes nothing.
-    pub fn watch(&self, name: &str, chain: &[CertificateDer<'_>]) {
-        let Some(subject) = Subject::of(chain) else { return self.forget(name) };
+    /// Who fetches for these certificates from now on: the one before, with what it knows, or a new one, started as
+    /// by [`Stapler::start`]. `None` if nobody is to be asked.
+    pub fn succeed<'a>(
+        before: Option<&Arc<Self>>,
+        edge: &EdgeTls,
+        certificates: impl IntoIterator<Item = &'a TlsConfig>,
+        registry: &Registry,
+    ) -> Option<Arc<Self>> {
+        let is_wanted =
+            edge.ocsp == OcspFetch::Fetch && certificates.into_iter().any(TlsConfig::wants_responses);
+        let new = || Arc::new(Self::start(StaplerContext::new(registry.clone())));
+        is_wanted.then(|| before.map_or_else(new, Arc::clone))
+    }
+
+    /// Keeps a response for a certificate from now on; `chain` is leaf first, `name` that of a site which shows it.
+    /// The same chain again is the same response. `None` when there is nobody to ask: the certificate names no
+    /// responder, or the issuer's is not in the chain.
+    pub fn watch(&self, name: &str, chain: &[CertificateDer<'_>]) -> Option<Watch> {
+        let subject = match Subject::of(chain) {
+            Ok(subject) => subject,
+            Err(NoSubject::NoResponder) => return None,
+            Err(reason @ NoSubject::NoIssuer) => {
+                tracing::warn!(target: "acme", name, %reason, "no OCSP response to staple to the certificate");
+                return None;
+            }
+        };
         let mut entries = self.shared.entries();
-        if entries.get(name).is_some_and(|entry| entry.subject == subject) {
-            return;
+        if let Some(live) = entries.get(&subject.key).and_then(|entry| entry.live.upgrade()) {
+            return Some(Watch(live));
         }
+        let live = Arc::<Live>::default();
         let entry = Entry {
-            subject,
-            staple: None,
+            name: name.into(),
+            live: Arc::downgrade(&live),
+            validity: None,
             next_fetch: SystemTime::UNIX_EPOCH,
             failures: 0,
             last_error: None,
             is_fetching: false,
-            is_revoked: false,
+            subject,
         };
-        entries.insert(name.into(), entry);
-        self.shared.publish(&entries);
+        entries.insert(entry.subject.key, entry);
         self.shared.changed.notify_one();
-    }
-
-    /// Lets go of a name.
-    pub fn forget(&self, name: &str) {
-        let mut entries = self.shared.entries();
-        if entries.remove(name).is_some() {
-            self.shared.publish(&entries);
-        }
-    }
-
-    /// The response for this name, in DER. It is of the certificate that was told last, and valid.
-    pub fn staple(&self, name: &str) -> Option<Arc<[u8]>> {
-        self.shared.staples.load().get(name).cloned()
-    }
-
-    /// The names whose certificates have been revoked, by the word of their responders.
-    pub fn revoked(&self) -> BTreeSet<String> {
-        let entries = self.shared.entries();
-        entries.iter().filter(|(_, entry)| entry.is_revoked).map(|(name, _)| name.clone()).collect()
+        Some(Watch(live))
     }
 
     /// A number that grows whenever any response changes.
@@ -179,18 +215,21 @@ impl Stapler {
         self.shared.changed.notify_one();
     }
 
-    /// What is known, by name.
+    /// What is known of the certificates that are asked for, by name. One that nobody watches any more is among them
+    /// until the task's next turn.
     pub fn status(&self) -> Vec<StapleStatus> {
         let entries = self.shared.entries();
-        let status = |(name, entry): (&String, &Entry)| StapleStatus {
-            name: name.clone(),
+        let status = |entry: &Entry| StapleStatus {
+            name: entry.name.clone(),
             responder: entry.subject.url.clone(),
-            valid_until_unix_ms: entry.staple.as_ref().map(|(_, validity)| unix_ms(validity.next_update)),
+            valid_until_unix_ms: entry.validity.map(|validity| unix_ms(validity.next_update)),
             next_fetch_unix_ms: unix_ms(entry.next_fetch),
-            revoked: entry.is_revoked,
+            revoked: entry.live.upgrade().is_some_and(|live| Watch(live).is_revoked()),
             last_error: entry.last_error.clone(),
         };
-        entries.iter().map(status).collect()
+        let mut all: Vec<StapleStatus> = entries.values().map(status).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
     }
 
     /// Ends its task and waits for it. What is stapled stays.
@@ -213,83 +252,115 @@ impl Drop for Stapler {
     }
 }
 
+impl tls::Staples for Stapler {
+    fn watch(&self, whose: &str, chain: &[CertificateDer<'_>]) -> Option<Box<dyn tls::Staple>> {
+        Some(Box::new(self.watch(whose, chain)?))
+    }
+}
+
 impl Shared {
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets handshakes see what the entries hold.
-    fn publish(&self, entries: &BTreeMap<String, Entry>) {
-        let staple =
-            |(name, entry): (&String, &Entry)| Some((name.clone(), Arc::clone(&entry.staple.as_ref()?.0)));
-        self.staples.store(Arc::new(entries.iter().filter_map(staple).collect()));
+    /// Lets handshakes see another response, or none.
+    fn publish(&self, live: &Live, response: Option<Arc<Vec<u8>>>) {
+        live.response.store(response);
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// Drops what has ended, and says what to fetch now.
-    fn due(&self, room: usize) -> Vec<(String, Subject)> {
+    /// Forgets what nobody watches, drops what has ended, and says what to fetch now.
+    fn due(&self, room: usize) -> Vec<Subject> {
         let now = self.context.clock.now();
         let mut entries = self.entries();
-        let mut has_ended = false;
-        for (name, entry) in &mut *entries {
-            if entry.staple.as_ref().is_some_and(|(_, validity)| validity.next_update <= now) {
-                tracing::warn!(target: "acme", name, "the OCSP response has ended, and there is no newer one");
-                (entry.staple, has_ended) = (None, true);
+        entries.retain(|_, entry| entry.live.strong_count() > 0);
+        for entry in entries.values_mut() {
+            if entry.validity.is_some_and(|validity| validity.next_update <= now) {
+                entry.validity = None;
+                if let Some(live) = entry.live.upgrade() {
+                    self.publish(&live, None);
+                }
+                let (name, demanded) = (&entry.name, entry.subject.demands_staple);
+                tracing::warn!(
+                    target: "acme", name, demanded, "the OCSP response has ended, and there is no newer one"
+                );
             }
         }
-        if has_ended {
-            self.publish(&entries);
-        }
-        let due = entries.iter_mut().filter(|(_, entry)| !entry.is_fetching && entry.next_fetch <= now);
-        let begin = |(name, entry): (&String, &mut Entry)| {
+        let due = entries.values_mut().filter(|entry| !entry.is_fetching && entry.next_fetch <= now);
+        let begin = |entry: &mut Entry| {
             entry.is_fetching = true;
-            (name.clone(), entry.subject.clone())
+            entry.subject.clone()
         };
         due.take(room).map(begin).collect()
     }
 
     fn conclude(&self, fetched: Fetched, rng: &mut StdRng) {
-        let Fetched { name, subject, outcome } = fetched;
+        let Fetched { key, outcome } = fetched;
+        match &outcome {
+            Ok(_) => self.meters.stapled.inc(),
+            Err(FetchFailure::Refused(_)) => self.meters.refused.inc(),
+            Err(FetchFailure::Http(_)) => self.meters.failed.inc(),
+        }
         let now = self.context.clock.now();
         let mut entries = self.entries();
-        // Meanwhile the name may be gone, or have another certificate.
-        let Some(entry) = entries.get_mut(&name).filter(|entry| entry.subject == subject) else { return };
+        // Meanwhile nobody may want it any more.
+        let Some(entry) = entries.get_mut(&key) else { return };
+        let Some(live) = entry.live.upgrade() else { return };
         entry.is_fetching = false;
+        let is_revoked = matches!(outcome, Err(FetchFailure::Refused(Refused::Revoked)));
+        live.is_revoked.store(is_revoked, Ordering::Relaxed);
         match outcome {
             Ok((response, validity)) => {
-                let life = validity.next_update.duration_since(validity.this_update).unwrap_or_default();
-                let half = validity.this_update + life / 2;
-                entry.next_fetch = half.max(now + BACKOFF.first);
-                entry.staple = Some((response, validity));
-                (entry.failures, entry.last_error, entry.is_revoked) = (0, None, false);
-                self.meters.stapled.inc();
-                self.publish(&entries);
+                entry.note_success(validity, now);
+                self.publish(&live, Some(Arc::new(response)));
             }
             Err(failure) => {
-                let pause = BACKOFF.delay(entry.failures, rng);
-                entry.failures = entry.failures.saturating_add(1);
-                entry.next_fetch = now + pause;
-                entry.is_revoked = failure == FetchFailure::Refused(Refused::Revoked);
-                match &failure {
-                    FetchFailure::Refused(_) => self.meters.refused.inc(),
-                    FetchFailure::Http(_) => self.meters.failed.inc(),
-                }
-                let (url, error) = (&entry.subject.url, failure.to_string());
-                tracing::warn!(target: "acme", name, url, error, "no OCSP response to staple");
-                entry.last_error = Some(error);
                 // What was "good" an hour ago must not be said of what is revoked now.
-                if entry.is_revoked && entry.staple.take().is_some() {
-                    self.publish(&entries);
+                if is_revoked && entry.validity.take().is_some() {
+                    self.publish(&live, None);
                 }
+                entry.note_failure(&failure, now, rng);
             }
         }
     }
 }
 
+impl Entry {
+    fn note_success(&mut self, validity: Validity, now: SystemTime) {
+        let life = validity.next_update.duration_since(validity.this_update).unwrap_or_default();
+        self.next_fetch = (validity.this_update + life / 2).max(now + BACKOFF.first);
+        (self.validity, self.failures) = (Some(validity), 0);
+        if self.last_error.take().is_some() {
+            tracing::info!(target: "acme", name = self.name, url = self.subject.url, "there is an OCSP response again");
+        }
+    }
+
+    /// Tells of it once, not each time that it is tried again.
+    fn note_failure(&mut self, failure: &FetchFailure, now: SystemTime, rng: &mut StdRng) {
+        self.next_fetch = now + BACKOFF.delay(self.failures, rng);
+        self.failures = self.failures.saturating_add(1);
+        let error = failure.to_string();
+        if self.last_error.as_ref() == Some(&error) {
+            return;
+        }
+        let (name, url) = (&self.name, &self.subject.url);
+        if self.validity.is_some() {
+            tracing::warn!(target: "acme", name, url, error, "no newer OCSP response, the one before stays until it ends");
+        } else if self.subject.demands_staple {
+            tracing::warn!(
+                target: "acme", name, url, error,
+                "no OCSP response to staple, and the certificate demands one (RFC 7633): clients may refuse it"
+            );
+        } else {
+            tracing::warn!(target: "acme", name, url, error, "no OCSP response to staple");
+        }
+        self.last_error = Some(error);
+    }
+}
+
 struct Fetched {
-    name: String,
-    subject: Subject,
-    outcome: Result<(Arc<[u8]>, Validity), FetchFailure>,
+    key: Key,
+    outcome: Result<(Vec<u8>, Validity), FetchFailure>,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -310,11 +381,11 @@ async fn run(shared: Arc<Shared>) {
     let mut fetches: JoinSet<Fetched> = JoinSet::new();
     let mut rng = shared.context.seed.map_or_else(rand::make_rng, StdRng::seed_from_u64);
     loop {
-        for (name, subject) in shared.due(FETCHES_MAX - fetches.len()) {
+        for subject in shared.due(FETCHES_MAX - fetches.len()) {
             let clock = shared.context.clock.clone();
             fetches.spawn(async move {
                 let outcome = fetch(&subject, &clock).await;
-                Fetched { name, subject, outcome }
+                Fetched { key: subject.key, outcome }
             });
         }
         tokio::select! {
@@ -333,7 +404,7 @@ async fn run(shared: Arc<Shared>) {
     fetches.shutdown().await;
 }
 
-async fn fetch(subject: &Subject, clock: &Clock) -> Result<(Arc<[u8]>, Validity), FetchFailure> {
+async fn fetch(subject: &Subject, clock: &Clock) -> Result<(Vec<u8>, Validity), FetchFailure> {
     let request = Request::builder()
         .method(Method::POST)
         .uri(&subject.url)
@@ -345,5 +416,5 @@ async fn fetch(subject: &Subject, clock: &Clock) -> Result<(Arc<[u8]>, Validity)
         return Err(FetchFailure::Http(format!("{}: status {}", subject.url, answer.status().as_u16())));
     }
     let validity = judge(answer.body(), subject, clock.now())?;
-    Ok((answer.body().as_ref().into(), validity))
+    Ok((answer.body().to_vec(), validity))
 }

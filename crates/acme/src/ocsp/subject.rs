@@ -1,7 +1,8 @@
 //! What to ask, and whom: out of a certificate and its issuer's.
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use rustls::pki_types::CertificateDer;
+use x509_cert::TbsCertificate;
 use x509_cert::der::asn1::{Null, ObjectIdentifier, OctetString};
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::AuthorityInfoAccessSyntax;
@@ -16,39 +17,49 @@ const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 /// Bytes of a responder's URL.
 const URL_BYTES_MAX: usize = 1024;
 
+/// What tells subjects apart: a digest of the certificate and its issuer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key([u8; 32]);
+
 /// A certificate that has an OCSP responder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
+    pub(super) key: Key,
     /// The responder: plain HTTP, as RFC 5019 §5 has it, since answers are signed.
     pub(super) url: String,
     pub(super) id: CertId,
     pub(super) issuer: CertificateDer<'static>,
+    /// The certificate wants to be believed only with a response (RFC 7633).
+    pub(super) demands_staple: bool,
+}
+
+/// Why there is nobody to ask about a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoSubject {
+    /// That is how most certificates are.
+    #[error("it names no OCSP responder")]
+    NoResponder,
+    #[error(
+        "it names an OCSP responder, but the certificate of its issuer, by which it is asked, is not in the chain"
+    )]
+    NoIssuer,
 }
 
 impl Subject {
-    /// Of a chain, leaf first; `None` when its certificate names no responder, or the issuer's is not there.
-    pub(super) fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
-        let [leaf, issuer, ..] = chain else { return None };
-        let leaf = x509_cert::Certificate::from_der(leaf).ok()?.tbs_certificate;
-        let url = leaf
-            .extensions
-            .as_deref()?
-            .iter()
-            .filter(|extension| extension.extn_id == AUTHORITY_INFO_ACCESS)
-            .filter_map(|extension| AuthorityInfoAccessSyntax::from_der(extension.extn_value.as_bytes()).ok())
-            .flat_map(|access| access.0)
-            .filter(|access| access.access_method == OCSP)
-            .find_map(|access| http_url(&access.access_location))?;
-        let parsed = x509_cert::Certificate::from_der(issuer).ok()?.tbs_certificate;
-        let key = parsed.subject_public_key_info.subject_public_key.raw_bytes();
-        let id = CertId {
-            // RFC 5019 §2.1.1: SHA-1, which names here and protects nothing.
-            hash_algorithm: AlgorithmIdentifierOwned { oid: SHA1, parameters: Some(Null.into()) },
-            issuer_name_hash: sha1(&parsed.subject.to_der().ok()?)?,
-            issuer_key_hash: sha1(key)?,
-            serial_number: leaf.serial_number,
+    /// Of a chain, leaf first.
+    pub(super) fn of(chain: &[CertificateDer<'_>]) -> Result<Self, NoSubject> {
+        let (leaf_der, above) = chain.split_first().ok_or(NoSubject::NoResponder)?;
+        let leaf = x509_cert::Certificate::from_der(leaf_der).map_err(|_| NoSubject::NoResponder)?;
+        let leaf = leaf.tbs_certificate;
+        let url = responder(&leaf).ok_or(NoSubject::NoResponder)?;
+        let issuer_of = |der: &CertificateDer<'_>| {
+            let parsed = x509_cert::Certificate::from_der(der).ok()?.tbs_certificate;
+            let id = (parsed.subject == leaf.issuer).then(|| id(&leaf, &parsed))??;
+            Some((der.clone().into_owned(), id))
         };
-        Some(Self { url, id, issuer: issuer.clone().into_owned() })
+        let (issuer, id) = above.iter().find_map(issuer_of).ok_or(NoSubject::NoIssuer)?;
+        let demands_staple = tls::demands_staple(leaf_der);
+        Ok(Self { key: Key::of(leaf_der, &issuer), url, id, issuer, demands_staple })
     }
 
     /// The request: one certificate, without a nonce, so that responders may answer from a cache (RFC 5019 §2.1.1).
@@ -64,6 +75,38 @@ impl Subject {
         };
         request.to_der().expect("hashes and a serial number that were read have an encoding")
     }
+}
+
+impl Key {
+    fn of(leaf: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> Self {
+        let mut digest = Context::new(&SHA256);
+        // DER says itself where it ends.
+        digest.update(leaf);
+        digest.update(issuer);
+        Self(digest.finish().as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+}
+
+/// Whom a certificate names, RFC 5280 §4.2.2.1.
+fn responder(leaf: &TbsCertificate) -> Option<String> {
+    leaf.extensions
+        .as_deref()?
+        .iter()
+        .filter(|extension| extension.extn_id == AUTHORITY_INFO_ACCESS)
+        .filter_map(|extension| AuthorityInfoAccessSyntax::from_der(extension.extn_value.as_bytes()).ok())
+        .flat_map(|access| access.0)
+        .filter(|access| access.access_method == OCSP)
+        .find_map(|access| http_url(&access.access_location))
+}
+
+fn id(leaf: &TbsCertificate, issuer: &TbsCertificate) -> Option<CertId> {
+    Some(CertId {
+        // RFC 5019 §2.1.1: SHA-1, which names here and protects nothing.
+        hash_algorithm: AlgorithmIdentifierOwned { oid: SHA1, parameters: Some(Null.into()) },
+        issuer_name_hash: sha1(&issuer.subject.to_der().ok()?)?,
+        issuer_key_hash: sha1(issuer.subject_public_key_info.subject_public_key.raw_bytes())?,
+        serial_number: leaf.serial_number.clone(),
+    })
 }
 
 fn sha1(data: &[u8]) -> Option<OctetString> {

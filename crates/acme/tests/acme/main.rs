@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
 
 mod authority;
+mod files;
 mod node;
 mod ocsp;
 mod orders;

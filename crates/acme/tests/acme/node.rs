@@ -106,11 +106,10 @@ impl Node {
         let context = AcmeContext {
             clock: clock.clone(),
             pace: PACE,
-            stapler,
             seed: Some(1),
             ..AcmeContext::new(data.into(), data.into(), registry.clone())
         };
-        let acme = Acme::start(context, config, names(wanted)).unwrap();
+        let acme = Acme::start(context, config, names(wanted), stapler).unwrap();
         let Listeners { http, tls, address } = listeners;
         let server = tls_server(&acme, data, wanted);
         let tasks = [tokio::spawn(show_http(http, acme.lookups())), tokio::spawn(show_tls(tls, server))];
@@ -189,6 +188,7 @@ fn tls_server(acme: &Acme, data: &Path, names: &[&str]) -> Arc<tls::Server> {
         tickets,
         challenges: Some(acme.lookups()),
         issued: Some(acme.lookups()),
+        staples: None,
         time: tls::system_time(),
         registry: Registry::new(),
     };
@@ -196,7 +196,7 @@ fn tls_server(acme: &Acme, data: &Path, names: &[&str]) -> Arc<tls::Server> {
     tls::Server::load(context, names.iter().map(|name| (*name, &config))).unwrap()
 }
 
-async fn show_tls(listener: TcpListener, server: Arc<tls::Server>) {
+pub(crate) async fn show_tls(listener: TcpListener, server: Arc<tls::Server>) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let server = Arc::clone(&server);

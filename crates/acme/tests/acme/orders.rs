@@ -196,7 +196,7 @@ async fn an_account_is_bound_to_an_external_one_by_its_key() {
     let right = AcmeConfig { store: Some(other.path().into()), ..right };
     let node = Node::start(data.path(), &server, &right, &["shop.test"], &clock).await;
     node.until_valid("shop.test").await;
-    let broken = node.acme.prepare(&with_key("not base64!"), names(&["shop.test"]));
+    let broken = node.acme.prepare(&with_key("not base64!"), names(&["shop.test"]), None);
     assert_eq!(broken.err().unwrap().to_string(), "acme: external_account.key is not base64url");
 }
 
@@ -221,12 +221,12 @@ async fn a_reload_changes_the_names_and_whom_the_server_may_write_to() {
     node.until_valid("a.test").await;
     node.until_valid("b.test").await;
     let leaf = node.leaf("b.test");
-    node.acme.commit(node.acme.prepare(&by_http(&server), names(&["b.test", "c.test"])).unwrap());
+    node.acme.commit(node.acme.prepare(&by_http(&server), names(&["b.test", "c.test"]), None).unwrap());
     node.until_valid("c.test").await;
     assert_eq!((node.leaf("a.test"), node.leaf("b.test")), (None, leaf.clone()));
     assert_eq!(server.inner().orders.len(), 3);
     let email = AcmeConfig { email: Some("you@shop.test".into()), ..by_http(&server) };
-    node.acme.commit(node.acme.prepare(&email, names(&["b.test", "d.test"])).unwrap());
+    node.acme.commit(node.acme.prepare(&email, names(&["b.test", "d.test"]), None).unwrap());
     node.until_valid("d.test").await;
     assert_eq!(node.leaf("b.test"), leaf, "it is in the store still");
     let inner = server.inner();
@@ -245,11 +245,11 @@ async fn a_reload_to_another_server_shows_the_old_certificate_until_the_new_one_
     node.until_valid("shop.test").await;
     let leaf = node.leaf("shop.test");
     production.script(|script| (script.nodes, script.rate_limited) = (vec![node.address], Some("60")));
-    node.acme.commit(node.acme.prepare(&by_http(&production), names(&["shop.test"])).unwrap());
+    node.acme.commit(node.acme.prepare(&by_http(&production), names(&["shop.test"]), None).unwrap());
     node.until("shop.test", |it| it.failures == 1).await;
     assert_eq!(node.leaf("shop.test"), leaf);
     let other = by_http(&staging);
-    node.acme.commit(node.acme.prepare(&other, names(&["shop.test"])).unwrap());
+    node.acme.commit(node.acme.prepare(&other, names(&["shop.test"]), None).unwrap());
     node.until("shop.test", |it| it.failures == 0 && it.next_try_unix_ms.is_some()).await;
     assert_eq!((node.leaf("shop.test"), staging.inner().orders.len()), (leaf, 1), "the store still has it");
 }
@@ -288,7 +288,7 @@ async fn a_wildcard_is_refused_before_anything_starts() {
     let ((clock, _hand), data) = (clock(), tempdir().unwrap());
     let server = AcmeServer::start(clock.clone()).await;
     let node = Node::start(data.path(), &server, &config(&server), &[], &clock).await;
-    let refused = node.acme.prepare(&config(&server), names(&["*.shop.test"])).err().unwrap();
+    let refused = node.acme.prepare(&config(&server), names(&["*.shop.test"]), None).err().unwrap();
     assert!(refused.to_string().starts_with("acme: *.shop.test: no certificate for a wildcard"), "{refused}");
 }
 

@@ -1,7 +1,7 @@
 //! Responses that are stapled, and those that are not.
 
 use crate::authority::{Authority, Wanted};
-use crate::node::{Listeners, Node, by_http, clock};
+use crate::node::{Listeners, Node, by_http, clock, names};
 use crate::ocsp::{Responder, Said, good, id_of, revoked, unknown};
 use crate::server::{AcmeServer, DAY};
 use acme::ocsp::{Refused, judge};
@@ -16,7 +16,7 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::serial_number::SerialNumber;
 use x509_ocsp::{CertStatus, OcspResponse};
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 struct World {
     authority: Authority,
@@ -131,20 +131,20 @@ fn a_responder_that_does_not_answer_says_why() {
 }
 
 /// An authority whose certificates name `responder`.
-fn authority_with(responder: &Responder) -> Authority {
+pub(crate) fn authority_with(responder: &Responder) -> Authority {
     let mut authority = Authority::new("test authority");
     authority.ocsp_url = Some(responder.url.clone());
     authority
 }
 
-fn stapler(clock: &Clock) -> Stapler {
+pub(crate) fn stapler(clock: &Clock) -> Stapler {
     let poll = Duration::from_millis(10);
     let registry = telemetry::Registry::new();
     Stapler::start(StaplerContext { clock: clock.clone(), poll, seed: Some(1), registry })
 }
 
 /// Answers as `authority` does, with what is said made by `change`.
-fn answer(
+pub(crate) fn answer(
     responder: &Responder,
     authority: &Arc<Authority>,
     now: SystemTime,
@@ -156,11 +156,22 @@ fn answer(
     (answers.status, answers.body) = (StatusCode::OK, Box::new(body));
 }
 
-async fn fetched(stapler: &Stapler, count: u64) {
+pub(crate) async fn fetched(stapler: &Stapler, count: u64) {
     let mut fetched = stapler.fetched();
     stapler.wake();
     let waited = tokio::time::timeout(Duration::from_secs(30), fetched.wait_for(|all| *all >= count)).await;
     waited.unwrap().unwrap();
+}
+
+/// Returns once no certificate is asked for.
+async fn forgotten(stapler: &Stapler) {
+    let turns = async {
+        while !stapler.status().is_empty() {
+            stapler.wake();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), turns).await.unwrap();
 }
 
 #[tokio::test]
@@ -172,11 +183,12 @@ async fn a_staple_is_fetched_refreshed_at_half_and_kept_while_it_is_valid() {
     let now = clock.now();
     let chain = authority.chain(&Wanted { name: "shop.test", not_before: now, not_after: now + DAY });
     answer(&responder, &authority, now, |said| said);
-    stapler.watch("shop.test", &chain);
+    let watch = stapler.watch("shop.test", &chain).unwrap();
     fetched(&stapler, 1).await;
-    let first = stapler.staple("shop.test").unwrap();
+    let first = watch.response().unwrap();
     assert_eq!(judge(&first, &chain, now), Ok(()));
-    stapler.watch("shop.test", &chain);
+    let again = stapler.watch("www.shop.test", &chain).unwrap();
+    assert_eq!(again.response().as_ref(), Some(&first), "it is the same certificate");
     // At half of eight hours it is fetched again, and not before.
     hand.advance(HOUR * 4 - Duration::from_secs(1));
     stapler.wake();
@@ -185,20 +197,21 @@ async fn a_staple_is_fetched_refreshed_at_half_and_kept_while_it_is_valid() {
     answer(&responder, &authority, clock.now(), |said| said);
     hand.advance(Duration::from_secs(1));
     fetched(&stapler, 2).await;
-    let second = stapler.staple("shop.test").unwrap();
+    let second = watch.response().unwrap();
     assert_ne!(first, second);
+    assert_eq!(again.response().as_ref(), Some(&second));
     assert_eq!(responder.script.lock().unwrap().asked, 2);
     // A responder that fails leaves the old one in place, and is asked again after a minute or so.
     responder.script.lock().unwrap().status = StatusCode::SERVICE_UNAVAILABLE;
     hand.advance(HOUR * 4);
     fetched(&stapler, 3).await;
-    assert_eq!(stapler.staple("shop.test").as_ref(), Some(&second));
+    assert_eq!(watch.response().as_ref(), Some(&second));
     let error = stapler.status()[0].last_error.clone().unwrap();
     assert!(error.ends_with("/ocsp: status 503"), "{error}");
     // Until it ends.
     hand.advance(HOUR * 4);
     fetched(&stapler, 4).await;
-    assert_eq!(stapler.staple("shop.test"), None);
+    assert_eq!(watch.response(), None);
     stapler.stop().await;
 }
 
@@ -211,16 +224,16 @@ async fn a_certificate_that_is_revoked_loses_its_staple() {
     let now = clock.now();
     let chain = authority.chain(&Wanted { name: "shop.test", not_before: now, not_after: now + DAY });
     answer(&responder, &authority, now, |said| said);
-    stapler.watch("shop.test", &chain);
+    let watch = stapler.watch("shop.test", &chain).unwrap();
     fetched(&stapler, 1).await;
-    assert!(stapler.staple("shop.test").is_some());
+    assert!(watch.response().is_some() && !watch.is_revoked());
     answer(&responder, &authority, now, move |said| Said { status: revoked(now), ..said });
     hand.advance(HOUR * 4);
     fetched(&stapler, 2).await;
-    assert!(stapler.staple("shop.test").is_none());
+    assert!(watch.response().is_none() && watch.is_revoked());
     assert!(stapler.status()[0].revoked);
-    stapler.forget("shop.test");
-    assert!(stapler.status().is_empty());
+    drop(watch);
+    forgotten(&stapler).await;
 }
 
 #[tokio::test]
@@ -229,8 +242,24 @@ async fn a_certificate_without_a_responder_is_left_alone() {
     let stapler = stapler(&clock);
     let now = clock.now();
     let wanted = Wanted { name: "shop.test", not_before: now, not_after: now + DAY };
-    stapler.watch("shop.test", &Authority::new("without").chain(&wanted));
+    assert!(stapler.watch("shop.test", &Authority::new("without").chain(&wanted)).is_none());
     assert!(stapler.status().is_empty());
+}
+
+#[tokio::test]
+async fn the_issuer_is_whoever_bears_its_name_wherever_it_stands_in_the_chain() {
+    let world = World::new();
+    let stapler = stapler(&clock().0);
+    let [leaf, issuer] = <[_; 2]>::try_from(world.chain).unwrap();
+    let other = Authority::new("another authority").certificate.der().clone();
+    for without in [vec![leaf.clone()], vec![leaf.clone(), other.clone()]] {
+        assert!(stapler.watch("shop.test", &without).is_none());
+    }
+    let said = Said::by(&world.authority, id_of(&[leaf.clone(), issuer.clone()]), world.now).response();
+    assert!(stapler.status().is_empty());
+    let late = [leaf, other, issuer];
+    assert!(stapler.watch("shop.test", &late).is_some());
+    assert_eq!(judge(&said, &late, world.now), Ok(()));
 }
 
 #[tokio::test]
@@ -241,13 +270,12 @@ async fn a_response_that_is_too_large_is_not_read() {
     let stapler = stapler(&clock);
     let now = clock.now();
     responder.script.lock().unwrap().body = Box::new(|_| vec![0; 64 * 1024 + 1]);
-    stapler.watch(
-        "shop.test",
-        &authority.chain(&Wanted { name: "shop.test", not_before: now, not_after: now + DAY }),
-    );
+    let wanted = Wanted { name: "shop.test", not_before: now, not_after: now + DAY };
+    let watch = stapler.watch("shop.test", &authority.chain(&wanted)).unwrap();
     fetched(&stapler, 1).await;
     let error = stapler.status()[0].last_error.clone().unwrap();
     assert!(error.contains("limit: 65536 bytes"), "{error}");
+    assert_eq!(watch.response(), None);
 }
 
 /// Answers about what `server` issues, by its authority's key, with this status.
@@ -282,7 +310,18 @@ async fn what_acme_issues_is_stapled_in_handshakes() {
     }
     let certified = lookups.certificate("shop.test").unwrap();
     assert_eq!(judge(certified.ocsp.as_ref().unwrap(), &certified.cert, now), Ok(()));
-    node.acme.commit(node.acme.prepare(&config, Vec::new()).unwrap());
+    let reload = |wanted: &[&str], stapler: Option<&Arc<Stapler>>| {
+        node.acme.commit(node.acme.prepare(&config, names(wanted), stapler.cloned()).unwrap());
+    };
+    reload(&["shop.test"], None);
+    while lookups.certificate("shop.test").unwrap().ocsp.is_some() || !stapler.status().is_empty() {
+        node.turn().await;
+    }
+    reload(&["shop.test"], Some(&stapler));
+    while lookups.certificate("shop.test").unwrap().ocsp.is_none() {
+        node.turn().await;
+    }
+    reload(&[], Some(&stapler));
     while !stapler.status().is_empty() {
         node.turn().await;
     }

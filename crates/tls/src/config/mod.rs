@@ -14,6 +14,18 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsConfig(pub TlsTable);
 
+impl TlsConfig {
+    /// Whether the OCSP responses of its certificates are those of a responder, should one be named: no file has
+    /// them.
+    pub fn wants_responses(&self) -> bool {
+        let table = &self.0;
+        let is_without = |cert: bool, ocsp: &Option<PathBuf>| cert && ocsp.is_none();
+        table.auto == Some(Automatic::Acme)
+            || is_without(table.cert.is_some(), &table.ocsp)
+            || table.certs.iter().any(|each| is_without(true, &each.ocsp))
+    }
+}
+
 /// Where certificates come from (exactly one of `auto`, `cert` with `key`, and `certs`), and whether clients
 /// show some as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,7 +40,8 @@ pub struct TlsTable {
     /// A PEM file with the certificate's private key: PKCS #8, PKCS #1 or SEC 1, without a passphrase.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// A DER file with the OCSP response that is stapled to the certificate. It is read again when it changes.
+    /// A DER file with the OCSP response that is stapled to the certificate, in place of one from the responder that
+    /// the certificate names. It is read again when it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<PathBuf>,
     /// Several certificates for the same name, for example ECDSA and RSA: a client gets the first that it can
@@ -59,7 +72,8 @@ pub struct CertConfig {
     pub cert: PathBuf,
     /// A PEM file with the certificate's private key.
     pub key: PathBuf,
-    /// A DER file with the OCSP response that is stapled to the certificate.
+    /// A DER file with the OCSP response that is stapled to the certificate, in place of one from the responder that
+    /// the certificate names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ocsp: Option<PathBuf>,
 }
@@ -88,12 +102,26 @@ pub struct EdgeTls {
     pub versions: Vec<Version>,
     /// The keys of session tickets, by which a client that comes back skips most of the handshake.
     pub tickets: TicketsConfig,
+    /// Whether the responders that certificates name are asked for OCSP responses, to be stapled to handshakes. What
+    /// a site's `ocsp` names is stapled either way.
+    pub ocsp: OcspFetch,
 }
 
 impl Default for EdgeTls {
     fn default() -> Self {
-        Self { versions: vec![Version::Tls12, Version::Tls13], tickets: TicketsConfig::default() }
+        let versions = vec![Version::Tls12, Version::Tls13];
+        Self { versions, tickets: TicketsConfig::default(), ocsp: OcspFetch::Fetch }
     }
+}
+
+/// Whether OCSP responders are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OcspFetch {
+    /// For every certificate that names a responder, by its issuer's certificate in the chain.
+    Fetch,
+    /// For none.
+    Off,
 }
 
 /// A version of TLS.

@@ -7,6 +7,7 @@
 mod challenge;
 mod names;
 mod quic;
+mod shown;
 mod site;
 
 use crate::clients::Terms;
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::tickets::Tickets;
 use names::Names;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
@@ -38,6 +40,20 @@ pub trait Issued: Send + Sync {
     fn certificate(&self, name: &str) -> Option<Arc<CertifiedKey>>;
 }
 
+/// Who fetches OCSP responses (RFC 6960) for certificates of files, and fetches them again before they end.
+pub trait Staples: Send + Sync {
+    /// Keeps the response of a certificate fresh until what is returned is dropped. `chain` is leaf first; the same
+    /// chain again, for whomever, is the same response. `None` when there is nobody to ask. `whose` it is, is for people.
+    fn watch(&self, whose: &str, chain: &[CertificateDer<'_>]) -> Option<Box<dyn Staple>>;
+}
+
+/// The OCSP response of one certificate, kept fresh by others.
+pub trait Staple: Send + Sync {
+    /// What clients may be shown now, in DER, from memory. `None` before the first fetch, and after the end of a
+    /// response that nobody could renew.
+    fn response(&self) -> Option<Arc<Vec<u8>>>;
+}
+
 /// What a server is made with.
 #[derive(Clone)]
 pub struct ServerContext {
@@ -58,6 +74,8 @@ pub struct ServerContext {
     pub challenges: Option<Arc<dyn Challenges>>,
     /// Who has issued certificates, if anybody has.
     pub issued: Option<Arc<dyn Issued>>,
+    /// Who fetches the OCSP responses of certificates from files, if anybody does.
+    pub staples: Option<Arc<dyn Staples>>,
     /// The clock.
     pub time: Arc<dyn TimeProvider>,
     /// Where the ends of certificates are told.
@@ -199,9 +217,9 @@ impl Server {
         quic::config(&self.context, &self.names, alpn)
     }
 
-    /// Looks for changed files and ending certificates of our own, and loads them anew; to be called every second
-    /// or so. What cannot be loaded is told once, and what was there before stays. It reads files: not for a
-    /// thread that serves.
+    /// Looks for changed files and ending certificates of our own, and loads them anew; staples the OCSP responses
+    /// that have been fetched. To be called every second or so. What cannot be loaded is told once, and what was there
+    /// before stays. It reads files: not for a thread that serves.
     pub fn refresh(&self) {
         for site in self.names.all() {
             site.refresh(&self.context);

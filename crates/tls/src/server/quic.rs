@@ -2,7 +2,6 @@
 
 use super::ServerContext;
 use super::names::Names;
-use super::site::pick;
 use crate::clients::Terms;
 use crate::error::Error;
 use crate::provider::provider;
@@ -38,7 +37,7 @@ impl ResolvesServerCert for ByName {
         if live.terms.ask_for_certificates() {
             return None;
         }
-        pick(&site.keys(&live), &hello)
+        site.certificate(&live, &hello)
     }
 }
 

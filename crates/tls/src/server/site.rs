@@ -1,6 +1,7 @@
 //! What belongs to one name: its certificates, and what is asked of its clients.
 
-use super::{Issued, ServerContext};
+use super::shown::{Shown, pick};
+use super::{Issued, ServerContext, Staple};
 use crate::clients::{self, Terms};
 use crate::config::{Automatic, TlsConfig, TlsTable};
 use crate::error::Error;
@@ -40,9 +41,9 @@ pub(super) struct Live {
     pub(super) config: Arc<ServerConfig>,
     pub(super) terms: Terms,
     /// By preference; empty for issued ones, which their issuer keeps.
-    keys: Arc<[Arc<CertifiedKey>]>,
-    /// When all this is to be made anew though no file changes: a certificate of our own or a staple ends. In
-    /// seconds since 1970.
+    keys: Arc<[Shown]>,
+    /// When all this is to be made anew though no file changes: a certificate of our own or a staple of a file ends.
+    /// In seconds since 1970.
     renew_at: Option<u64>,
     _expiries: Vec<Expiry>,
 }
@@ -76,11 +77,14 @@ impl Site {
         }
     }
 
-    /// Its certificates now.
-    pub(super) fn keys(&self, live: &Live) -> Vec<Arc<CertifiedKey>> {
+    /// Its certificate for a client, if there is one that the client can verify.
+    pub(super) fn certificate(&self, live: &Live, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         match &self.source {
-            Source::Issued(issued) => issued.certificate(&self.name).into_iter().collect(),
-            Source::Files(_) | Source::Own => live.keys.to_vec(),
+            Source::Issued(issued) => {
+                let schemes = hello.signature_schemes();
+                issued.certificate(&self.name).filter(|key| key.key.choose_scheme(schemes).is_some())
+            }
+            Source::Files(_) | Source::Own => pick(&live.keys, hello),
         }
     }
 
@@ -101,6 +105,7 @@ impl Site {
                 );
             }
         }
+        self.live().keys.iter().for_each(Shown::refresh);
     }
 }
 
@@ -157,12 +162,12 @@ impl Maker {
         let context = &self.context;
         let now = seconds(&*context.time);
         let mut renew_at = None;
-        let keys: Vec<Arc<CertifiedKey>> = match &self.source {
+        let keys: Vec<Shown> = match &self.source {
             Source::Files(pairs) => {
                 let mut keys = Vec::new();
                 for pair in pairs {
                     let (key, changes_at) = self.of_files(pair, files, now)?;
-                    keys.push(Arc::new(key));
+                    keys.push(key);
                     renew_at = [renew_at, changes_at].into_iter().flatten().min();
                 }
                 keys
@@ -170,43 +175,48 @@ impl Maker {
             Source::Own => {
                 let (key, renewal) = OwnAuthority::open(&context.data, now)?.certificate(&self.name, now)?;
                 renew_at = Some(renewal);
-                vec![Arc::new(key)]
+                vec![Shown::new(key, None)]
             }
             Source::Issued(_) => Vec::new(),
         };
         let keys: Arc<[_]> = keys.into();
         let (config, terms) = self.config(Arc::clone(&keys), files)?;
-        let expiries = keys.iter().filter_map(|key| expiry(context, &self.name, key)).collect();
+        let expiries = keys.iter().filter_map(|key| expiry(context, &self.name, &key.now())).collect();
         Ok(Live { config, terms, keys, renew_at, _expiries: expiries })
     }
 
-    /// A certificate of files with its staple, as long as that holds; and when it will not.
-    fn of_files(
-        &self,
-        pair: &Pair,
-        files: &mut Files,
-        now: u64,
-    ) -> Result<(CertifiedKey, Option<u64>), Error> {
+    /// A certificate of files with its staple; and when the file's staple ends.
+    fn of_files(&self, pair: &Pair, files: &mut Files, now: u64) -> Result<(Shown, Option<u64>), Error> {
         let mut key = pair.load(files)?;
         if let Some(oddity) = facts::oddity(&key, &self.name, now) {
             tracing::warn!(target: "tls", name = self.name, file = %pair.cert.display(), "certificate: {oddity}");
         }
-        let staple = pair.staple(&key, files)?;
-        let until = staple.as_ref().and_then(|staple| staple.until);
-        if until.is_some_and(|until| until <= now) {
+        let Some(staple) = pair.staple(&key, files)? else { return Ok((self.watched(key), None)) };
+        if staple.until.is_some_and(|until| until <= now) {
             // A client that is shown an old response gives up; shown none, most do without.
-            tracing::warn!(target: "tls", name = self.name, "the OCSP response has ended, none is stapled");
-            return Ok((key, None));
+            let demanded = facts::demands_staple(&key.cert[0]);
+            tracing::warn!(target: "tls", name = self.name, demanded, "the OCSP response has ended, none is stapled");
+            return Ok((Shown::new(key, None), None));
         }
-        key.ocsp = staple.map(|staple| staple.der);
-        Ok((key, until))
+        key.ocsp = Some(staple.der);
+        Ok((Shown::new(key, None), staple.until))
     }
 
-    fn config(
-        &self,
-        keys: Arc<[Arc<CertifiedKey>]>,
-        files: &mut Files,
-    ) -> Result<(Arc<ServerConfig>, Terms), Error> {
+    /// A certificate whose response no file has: it is fetched, if there is somebody to ask.
+    fn watched(&self, key: CertifiedKey) -> Shown {
+        let staples = self.context.staples.as_ref();
+        let whose = format!("{} ({})", self.name, self.context.listener);
+        let staple: Option<Box<dyn Staple>> = staples.and_then(|staples| staples.watch(&whose, &key.cert));
+        if staple.is_none() && key.cert.first().is_some_and(facts::demands_staple) {
+            tracing::warn!(
+                target: "tls", name = self.name,
+                "the certificate demands an OCSP response (RFC 7633), and nobody is asked for one: clients may refuse it"
+            );
+        }
+        Shown::new(key, staple)
+    }
+
+    fn config(&self, keys: Arc<[Shown]>, files: &mut Files) -> Result<(Arc<ServerConfig>, Terms), Error> {
         let context = &self.context;
         let builder = ServerConfig::builder_with_details(Arc::clone(provider()), Arc::clone(&context.time))
             .with_protocol_versions(&supported(&context.versions))
@@ -240,15 +250,9 @@ fn expiry(context: &ServerContext, name: &str, key: &CertifiedKey) -> Option<Exp
     Some(Expiry::told(&context.registry, &context.listener, name, facts::kind(key), not_after))
 }
 
-/// The first certificate whose signature the client can verify.
-pub(super) fn pick(keys: &[Arc<CertifiedKey>], hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-    let schemes = hello.signature_schemes();
-    keys.iter().find(|key| key.key.choose_scheme(schemes).is_some()).map(Arc::clone)
-}
-
 /// Certificates of files.
 #[derive(Debug)]
-struct Fixed(Arc<[Arc<CertifiedKey>]>);
+struct Fixed(Arc<[Shown]>);
 
 impl ResolvesServerCert for Fixed {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {

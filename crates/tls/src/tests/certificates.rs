@@ -2,16 +2,10 @@
 
 use super::world::{DAY, NOW, World, meet};
 use std::sync::Arc;
-use x509_cert::der::asn1::{BitString, GeneralizedTime, OctetString};
-use x509_cert::der::{Decode, Encode};
-use x509_ocsp::{
-    BasicOcspResponse, CertId, CertStatus, OcspGeneralizedTime, OcspResponse, ResponderId, ResponseData,
-    RevokedInfo, SingleResponse,
-};
 
-const SITE: [(&str, &str); 1] = [("shop.test", "{ cert = \"shop.pem\", key = \"shop.key\" }")];
+pub(super) const SITE: [(&str, &str); 1] = [("shop.test", "{ cert = \"shop.pem\", key = \"shop.key\" }")];
 
-fn error(world: &World, value: &str) -> String {
+pub(super) fn error(world: &World, value: &str) -> String {
     let error = world.try_server(world.context(), &[("shop.test", value)]).unwrap_err().to_string();
     error.replace(&world.dir.path().display().to_string(), "DIR")
 }
@@ -143,134 +137,4 @@ fn an_odd_certificate_is_shown_and_its_oddity_is_known() {
         params.not_before = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(NOW + DAY);
     });
     assert_eq!(odd("shop.test").unwrap(), "it is not valid for another 86400 s");
-}
-
-#[test]
-fn an_ocsp_response_is_stapled_and_read_again() {
-    let world = World::new();
-    world.certificate("shop", &["shop.test"]);
-    let good = |until: Option<u64>| ocsp(&world, "shop", CertStatus::good(), until);
-    world.write("shop.ocsp", good(None));
-    let value = "{ cert = \"shop.pem\", key = \"shop.key\", ocsp = \"shop.ocsp\" }";
-    let server = world.server(&[("shop.test", value)]);
-    let stapled = || {
-        let seen = Arc::new(Stapled::default());
-        let mut client = world.client();
-        client.dangerous().set_certificate_verifier(seen.clone());
-        meet(&server, &Arc::new(client), "shop.test").unwrap();
-        std::mem::take(&mut *seen.0.lock().unwrap())
-    };
-    assert_eq!(stapled(), good(None));
-    world.write("new", good(Some(NOW + DAY)));
-    std::fs::rename(world.path("new"), world.path("shop.ocsp")).unwrap();
-    server.refresh();
-    assert_eq!(stapled(), good(Some(NOW + DAY)));
-    // tryLater: the responder has no answer.
-    world.write("shop.ocsp", [0x30, 0x03, 0x0a, 0x01, 0x03]);
-    server.refresh();
-    assert_eq!(stapled(), good(Some(NOW + DAY)), "what was there stays");
-    world.write("shop.ocsp", good(Some(NOW + 2 * DAY)));
-    server.refresh();
-    world.clock.advance(2 * DAY);
-    server.refresh();
-    assert_eq!(stapled(), b"", "it has ended");
-    world.write("shop.ocsp", good(Some(NOW + 3 * DAY)));
-    server.refresh();
-    assert_eq!(stapled(), good(Some(NOW + 3 * DAY)));
-}
-
-#[test]
-fn a_response_that_makes_clients_give_up_is_not_stapled() {
-    let world = World::new();
-    world.certificate("shop", &["shop.test"]);
-    world.certificate("other", &["other.test"]);
-    let revoked = RevokedInfo { revocation_time: moment(NOW), revocation_reason: None };
-    for (response, said) in [
-        (vec![0x30, 0x03, 0x0a, 0x01, 0x03], "it says that the responder had no answer"),
-        (b"nothing".to_vec(), "it is no OCSP response in DER"),
-        (ocsp(&world, "other", CertStatus::good(), None), "it is about another certificate"),
-        (ocsp(&world, "shop", CertStatus::revoked(revoked), None), "it says that the certificate is revoked"),
-        (ocsp(&world, "shop", CertStatus::unknown(), None), "it says that the certificate is not known"),
-    ] {
-        world.write("shop.ocsp", response);
-        let said = format!("DIR/shop.ocsp cannot be stapled: {said}");
-        assert_eq!(error(&world, "{ cert = \"shop.pem\", key = \"shop.key\", ocsp = \"shop.ocsp\" }"), said);
-    }
-}
-
-/// A response about the certificate of a file, with a signature that nobody looks at here.
-fn ocsp(world: &World, file: &str, status: CertStatus, until: Option<u64>) -> Vec<u8> {
-    let certificate = x509_cert::Certificate::from_der(&world.key(file).cert[0]).unwrap();
-    let algorithm = certificate.signature_algorithm.clone();
-    let hash = || OctetString::new(vec![7; 20]).unwrap();
-    let answer = SingleResponse {
-        cert_id: CertId {
-            hash_algorithm: algorithm.clone(),
-            issuer_name_hash: hash(),
-            issuer_key_hash: hash(),
-            serial_number: certificate.tbs_certificate.serial_number,
-        },
-        cert_status: status,
-        this_update: moment(NOW - DAY),
-        next_update: until.map(moment),
-        single_extensions: None,
-    };
-    let basic = BasicOcspResponse {
-        tbs_response_data: ResponseData {
-            version: x509_ocsp::Version::V1,
-            responder_id: ResponderId::ByKey(hash()),
-            produced_at: moment(NOW - DAY),
-            responses: vec![answer],
-            response_extensions: None,
-        },
-        signature_algorithm: algorithm,
-        signature: BitString::from_bytes(&[7; 64]).unwrap(),
-        certs: None,
-    };
-    OcspResponse::successful(basic).unwrap().to_der().unwrap()
-}
-
-fn moment(seconds: u64) -> OcspGeneralizedTime {
-    let time = GeneralizedTime::from_unix_duration(std::time::Duration::from_secs(seconds));
-    OcspGeneralizedTime(time.unwrap())
-}
-
-/// Remembers what was stapled.
-#[derive(Debug, Default)]
-struct Stapled(std::sync::Mutex<Vec<u8>>);
-
-impl rustls::client::danger::ServerCertVerifier for Stapled {
-    fn verify_server_cert(
-        &self,
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &[rustls::pki_types::CertificateDer<'_>],
-        _: &rustls::pki_types::ServerName<'_>,
-        ocsp: &[u8],
-        _: rustls::pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        *self.0.lock().unwrap() = ocsp.to_vec();
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        crate::provider().signature_verification_algorithms.supported_schemes()
-    }
 }

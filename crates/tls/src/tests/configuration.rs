@@ -2,7 +2,7 @@
 
 use super::world::tls;
 use crate::{
-    Automatic, ClientTls, EdgeTls, Events, Failure, TlsConfig, Version, check_client, check_edge,
+    Automatic, ClientTls, EdgeTls, Events, Failure, OcspFetch, TlsConfig, Version, check_client, check_edge,
     check_server,
 };
 use notation::{Faults, Name};
@@ -108,6 +108,7 @@ fn the_edge_speaks_some_version_and_rotates_its_keys_in_time() {
     let read = |text: &str| toml::from_str::<EdgeTls>(text).unwrap();
     let of = |text: &str| faults(|faults| check_edge(&read(text), faults));
     assert_eq!(read("").versions, [Version::Tls12, Version::Tls13]);
+    assert_eq!((read("").ocsp, read("ocsp = \"off\"").ocsp), (OcspFetch::Fetch, OcspFetch::Off));
     assert!(of("versions = [\"1.3\"]\ntickets = { secret = { env = \"X\" }, rotate = \"1h\" }").is_empty());
     assert_eq!(of("versions = []"), ["[edge.tls] versions is empty"]);
     for rotate in ["10s", "4d"] {
@@ -116,7 +117,9 @@ fn the_edge_speaks_some_version_and_rotates_its_keys_in_time() {
         );
         assert_eq!(of(&format!("tickets = {{ rotate = \"{rotate}\" }}")), [said]);
     }
-    assert!(toml::from_str::<EdgeTls>("versions = [\"1.1\"]").is_err());
+    for bad in ["versions = [\"1.1\"]", "ocsp = false"] {
+        assert!(toml::from_str::<EdgeTls>(bad).is_err());
+    }
 }
 
 #[test]

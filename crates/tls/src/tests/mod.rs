@@ -6,4 +6,5 @@ mod own;
 mod pools;
 mod quic;
 mod resumption;
+mod staples;
 mod world;

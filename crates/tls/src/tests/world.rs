@@ -133,6 +133,7 @@ impl World {
             tickets: Arc::clone(&self.tickets),
             challenges: None,
             issued: None,
+            staples: None,
             time: self.clock.clone(),
             registry: self.registry.clone(),
         }
