@@ -7,18 +7,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 DAY = datetime.timedelta(days=1)
 
 
 class Certificate:
-    """A certificate and its key, in files."""
+    """A certificate and its key, in files; `above` are those that follow it in its chain."""
 
-    def __init__(self, folder, stem, certificate, key):
+    def __init__(self, folder, stem, certificate, key, above=()):
         self.certificate, self.private = certificate, key
         self.cert, self.key = folder / f"{stem}.pem", folder / f"{stem}.key"
-        self.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        self.cert.write_bytes(b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (certificate, *above)))
         self.key.write_bytes(key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
@@ -52,13 +52,21 @@ class Authority(Certificate):
             .sign(key, hashes.SHA256()))
         super().__init__(folder, name, certificate, key)
 
-    def issue(self, *names, kind="ecdsa", days=30):
-        """A certificate for these host names and addresses, good for servers and for clients."""
+    def issue(self, *names, kind="ecdsa", days=30, responder=None, must_staple=False):
+        """A certificate for these host names and addresses, good for servers and for clients. With the URL of a
+        `responder` it says who answers OCSP, and the authority's certificate follows it in its file."""
         self.issued += 1
         key = rsa.generate_private_key(65_537, 2048) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         now = datetime.datetime.now(datetime.UTC)
-        certificate = (
+        more = []
+        if responder:
+            url = x509.UniformResourceIdentifier(responder)
+            more.append(x509.AuthorityInformationAccess(
+                [x509.AccessDescription(AuthorityInformationAccessOID.OCSP, url)]))
+        if must_staple:
+            more.append(x509.TLSFeature([x509.TLSFeatureType.status_request]))
+        builder = (
             x509.CertificateBuilder().subject_name(subject).issuer_name(self.certificate.subject)
             .public_key(key.public_key()).serial_number(x509.random_serial_number())
             .not_valid_before(now - 2 * DAY).not_valid_after(now + days * DAY)
@@ -67,22 +75,28 @@ class Authority(Certificate):
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
                            critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.private.public_key()),
-                           critical=False)
-            .sign(self.private, hashes.SHA256()))
-        return Certificate(self.folder, f"{self.certificate.subject.rfc4514_string()[3:]}-{self.issued}", certificate,
-                           key)
+                           critical=False))
+        for extension in more:
+            builder = builder.add_extension(extension, critical=False)
+        return Certificate(self.folder, f"{self.certificate.subject.rfc4514_string()[3:]}-{self.issued}",
+                           builder.sign(self.private, hashes.SHA256()), key, [self.certificate] if responder else [])
 
     def vouch(self, certificate):
         """A file with an OCSP response (DER): the certificate is good."""
-        now = datetime.datetime.now(datetime.UTC)
+        request = ocsp.OCSPRequestBuilder().add_certificate(certificate.certificate, self.certificate, hashes.SHA1())
+        path = certificate.cert.with_suffix(".ocsp")
+        path.write_bytes(self.answer(request.build().public_bytes(serialization.Encoding.DER)))
+        return path
+
+    def answer(self, request):
+        """The OCSP response (DER) to a request (DER): whatever it asks about is good."""
+        asked, now = ocsp.load_der_ocsp_request(request), datetime.datetime.now(datetime.UTC)
         response = (
             ocsp.OCSPResponseBuilder()
-            .add_response(certificate.certificate, self.certificate, hashes.SHA1(), ocsp.OCSPCertStatus.GOOD,
-                          now - DAY, now + DAY, None, None)
+            .add_response_by_hash(asked.issuer_name_hash, asked.issuer_key_hash, asked.serial_number,
+                                  asked.hash_algorithm, ocsp.OCSPCertStatus.GOOD, now - DAY, now + DAY, None, None)
             .responder_id(ocsp.OCSPResponderEncoding.NAME, self.certificate).sign(self.private, hashes.SHA256()))
-        path = certificate.cert.with_suffix(".ocsp")
-        path.write_bytes(response.public_bytes(serialization.Encoding.DER))
-        return path
+        return response.public_bytes(serialization.Encoding.DER)
 
 
 def general(name):
