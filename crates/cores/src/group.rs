@@ -16,6 +16,8 @@ pub struct Cores<D> {
     threads: Vec<CoreHandle<D>>,
     /// The sockets of each address, one a core.
     open: Mutex<BTreeMap<Address, Listening<D>>>,
+    /// [`Work::hands_over`].
+    hands_over: fn(&D) -> bool,
 }
 
 struct CoreHandle<D> {
@@ -60,7 +62,7 @@ impl<D: Clone + PartialEq + Send + 'static> Cores<D> {
                 .map_err(Error::Core)?;
             threads.push(CoreHandle { commands, thread });
         }
-        Ok(Self { tier, threads, open: Mutex::new(BTreeMap::new()) })
+        Ok(Self { tier, threads, open: Mutex::new(BTreeMap::new()), hands_over: W::hands_over })
     }
 
     /// How many there are.
@@ -71,9 +73,13 @@ impl<D: Clone + PartialEq + Send + 'static> Cores<D> {
     /// Opens what is wanted and not open yet, except where `inherited` has sockets of a process before this one; what is
     /// open and not wanted will be closed. An address with port 0 is met by whatever port its door has already.
     ///
+    /// Where a process before this one goes on with sockets that it does not hand over ([`Work::hands_over`]), its
+    /// addresses are opened beside it; all others must be free.
+    ///
     /// # Errors
     /// When an address cannot be listened on: nothing has changed then.
     pub fn prepare(&self, wanted: &[(Address, D)], inherited: Vec<Socket>) -> Result<Prepared<D>, Error> {
+        let is_takeover = !inherited.is_empty();
         let mut left_behind: BTreeMap<Address, Vec<Socket>> = BTreeMap::new();
         for socket in inherited {
             if let Ok(address) = socket.address() {
@@ -100,7 +106,8 @@ impl<D: Clone + PartialEq + Send + 'static> Cores<D> {
                 }
             };
             present.remove(address);
-            let sockets = fill(*address, kept, self.count())?;
+            let is_shared = is_takeover && !(self.hands_over)(door);
+            let sockets = fill(*address, kept, self.count(), is_shared)?;
             let opened_at =
                 sockets[0].address().map_err(|source| Error::Listen { address: *address, source })?;
             opened.insert(opened_at, Listening { door: door.clone(), sockets });
@@ -121,23 +128,29 @@ impl<D: Clone + PartialEq + Send + 'static> Cores<D> {
         self.lock().iter().map(|(address, listening)| (*address, listening.door.clone())).collect()
     }
 
-    /// Copies of all sockets, for a process that takes over.
+    /// Copies of all sockets that are handed over ([`Work::hands_over`]), for a process that takes over.
     ///
     /// # Errors
     /// When the process has no descriptors left.
     pub fn sockets(&self) -> io::Result<Vec<Socket>> {
-        self.lock().values().flat_map(|listening| &listening.sockets).map(Socket::try_clone).collect()
+        let open = self.lock();
+        let handed_over = open.values().filter(|listening| (self.hands_over)(&listening.door));
+        handed_over.flat_map(|listening| &listening.sockets).map(Socket::try_clone).collect()
     }
 
-    /// Stops to listen; what is under way goes on. A process that has taken over goes on with the sockets.
-    pub fn stop_listening(&self) {
-        let all: Vec<Address> = self.lock().keys().copied().collect();
-        self.unlisten(&all);
+    /// Stops to listen at these doors; what is under way goes on. A process that has taken over goes on with the sockets.
+    pub fn stop_listening(&self, at: impl Fn(&D) -> bool) {
+        let open = self.lock();
+        let left = open.iter().filter(|(_, listening)| at(&listening.door));
+        let left: Vec<Address> = left.map(|(address, _)| *address).collect();
+        drop(open);
+        self.unlisten(&left);
     }
 
     /// Finishes what is under way, at most until the deadline, and ends the cores. `false`: something was cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
-        self.stop_listening();
+        // The cores close theirs.
+        self.lock().clear();
         let mut waiting = Vec::new();
         for core in &self.threads {
             let (done, drained) = oneshot::channel();

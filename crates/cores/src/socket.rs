@@ -114,11 +114,18 @@ pub fn check_free(address: Address) -> Result<(), Error> {
 }
 
 /// `sockets` that are open at an address, and more beside them until there are `count`. Without any, the address must be
-/// free.
-pub(crate) fn fill(address: Address, mut sockets: Vec<Socket>, count: usize) -> Result<Vec<Socket>, Error> {
+/// free, unless it is shared with the process before this one.
+pub(crate) fn fill(
+    address: Address,
+    mut sockets: Vec<Socket>,
+    count: usize,
+    is_shared: bool,
+) -> Result<Vec<Socket>, Error> {
     let failed = |source| refused(address, source);
     if sockets.is_empty() {
-        check_free(address)?;
+        if !is_shared {
+            check_free(address)?;
+        }
         sockets.push(Socket::open(address).map_err(failed)?);
     }
     // Port 0 asks the kernel for a port; it is known by what it became.

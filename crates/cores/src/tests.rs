@@ -2,6 +2,7 @@ use crate::{Address, Cores, Error, Open, Socket, Work, accept};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -9,12 +10,30 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[derive(Default)]
 struct Greeter {
     open: Open,
+    steps: Steps,
+}
+
+/// What work has gone through, in order.
+type Steps = Arc<Mutex<Vec<&'static str>>>;
+
+fn note(steps: &Steps, step: &'static str) {
+    steps.lock().unwrap().push(step);
+}
+
+/// Tells that a socket is no longer listened on.
+struct Listening(Steps);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        note(&self.0, "unlistened");
+    }
 }
 
 impl Work for Greeter {
     type Door = &'static str;
 
     async fn serve(self: Rc<Self>, door: &'static str, socket: Socket) {
+        let _listening = Listening(self.steps.clone());
         match socket {
             Socket::Tcp(listener) => {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -40,13 +59,30 @@ impl Work for Greeter {
 
     fn tick(&self, _: Instant) {}
 
-    async fn drain(self: Rc<Self>) {
-        self.open.none().await;
+    fn drain(self: Rc<Self>) -> impl Future<Output = ()> + 'static {
+        note(&self.steps, "draining");
+        async move { self.open.none().await }
+    }
+
+    async fn end(self: Rc<Self>) {
+        note(&self.steps, if self.open.count() > 0 { "cut off" } else { "drained" });
+    }
+
+    fn hands_over(door: &&'static str) -> bool {
+        *door != KEPT
     }
 }
 
+/// A door whose sockets are not handed over.
+const KEPT: &str = "kept";
+
 fn anywhere() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()
+}
+
+/// The same at an address of the test's own: a port that is closed there is opened by nobody else.
+fn apart(last: u8) -> SocketAddr {
+    ([127, 0, 1, last], 0).into()
 }
 
 fn cores(count: usize) -> Cores<&'static str> {
@@ -90,10 +126,10 @@ async fn every_core_serves_the_same_port() {
 #[tokio::test]
 async fn a_change_keeps_ports_closes_what_goes_and_moves_doors() {
     let cores = cores(2);
-    open(&cores, &[(Address::tcp(anywhere()), "a"), (Address::tcp(anywhere()), "b")]);
+    open(&cores, &[(Address::tcp(apart(1)), "a"), (Address::tcp(apart(1)), "b")]);
     let (a, b) = (at(&cores, "a"), at(&cores, "b"));
     // Port 0 stays what it became; the address of b is for c now; d is new.
-    open(&cores, &[(Address::tcp(anywhere()), "a"), (Address::tcp(b), "c"), (Address::tcp(anywhere()), "d")]);
+    open(&cores, &[(Address::tcp(apart(1)), "a"), (Address::tcp(b), "c"), (Address::tcp(apart(1)), "d")]);
     assert_eq!(at(&cores, "a"), a);
     assert_eq!(at(&cores, "c"), b);
     assert_eq!(cores.listening().len(), 3);
@@ -130,7 +166,7 @@ async fn a_process_that_takes_over_goes_on_with_the_sockets() {
     let (client, _) = greeted(address);
     let prepared = new.prepare(&[(Address::tcp(anywhere()), "new")], old.sockets().unwrap()).unwrap();
     new.commit(prepared);
-    old.stop_listening();
+    old.stop_listening(|_| true);
     assert_eq!(at(&new, "new"), address);
     // Every socket is served, though there are fewer cores: the kernel spreads connections over all three. The old
     // cores may take a last few before they hear that they should not.
@@ -141,6 +177,71 @@ async fn a_process_that_takes_over_goes_on_with_the_sockets() {
     drop(client);
     assert!(old.drain(Duration::from_secs(10)).await);
     assert!(new.drain(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn what_is_not_handed_over_is_opened_beside_the_process_that_goes() {
+    let (old, new) = (cores(2), cores(3));
+    open(&old, &[(Address::tcp(anywhere()), "a"), (Address::udp(anywhere()), KEPT)]);
+    let (a, kept) = (Address::tcp(at(&old, "a")), Address::udp(at(&old, KEPT)));
+    let handed_over = old.sockets().unwrap();
+    assert!(handed_over.len() == 2 && handed_over.iter().all(|socket| socket.address().unwrap() == a));
+    // Who takes nothing over finds it taken, and so does who wants it for what could be handed over.
+    assert!(matches!(new.prepare(&[(kept, KEPT)], Vec::new()), Err(Error::Taken { .. })));
+    assert!(matches!(new.prepare(&[(kept, "b")], old.sockets().unwrap()), Err(Error::Taken { .. })));
+    new.commit(new.prepare(&[(a, "a"), (kept, KEPT)], handed_over).unwrap());
+    assert_eq!(new.listening(), old.listening());
+    assert!(old.drain(Duration::from_secs(10)).await);
+    let client = UdpSocket::bind(anywhere()).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    client.send_to(b"?", kept.at).unwrap();
+    assert_eq!(client.recv(&mut [0; 8]).unwrap(), KEPT.len(), "nobody but the new one listens there");
+    assert!(new.drain(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn some_doors_stop_to_be_listened_at_and_others_go_on() {
+    let cores = cores(2);
+    open(&cores, &[(Address::tcp(apart(2)), "a"), (Address::tcp(apart(2)), "b")]);
+    let (a, b) = (at(&cores, "a"), at(&cores, "b"));
+    cores.stop_listening(|door| *door == "a");
+    assert_eq!(cores.listening(), [(Address::tcp(b), "b")]);
+    // A core that has not heard of it yet may take a last one.
+    while TcpStream::connect(a).is_ok() {}
+    assert_eq!(greeted(b).1, "b");
+    assert!(cores.drain(Duration::from_secs(10)).await);
+}
+
+/// One core with two sockets, and what its work goes through.
+fn noted() -> (Cores<&'static str>, Steps) {
+    let steps = Steps::default();
+    let noted = steps.clone();
+    let make = move || Greeter { steps: noted.clone(), ..Greeter::default() };
+    let cores = Cores::start("greeter", 1, make).unwrap();
+    open(&cores, &[(Address::tcp(apart(2)), "a"), (Address::udp(apart(2)), "b")]);
+    // A socket that has served somebody is known to be served.
+    drop(greeted(at(&cores, "a")));
+    (cores, steps)
+}
+
+#[tokio::test]
+async fn sockets_that_are_no_longer_listened_on_are_gone_before_a_drain_begins() {
+    let (cores, steps) = noted();
+    cores.stop_listening(|_| true);
+    assert!(cores.drain(Duration::from_secs(10)).await);
+    assert_eq!(*steps.lock().unwrap(), ["unlistened", "unlistened", "draining", "drained"]);
+}
+
+#[tokio::test]
+async fn work_hears_of_a_drain_before_its_sockets_go_and_of_the_end_last() {
+    for (client_stays, last) in [(false, "drained"), (true, "cut off")] {
+        let (cores, steps) = noted();
+        let client = client_stays.then(|| greeted(at(&cores, "a")));
+        let deadline = if client_stays { Duration::ZERO } else { Duration::from_secs(10) };
+        assert_eq!(cores.drain(deadline).await, !client_stays);
+        assert_eq!(*steps.lock().unwrap(), ["draining", "unlistened", "unlistened", last]);
+        drop(client);
+    }
 }
 
 #[tokio::test]

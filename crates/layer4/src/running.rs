@@ -138,7 +138,7 @@ impl Layer4 {
 
     /// Takes nothing new; connections and sessions go on.
     pub fn stop_accepting(&self) {
-        self.cores.stop_listening();
+        self.cores.stop_listening(|_| true);
     }
 
     /// Finishes what is under way, at most until the deadline, and ends the cores. `false`: something was cut off.
