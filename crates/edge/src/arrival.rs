@@ -19,6 +19,8 @@ use tokio_rustls::LazyConfigAcceptor;
 pub(crate) enum Door {
     Http,
     Https,
+    /// By UDP.
+    Http3,
 }
 
 /// A client, as all its requests on one connection share it.

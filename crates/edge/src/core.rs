@@ -7,7 +7,7 @@ use crate::config::EdgeConfig;
 use crate::events::EdgeEvents;
 use crate::forwarding::RequestIds;
 use crate::gate;
-use crate::http3::QuicConfig;
+use crate::http3::{Endpoints, QuicConfig};
 use crate::io::Timer;
 use crate::protocol::{RequestHead, RequestLimits, ResponseHead};
 use crate::sites::Sites;
@@ -139,6 +139,18 @@ impl Work {
 /// shared count of an `Arc` would.
 pub(crate) type CoreSnapshot = Rc<Arc<Snapshot>>;
 
+/// What every core starts with.
+#[derive(Clone)]
+pub(crate) struct CoreParts {
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) events: Arc<EdgeEvents>,
+    pub(crate) admission: Arc<gate::Shared>,
+    /// Open connections over all cores, for status.
+    pub(crate) open_everywhere: Arc<AtomicUsize>,
+    /// How many cores there are.
+    pub(crate) cores: usize,
+}
+
 /// A core's own state; tasks of the core share it by reference counting that is not atomic.
 pub(crate) struct Core {
     snapshot: RefCell<CoreSnapshot>,
@@ -160,8 +172,10 @@ pub(crate) struct Core {
     next_connection: Cell<u64>,
     /// Told when a connection ends.
     pub(crate) connection_ended: Notify,
-    /// Open connections over all cores, for status.
     open_everywhere: Arc<AtomicUsize>,
+    cores: usize,
+    /// Where HTTP/3 is spoken.
+    pub(crate) quic: Endpoints,
 }
 
 /// How long a kept connection that stays silent is left open once draining has begun: a request that is on
@@ -169,14 +183,10 @@ pub(crate) struct Core {
 pub(crate) const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
 impl Core {
-    pub(crate) fn new(
-        mut snapshots: watch::Receiver<Arc<Snapshot>>,
-        events: Arc<EdgeEvents>,
-        admission: Arc<gate::Shared>,
-        open_everywhere: Arc<AtomicUsize>,
-    ) -> Rc<Self> {
+    pub(crate) fn new(parts: CoreParts) -> Self {
+        let CoreParts { mut snapshots, events, admission, open_everywhere, cores } = parts;
         let first = snapshots.borrow_and_update().clone();
-        Rc::new(Self {
+        Self {
             snapshot: RefCell::new(Rc::new(first)),
             snapshots: RefCell::new(snapshots),
             upstreams: Upstreams::default(),
@@ -192,7 +202,9 @@ impl Core {
             next_connection: Cell::new(0),
             connection_ended: Notify::new(),
             open_everywhere,
-        })
+            cores,
+            quic: Endpoints::default(),
+        }
     }
 
     /// What decides now; a request that holds it sees one snapshot to its end. Whether there is a newer one is
@@ -268,10 +280,8 @@ impl Core {
     }
 
     /// Begins to drain: connections are told, and end after the request that they serve.
-    pub(crate) fn drain(&self, now: Instant) {
-        if self.draining.get().is_none() {
-            self.draining.set(Some(now));
-        }
+    pub(crate) fn begin_to_drain(&self, now: Instant) {
+        self.draining.set(Some(now));
         self.wake_connections();
     }
 
@@ -295,6 +305,11 @@ impl Core {
 
     pub(crate) fn open_connections(&self) -> usize {
         self.connections.borrow().len()
+    }
+
+    /// This core's share of the connections that all of them may have open.
+    pub(crate) fn connections_max(&self, config: &EdgeConfig) -> usize {
+        (config.limit.connections as usize).div_ceil(self.cores)
     }
 
     /// Counts a connection until the guard is dropped.

@@ -1,28 +1,14 @@
 //! What can go wrong, on which side, and the one place that says which status that is.
 
 use crate::protocol::{BadBody, BadHead};
-use std::net::SocketAddr;
 use thiserror::Error;
 
 /// Why an edge could not start or change.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// A listener could not be opened.
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        /// The address, as in the file.
-        address: SocketAddr,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// Somebody listens there already.
-    #[error("{address} is already taken{}", holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
-    Taken {
-        /// The address, as in the file.
-        address: SocketAddr,
-        /// "nginx (pid 42)", where that can be known.
-        holder: Option<String>,
-    },
+    /// An address cannot be listened on, or a thread not be made.
+    #[error(transparent)]
+    Cores(#[from] cores::Error),
     /// The access log cannot be opened.
     #[error("cannot open the access log {path}: {source}")]
     AccessLog {
@@ -43,9 +29,6 @@ pub enum Error {
     /// A certificate, a key or an authority cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
-    /// A core's thread or runtime could not be made.
-    #[error("cannot start a core: {0}")]
-    Core(std::io::Error),
     /// A route names a pool that was not handed over.
     #[error("unknown pool {0}")]
     UnknownPool(String),

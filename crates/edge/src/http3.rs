@@ -14,10 +14,10 @@ use h3::error::{Code, StreamError};
 use h3::server::{Connection, RequestResolver, RequestStream};
 use http::{HeaderMap, Response};
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -119,36 +119,59 @@ pub(crate) fn config(config: &EdgeConfig, server: &tls::Server) -> Result<Option
 /// RFC 9114 §8.1.
 const H3_NO_ERROR: u32 = 0x100;
 
-/// A core's UDP socket.
-pub(crate) struct Endpoint(quinn::Endpoint);
+/// Sockets that a core no longer listens on while it drains, each with the connections that are open there.
+#[derive(Default)]
+pub(crate) struct Endpoints(RefCell<Vec<quinn::Endpoint>>);
 
-impl Endpoint {
-    /// Accepts connections until it is closed.
-    pub(crate) fn open(core: &Rc<Core>, socket: std::net::UdpSocket, cores: usize) -> io::Result<Self> {
-        let config = core.snapshot().quic.as_ref().map(|config| quinn::ServerConfig::clone(config));
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint = quinn::Endpoint::new(quinn::EndpointConfig::default(), config, socket, runtime)?;
-        tokio::task::spawn_local(accept(core.clone(), endpoint.clone(), cores));
-        Ok(Self(endpoint))
-    }
-
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.0.local_addr().ok()
-    }
-
-    /// Takes no more connections. Those that are open are drained by their own tasks.
-    pub(crate) fn stop(&self) {
-        self.0.set_server_config(None);
-    }
-
-    /// Ends all connections, each with a word.
-    pub(crate) async fn close(self) {
-        self.0.close(H3_NO_ERROR.into(), b"");
-        self.0.wait_idle().await;
+impl Endpoints {
+    /// Ends all connections, each with a word. A client that does not answer is not waited for.
+    pub(crate) async fn close(&self) {
+        let endpoints = self.0.take();
+        endpoints.iter().for_each(|endpoint| endpoint.close(H3_NO_ERROR.into(), b""));
+        let all = async {
+            for endpoint in &endpoints {
+                endpoint.wait_idle().await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN_IDLE, all).await;
     }
 }
 
-async fn accept(core: Rc<Core>, endpoint: quinn::Endpoint, cores: usize) {
+/// A socket that is listened on.
+struct Listening {
+    core: Rc<Core>,
+    endpoint: quinn::Endpoint,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if self.core.is_draining() {
+            // It takes no more connections. Those that are open are drained by their own tasks.
+            self.endpoint.set_server_config(None);
+            self.core.quic.0.borrow_mut().push(self.endpoint.clone());
+        } else {
+            // Whoever has the address from now on gets all packets: what is open ends, with a word that leaves by itself.
+            self.endpoint.close(H3_NO_ERROR.into(), b"");
+        }
+    }
+}
+
+/// Accepts connections at a socket for as long as it is listened on.
+pub(crate) async fn listen(core: Rc<Core>, socket: UdpSocket) {
+    let config = core.snapshot().quic.as_ref().map(|config| quinn::ServerConfig::clone(config));
+    let runtime = Arc::new(quinn::TokioRuntime);
+    match quinn::Endpoint::new(quinn::EndpointConfig::default(), config, socket, runtime) {
+        Ok(endpoint) => {
+            let _listening = Listening { core: core.clone(), endpoint: endpoint.clone() };
+            accept(core, endpoint).await;
+        }
+        Err(error) => {
+            tracing::error!(target: "edge", %error, "a socket for HTTP/3 could not be used");
+        }
+    }
+}
+
+async fn accept(core: Rc<Core>, endpoint: quinn::Endpoint) {
     while let Some(incoming) = endpoint.accept().await {
         let snapshot = core.snapshot();
         let Some(config) = snapshot.quic.clone() else {
@@ -157,7 +180,7 @@ async fn accept(core: Rc<Core>, endpoint: quinn::Endpoint, cores: usize) {
         };
         // RFC 9000 §8.1.2: who is not known to be at its address is asked to show it, before it takes a place that
         // is its client's own, or one of the last.
-        let places = (snapshot.config.limit.connections as usize).div_ceil(cores);
+        let places = core.connections_max(&snapshot.config);
         let open = core.open_connections();
         if open >= places {
             incoming.refuse();

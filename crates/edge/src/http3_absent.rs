@@ -5,14 +5,16 @@ use crate::core::Core;
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 pub(crate) enum QuicConfig {}
 pub(crate) enum RecvBody {}
 pub(crate) enum SendAnswer {}
-pub(crate) enum Endpoint {}
+
+#[derive(Default)]
+pub(crate) struct Endpoints {}
 
 /// Whether this nines was built with HTTP/3.
 pub(crate) const IS_HERE: bool = false;
@@ -57,20 +59,10 @@ impl SendAnswer {
     }
 }
 
-impl Endpoint {
-    pub(crate) fn open(_: &Rc<Core>, _: UdpSocket, _: usize) -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
+impl Endpoints {
+    pub(crate) async fn close(&self) {}
+}
 
-    pub(crate) fn address(&self) -> Option<SocketAddr> {
-        match *self {}
-    }
-
-    pub(crate) fn stop(&self) {
-        match *self {}
-    }
-
-    pub(crate) async fn close(self) {
-        match self {}
-    }
+pub(crate) async fn listen(_: Rc<Core>, _: UdpSocket) {
+    tracing::error!(target: "edge", "this nines was built without HTTP/3");
 }

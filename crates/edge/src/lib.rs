@@ -2,7 +2,7 @@
 //!
 //! What arrives is a connection; what leaves is a response. On the way, in this order:
 //!
-//! 1. [`listener`] accepts it on one of the cores, through one of the [`doors`], and stays out of its way;
+//! 1. [`listener`] accepts it on one of the [`cores`], and stays out of its way;
 //! 2. [`arrival`] asks who it is and whether it may come: the PROXY header, lists of networks, TLS;
 //! 3. [`connection`] reads one request after the other from it, [`http2`] and [`http3`] many at once ([`framed`]): their
 //!    frames are written as lines ([`message`]), so that [`protocol`] understands every head, or refuses it with 400
@@ -39,7 +39,6 @@ mod compress;
 mod config;
 mod connection;
 mod core;
-mod doors;
 mod error;
 mod events;
 mod exchange;
@@ -70,7 +69,6 @@ mod reply;
 mod request;
 mod retry;
 mod running;
-
 mod sites;
 mod stream;
 mod tunnel;
@@ -82,4 +80,4 @@ pub use check::{check, check_doors};
 pub use config::*;
 pub use error::Error;
 pub use explain::{Explanation, Query, QueryError, RouteSeen, explain};
-pub use running::{Edge, EdgeParts, EdgeStatus, Prepared};
+pub use running::{Edge, EdgeParts, EdgeStatus, ListenerStatus, Prepared};

@@ -11,14 +11,10 @@ use crate::sites::{SiteParts, Sites};
 use acme::{Acme, AcmeContext, Stapler};
 use admission::{Access, Networks, Trust};
 use notation::Named;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
 use telemetry::{AccessLog, Registry};
 use tls::Tickets;
-use tokio::sync::watch;
 
 /// Who orders certificates from now on.
 pub(crate) enum Ordering {
@@ -152,39 +148,6 @@ fn load_tls(
     };
     let with_tls = sites.iter().filter_map(|(name, site)| Some((name.as_str(), site.tls.as_ref()?)));
     Ok(TlsDoor { server: tls::Server::load(context, with_tls)?, tickets })
-}
-
-/// Files are looked at this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// A thread that looks for files that have changed: certificates are read anew, away from the cores.
-pub(crate) struct Watcher {
-    end: Option<std::sync::mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Watcher {
-    pub(crate) fn start(snapshots: watch::Receiver<Arc<Snapshot>>) -> io::Result<Self> {
-        let (end, ended) = std::sync::mpsc::channel();
-        let thread = std::thread::Builder::new().name("edge-files".into()).spawn(move || {
-            while ended.recv_timeout(LOOK_EVERY) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let snapshot = snapshots.borrow().clone();
-                snapshot.refresh();
-            }
-        })?;
-        Ok(Self { end: Some(end), thread: Some(thread) })
-    }
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!(target: "edge", "the watch over files ended by a panic");
-        }
-    }
 }
 
 pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {

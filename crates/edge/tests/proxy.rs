@@ -1,6 +1,8 @@
 //! The edge as its clients and backends see it: raw bytes on real sockets.
 
 mod gate;
+#[cfg(feature = "http3")]
+mod http3;
 mod unhappy;
 mod world;
 

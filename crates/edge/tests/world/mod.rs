@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Long enough for the slowest machine, and never waited out by a test that passes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -97,7 +97,7 @@ impl World {
             data: "data".into(),
         };
         let edge = Edge::start(parts, registry, Vec::new()).expect("the edge starts");
-        let address = edge.status().listeners[0];
+        let address = edge.status().listeners[0].address;
         Self {
             edge: Mutex::new(Some(edge)),
             pools,
@@ -260,7 +260,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// A backend that does as it is told, a thread a connection.
 pub(crate) struct Backend {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
 }
 

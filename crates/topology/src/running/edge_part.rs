@@ -5,7 +5,7 @@ use super::{ReloadError, StartError, pools};
 use crate::config::Topology;
 use crate::file::Checked;
 use balance::Pool;
-use edge::{AccessLogTarget, Edge, EdgeConfig, EdgeParts, Explanation, Query, QueryError};
+use edge::{AccessLogTarget, Edge, EdgeConfig, EdgeParts, EdgeStatus, Explanation, Query, QueryError};
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -63,8 +63,7 @@ impl EdgePart {
         let Some(mut parts) = parts(topology, dir, pools) else { return Ok(Self(None)) };
         let open = inherited.edge_addresses();
         keep_ports(&mut parts.config, &open);
-        let wanted: Vec<SocketAddr> = parts.config.listeners().collect();
-        let listeners = inherited.edge(&wanted);
+        let listeners = std::mem::take(&mut inherited.edge);
         Ok(Self(Some(Edge::start(parts, registry.clone(), listeners)?)))
     }
 
@@ -81,7 +80,8 @@ impl EdgePart {
             (Some(_), None) => Ok(PreparedEdge::Removed),
             (None, Some(parts)) => Ok(PreparedEdge::Added(Edge::start(parts, registry.clone(), Vec::new())?)),
             (Some(edge), Some(mut parts)) => {
-                keep_ports(&mut parts.config, &self.addresses());
+                let open = listen::distinct_addresses(&self.listeners().unwrap_or_default());
+                keep_ports(&mut parts.config, &open);
                 Ok(PreparedEdge::Changed(Box::new(edge.prepare(parts)?)))
             }
         }
@@ -107,11 +107,6 @@ impl EdgePart {
         self.0.as_ref().map_or_else(|| Ok(Vec::new()), Edge::listeners)
     }
 
-    /// Where the edge listens, each address once.
-    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        listen::distinct_addresses(&self.listeners().unwrap_or_default())
-    }
-
     /// Leaves what comes to a process that has taken over.
     pub(super) fn hand_over(&self) {
         if let Some(edge) = &self.0 {
@@ -134,9 +129,9 @@ impl EdgePart {
         }
     }
 
-    /// Open client connections.
-    pub(super) fn connections(&self) -> usize {
-        self.0.as_ref().map_or(0, |edge| edge.status().connections)
+    /// What there is to see of it, if there is one.
+    pub(super) fn status(&self) -> Option<EdgeStatus> {
+        self.0.as_ref().map(Edge::status)
     }
 
     pub(super) fn explain(&self, query: &Query) -> Result<Explanation, ExplainError> {

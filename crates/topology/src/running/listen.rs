@@ -30,13 +30,6 @@ impl Inherited {
     pub(super) fn edge_addresses(&self) -> Vec<SocketAddr> {
         distinct_addresses(&self.edge)
     }
-
-    /// The edge's listeners that are wanted; the others are closed.
-    pub(super) fn edge(&mut self, wanted: &[SocketAddr]) -> Vec<TcpListener> {
-        let mut listeners = std::mem::take(&mut self.edge);
-        listeners.retain(|listener| wanted.iter().any(|address| is_at(listener, *address)));
-        listeners
-    }
 }
 
 /// The addresses of listeners, each once.

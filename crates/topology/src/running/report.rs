@@ -4,9 +4,8 @@ use super::{Live, Phase, Running};
 use crate::config::Topology;
 use crate::status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 use balance::{PoolStatus, State};
-use edge::{EdgeConfig, RouteConfig};
+use edge::RouteConfig;
 use notation::TextOr;
-use std::net::SocketAddr;
 
 pub(super) fn status(running: &Running) -> Status {
     let live = running.live();
@@ -21,7 +20,7 @@ pub(super) fn status(running: &Running) -> Status {
         readiness: readiness_of(running.phase(), &pools),
         tiers: tiers(&live.topology),
         listeners: listeners(running, &live),
-        connections: live.edge.connections() + live.layer4.connections(),
+        connections: live.edge.status().map_or(0, |edge| edge.connections) + live.layer4.connections(),
         layer4: live.layer4.status(),
         sites: live
             .topology
@@ -103,14 +102,8 @@ fn listeners(running: &Running, live: &Live) -> Vec<ListenerStatus> {
         protocol: protocol.into(),
         address,
     };
-    let file = live.topology.edge.as_ref();
-    let edge = live
-        .edge
-        .addresses()
-        .into_iter()
-        .map(|address| listener("edge", if is_https(file, address) { "https" } else { "http" }, address));
-    let http3 =
-        file.into_iter().flat_map(|edge| &edge.http3).map(|address| listener("edge", "http3", *address));
+    let edge = live.edge.status().map(|edge| edge.listeners).unwrap_or_default();
+    let edge = edge.into_iter().map(|one| listener("edge", &one.protocol, one.address));
     let layer4 = live.layer4.status().into_iter().flat_map(|one| {
         let protocol = one.protocol;
         one.addresses.into_iter().map(move |address| ListenerStatus {
@@ -119,17 +112,9 @@ fn listeners(running: &Running, live: &Live) -> Vec<ListenerStatus> {
             address,
         })
     });
-    edge.chain(http3)
-        .chain(layer4)
+    edge.chain(layer4)
         .chain(running.admin.local_addr().ok().map(|address| listener("admin", "http", address)))
         .collect()
-}
-
-/// Whether the file wants TLS at an address that is open. Of a port that the kernel chose it knows the IP address alone.
-fn is_https(file: Option<&EdgeConfig>, open: SocketAddr) -> bool {
-    let Some(edge) = file else { return false };
-    let chosen = SocketAddr::new(open.ip(), 0);
-    edge.https.contains(&open) || (edge.https.contains(&chosen) && !edge.http.contains(&open))
 }
 
 fn route_status(path: &str, route: &RouteConfig) -> RouteStatus {

@@ -154,6 +154,7 @@ async fn what_is_spoken_where() {
         status.listeners.iter().map(|one| (one.tier.as_str(), one.protocol.as_str())).collect();
     assert_eq!(speaks, [("edge", "http"), ("edge", "https"), ("edge", "http3"), ("admin", "http")]);
     assert!(status.listeners[1].address.is_ipv6(), "{:?}", status.listeners);
+    assert!(status.listeners.iter().all(|one| one.address.port() != 0), "{:?}", status.listeners);
     let with_tls: Vec<_> = status.sites.iter().map(|site| (site.host.as_str(), site.tls)).collect();
     assert_eq!(with_tls, [("a.test", false), ("default", true)]);
     assert_eq!(status.sites[1].routes[0].action, "files of .");

@@ -11,6 +11,7 @@ use topology::StartError;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_takeover_fails_no_request_and_keeps_the_port", || block_on(a_takeover_fails_no_request())),
+    ("a_takeover_may_keep_http3_where_it_is_and_move_all_else", || block_on(http3_stays())),
     ("a_takeover_of_nothing_is_a_start", || block_on(a_takeover_of_nothing())),
     ("a_new_nines_that_cannot_start_leaves_the_old_one_as_it_was", || block_on(a_failed_takeover())),
     ("a_new_nines_that_dies_on_the_way_leaves_the_old_one_as_it_was", || block_on(an_abandoned_takeover())),
@@ -52,6 +53,31 @@ async fn a_takeover_fails_no_request() {
     assert_eq!(get(address, "/").await.unwrap().0, 200);
     third.stop(Duration::from_secs(30)).await;
     assert!(!world.path("data/nines.sock").exists());
+}
+
+async fn http3_stays() {
+    let file = |tcp: &str, http3: &str| {
+        format!(
+            "[node]\nadmin = '127.0.0.1:0'\n[edge]\nhttp = ['{tcp}:0']\nhttps = ['{tcp}:0']\nhttp3 = ['{http3}']\n\
+             [site.default]\ntls = 'self-signed'\n[site.default.route]\n'/' = {{ respond = {{ body = '{tcp}' }} }}\n"
+        )
+    };
+    let world = World::new(&file("127.0.0.1", "127.0.0.1:0"));
+    let old = world.up().await;
+    let at = |running: &topology::Running, protocol: &str| {
+        let listeners = running.status().listeners.into_iter().filter(|one| one.tier == "edge");
+        listeners.filter(|one| one.protocol == protocol).map(|one| one.address).next()
+    };
+    let http3 = at(&old, "http3").unwrap();
+    // Port 0 was asked for; what the kernel chose is told.
+    assert_ne!(http3.port(), 0);
+    world.write(&file("127.0.0.2", &http3.to_string()));
+    let new = world.take_over().await.unwrap();
+    tokio::time::timeout(PATIENCE, old.handed_over()).await.unwrap();
+    assert_eq!((at(&new, "http3"), at(&old, "http3")), (Some(http3), None));
+    assert_eq!(get(at(&new, "http").unwrap(), "/").await.unwrap(), (200, "127.0.0.2".into()));
+    old.stop(Duration::from_secs(30)).await;
+    new.stop(Duration::from_secs(30)).await;
 }
 
 async fn a_takeover_of_nothing() {
