@@ -5,6 +5,7 @@ use super::{ReloadError, StartError, pools};
 use crate::config::Topology;
 use crate::file::Checked;
 use balance::Pool;
+use cores::Address;
 use edge::{AccessLogTarget, Edge, EdgeConfig, EdgeParts, EdgeStatus, Explanation, Query, QueryError};
 use std::collections::HashMap;
 use std::io;
@@ -137,6 +138,16 @@ impl EdgePart {
     pub(super) fn explain(&self, query: &Query) -> Result<Explanation, ExplainError> {
         Ok(self.0.as_ref().ok_or(ExplainError::NoEdge)?.explain(query)?)
     }
+}
+
+/// Whether everything that the file wants to listen on is free.
+pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
+    if let Some(config) = &topology.edge {
+        config.listeners().try_for_each(listen::check_free)?;
+        let mut http3 = config.http3.iter().copied().map(Address::udp);
+        http3.try_for_each(cores::check_free).map_err(edge::Error::from)?;
+    }
+    Ok(())
 }
 
 fn parts(topology: &Topology, dir: &Path, pools: HashMap<String, Arc<Pool>>) -> Option<EdgeParts> {

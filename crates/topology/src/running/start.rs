@@ -1,11 +1,11 @@
 //! Starting, from nothing or from a running nines.
 
-use super::edge_part::EdgePart;
+use super::edge_part::{self, EdgePart};
 use super::events::Events;
 use super::handover::{self, Previous};
 use super::home::Home;
 use super::layer4_part::{self, Layer4Part};
-use super::listen::{self, Inherited};
+use super::listen::Inherited;
 use super::pools::{self, PoolMaker, PoolPart};
 use super::{Live, Phase, Running, StartError, StartOptions, TakeoverError, reload, report};
 use crate::config::Topology;
@@ -50,9 +50,7 @@ async fn start_alone(
     let mut inherited = Inherited::default();
     let admin = inherited.admin(checked.topology.node.admin)?;
     // A taken port is found before any program is started.
-    for address in checked.topology.edge.iter().flat_map(edge::EdgeConfig::listeners) {
-        listen::check_free(address)?;
-    }
+    edge_part::check_free(&checked.topology)?;
     layer4_part::check_free(&checked.topology)?;
     let backends = Backends::start(&checked, &options, &dir, &home)?;
     let fronts = backends.start_fronts(&checked.topology, &dir, &mut inherited);

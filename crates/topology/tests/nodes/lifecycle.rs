@@ -2,7 +2,7 @@
 
 use crate::Test;
 use crate::world::{SHOP, World, block_on, edge, get, until};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use topology::{EndpointError, Query, StartError};
@@ -74,6 +74,15 @@ async fn a_taken_port() {
         world.write(SHOP);
         world.up().await.stop(Duration::from_secs(10)).await;
     }
+    // HTTP/3's port is asked for before any program is started, too: this one is not even there.
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let http3 = format!(
+        "https = ['127.0.0.1:0']\nhttp3 = ['{address}']\ncores = 2\n[site.default]\ntls = 'self-signed'"
+    );
+    let world = World::new(&SHOP.replace("cores = 2", &http3).replace("$NINES", "./absent"));
+    let Err(error) = world.start().await else { panic!("the port of UDP is taken") };
+    assert!(error.to_string().starts_with(&format!("{address} (UDP) is already taken by ")), "{error}");
 }
 
 async fn a_missing_program() {
