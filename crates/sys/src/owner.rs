@@ -32,11 +32,13 @@ struct Tables {
 const TCP: Tables = Tables { paths: ["/proc/net/tcp", "/proc/net/tcp6"], state: "0A" };
 const UDP: Tables = Tables { paths: ["/proc/net/udp", "/proc/net/udp6"], state: "07" };
 
+/// The kernel gives a table out in pieces, and rows are skipped where others come and go between two of them: what was not
+/// found is looked for again.
+const LOOKS_MAX: usize = 10;
+
 fn holder(tables: &Tables, addr: SocketAddr) -> Option<Process> {
-    let inodes = listening_inodes(tables, addr);
-    if inodes.is_empty() {
-        return None;
-    }
+    let mut looks = (0..LOOKS_MAX).map(|_| listening_inodes(tables, addr));
+    let inodes = looks.find(|inodes| !inodes.is_empty())?;
     let targets: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
