@@ -245,7 +245,8 @@ class Backend:
                 self.idle.notify_all()
             with reader.socket:
                 while self.one(reader, number):
-                    reader.era = None if not reader.buffer else self.era
+                    if not reader.buffer:
+                        reader.era = None
         except (Gone, OSError):
             pass
         except Exception as error:  # a fault of the test's handler: the test shall hear of it
@@ -261,7 +262,9 @@ class Backend:
         self.work(+1)
         try:
             request = Request(method, target, version, reader.fields(), number)
-            self.requests.append(request)
+            with self.idle:
+                if reader.era == self.era:  # otherwise it is of a memory that was forgotten
+                    self.requests.append(request)
             exchange = Exchange(self, reader, request)
             self.handlers.get(request.path, describe)(exchange)
             if not exchange.body_is_read and exchange.keep:

@@ -315,7 +315,8 @@ async fn serve_request(
 
 /// `Alt-Svc` (RFC 7838): the port at which HTTP/3 is spoken, for a day.
 pub(crate) fn alt_svc_line(config: &EdgeConfig) -> Vec<u8> {
-    match config.http3.first() {
+    // Port 0 is known only once it is open.
+    match config.http3.iter().find(|address| address.port() != 0) {
         Some(address) => format!("Alt-Svc: h3=\":{}\"; ma=86400\r\n", address.port()).into_bytes(),
         None => Vec::new(),
     }

@@ -25,6 +25,8 @@ impl cores::Work for Core {
     }
 
     fn tick(&self, now: Instant) {
+        // A core that nobody comes to lets go of what a reload has replaced: certificates, folders, watches.
+        self.snapshot();
         self.upstreams.sweep(now);
         self.shrink();
         // A reload may have raised the limit that they wait under.

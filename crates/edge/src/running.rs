@@ -8,7 +8,7 @@ use crate::events::EdgeEvents;
 use crate::explain::{Explanation, Query, QueryError, explain_snapshot};
 use crate::gate;
 use crate::loading::{Ordering, Origins, compile, stapler, start_ordering};
-use acme::Acme;
+use acme::{Acme, Stapler};
 use balance::Pool;
 use cores::{Address, Cores, Socket, Watcher};
 use notation::Named;
@@ -171,7 +171,9 @@ impl Edge {
         }
         // Who orders no more ends when it is let go of.
         *self.acme.lock().unwrap_or_else(PoisonError::into_inner) = acme;
-        self.snapshots.send_replace(Arc::new(prepared.snapshot));
+        let now = Arc::new(prepared.snapshot);
+        let before = self.snapshots.send_replace(now.clone());
+        Stapler::retire(before.stapler.as_ref(), now.stapler.as_ref());
         self.cores.commit(prepared.sockets);
     }
 

@@ -20,7 +20,7 @@ const CONTENT_BYTES_MAX: u64 = 16 << 10;
 ///
 /// A hit asks the open file what it is by now (`fstat`), and is none if anything about it has changed: a file that
 /// was written to, renamed, replaced or removed is looked up by its name again, at once. What is not noticed until
-/// [`KEPT_FOR`] has passed is a change of the folders above it. So what a head says is still read from the very file
+/// [`KEPT_FOR`] has passed is a change of the folders above it, or of a symlink on the way to it. So what a head says is still read from the very file
 /// that its body is read from.
 ///
 /// Of memory it takes [`FILES_MAX`] descriptors and contents, twice: what was kept is forgotten all at once, half a
@@ -51,7 +51,7 @@ impl Recent {
         folder: &Folder,
         name: &[u8],
         now: SystemTime,
-        open: impl FnOnce() -> Result<Entry, Failure>,
+        open: impl Fn() -> Result<Entry, Failure>,
     ) -> Result<Entry, Failure> {
         let generations = &mut *self.0.borrow_mut();
         generations.turn(now);
@@ -61,7 +61,15 @@ impl Recent {
         if let Some(found) = generations.get(now) {
             return Ok(Entry::File(found));
         }
-        let mut entry = open()?;
+        let mut entry = match open() {
+            // There may be no descriptors left: those here are the first to go.
+            Err(Failure::Busy(_)) => {
+                generations.old.clear();
+                generations.young.clear();
+                open()?
+            }
+            other => other?,
+        };
         if let Entry::File(found) = &mut entry
             && generations.young.len() < FILES_MAX
         {
@@ -161,7 +169,7 @@ mod tests {
         let folder = Folder::at(dir.path(), Patience::Any).unwrap();
         std::fs::write(dir.path().join("small"), "small").unwrap();
         std::fs::write(dir.path().join("large"), vec![0; CONTENT_BYTES_MAX as usize + 1]).unwrap();
-        let written = SystemTime::now();
+        let written = std::fs::metadata(dir.path().join("small")).unwrap().modified().unwrap();
         for (name, later, is_kept) in [("small", 1000, true), ("large", 1000, false), ("small", 0, false)] {
             let recent = Recent::default();
             open(&recent, &folder, name, written + Duration::from_millis(later));

@@ -97,6 +97,8 @@ impl Work for Core {
     }
 
     fn tick(&self, now: Instant) {
+        // A core that nobody comes to lets go of what a reload has replaced: certificates, watches.
+        drop(self.snapshot());
         self.udp.tick(self, now);
         self.pipes.shrink();
         let mut buffers = self.buffers.borrow_mut();

@@ -5,6 +5,7 @@ use crate::core::{Core, Door};
 use crate::error::{Error, ExplainError};
 use crate::explain::{Explanation, Question, explain_snapshot};
 use crate::snapshot::Snapshot;
+use acme::Stapler;
 use balance::Pool;
 use cores::{Address, Cores, Socket, Watcher};
 use notation::Named;
@@ -124,7 +125,9 @@ impl Layer4 {
     /// Makes a prepared change. Connections and sessions stay as they are.
     pub fn commit(&self, prepared: Prepared) {
         prepared.snapshot.apply_limits();
-        self.snapshots.send_replace(Arc::new(prepared.snapshot));
+        let now = Arc::new(prepared.snapshot);
+        let before = self.snapshots.send_replace(now.clone());
+        Stapler::retire(before.stapler.as_ref(), now.stapler.as_ref());
         self.cores.commit(prepared.sockets);
     }
 

@@ -34,7 +34,7 @@ const UDP: Tables = Tables { paths: ["/proc/net/udp", "/proc/net/udp6"], state: 
 
 /// The kernel gives a table out in pieces, and rows are skipped where others come and go between two of them: what was not
 /// found is looked for again.
-const LOOKS_MAX: usize = 10;
+const LOOKS_MAX: usize = 4;
 
 fn holder(tables: &Tables, addr: SocketAddr) -> Option<Process> {
     let mut looks = (0..LOOKS_MAX).map(|_| listening_inodes(tables, addr));

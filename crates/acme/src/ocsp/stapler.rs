@@ -232,10 +232,24 @@ impl Stapler {
         all
     }
 
+    /// Ends the task of `before` where `now` is another, or none: connections may hold what was before for long, and nobody
+    /// is to be asked for that. What is stapled stays.
+    pub fn retire(before: Option<&Arc<Self>>, now: Option<&Arc<Self>>) {
+        if let Some(gone) = before.filter(|before| now.is_none_or(|now| !Arc::ptr_eq(before, now))) {
+            gone.shared.stop.notify_one();
+        }
+    }
+
+    /// Whether its task has ended: nobody is asked any more.
+    pub fn is_ended(&self) -> bool {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        task.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Ends its task and waits for it. What is stapled stays.
     pub async fn stop(&self) {
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.shared.stop.notify_one();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task
             && let Err(error) = task.await
         {
@@ -308,7 +322,10 @@ impl Shared {
         let Some(live) = entry.live.upgrade() else { return };
         entry.is_fetching = false;
         let is_revoked = matches!(outcome, Err(FetchFailure::Refused(Refused::Revoked)));
-        live.is_revoked.store(is_revoked, Ordering::Relaxed);
+        // A responder that did not answer has said nothing else.
+        if is_revoked || outcome.is_ok() {
+            live.is_revoked.store(is_revoked, Ordering::Relaxed);
+        }
         match outcome {
             Ok((response, validity)) => {
                 entry.note_success(validity, now);

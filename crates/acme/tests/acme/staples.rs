@@ -232,8 +232,35 @@ async fn a_certificate_that_is_revoked_loses_its_staple() {
     fetched(&stapler, 2).await;
     assert!(watch.response().is_none() && watch.is_revoked());
     assert!(stapler.status()[0].revoked);
+    // A responder that fails has said nothing else.
+    responder.script.lock().unwrap().status = StatusCode::SERVICE_UNAVAILABLE;
+    hand.advance(HOUR * 4);
+    fetched(&stapler, 3).await;
+    assert!(watch.is_revoked());
     drop(watch);
     forgotten(&stapler).await;
+}
+
+async fn ended(stapler: &Stapler) {
+    let turns = async {
+        while !stapler.is_ended() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), turns).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stapler_that_another_takes_the_place_of_asks_nobody_any_more_though_it_is_held() {
+    let (clock, _) = clock();
+    let (before, now) = (Arc::new(stapler(&clock)), Arc::new(stapler(&clock)));
+    Stapler::retire(None, Some(&now));
+    Stapler::retire(Some(&now), Some(&now));
+    Stapler::retire(Some(&before), Some(&now));
+    ended(&before).await;
+    assert!(!now.is_ended(), "it is still in its place");
+    Stapler::retire(Some(&now), None);
+    ended(&now).await;
 }
 
 #[tokio::test]

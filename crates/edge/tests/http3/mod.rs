@@ -108,7 +108,8 @@ impl Client {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_finishes_requests_of_http3_and_ends_their_connections() {
     let backend = Backend::gated();
-    let edge = File::new(&backend).start(ANYWHERE, "", Vec::new());
+    // At an address of its own: a port that is closed there is opened by no other test.
+    let edge = File::new(&backend).start(&ANYWHERE.replace("127.0.0.1", "127.0.1.9"), "", Vec::new());
     let (http, http3) = (at(&edge, "http")[0], at(&edge, "http3")[0]);
     let mut client = Client::connect(http3).await.unwrap();
     let connection = client.connection.clone();

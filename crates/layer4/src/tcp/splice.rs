@@ -14,7 +14,7 @@ const PIPE_BYTES: usize = 256 << 10;
 const LARGE_PIPE_BYTES: usize = 1 << 20;
 /// A pipe becomes large after so many bytes of one connection.
 const LARGE_AFTER_BYTES: u64 = 8 << 20;
-/// Large pipes of the process: half of what a user may have.
+/// Large pipes of the process: half of what a user may have, so that there is room for those of one that takes over.
 const LARGE_PIPES_MAX: usize = 32;
 /// Pipes that a core keeps; more are closed.
 const SPARE_PIPES_MAX: usize = 64;
@@ -72,7 +72,7 @@ impl Pipes {
     /// Closes half of the pipes; called now and then, so that a burst is forgotten.
     pub(crate) fn shrink(&self) {
         let mut spare = self.0.borrow_mut();
-        let kept = spare.len().div_ceil(2);
+        let kept = spare.len() / 2;
         spare.truncate(kept);
     }
 }
