@@ -74,8 +74,9 @@ fn no_error_page_is_written_into_the_midst_of_an_interim_response() {
     let hint = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "a".repeat(60_000));
     let backend = Backend::answering(hint.repeat(400).leak());
     let world = World::with_all("timeout = { request = '200ms' }", &[&backend], "", "");
-    let mut client = world.connect();
-    client.send(&get("/"));
+    let mut client = world.connect().with_little_room();
+    // Should the time be over between two of them, there is an answer, and an end.
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     backend.wait_for("GET / ");
     wait_until("the request is over", || world.pool().status().endpoints[0].inflight == 0);
     let all = client.rest();

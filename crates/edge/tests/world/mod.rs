@@ -179,6 +179,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// The kernel takes in no more than some 100 KB for it until that is read, however much it could hold.
+    pub(crate) fn with_little_room(self) -> Self {
+        rustix::net::sockopt::set_socket_recv_buffer_size(&self.stream, 64 << 10).unwrap();
+        self
+    }
+
     pub(crate) fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
     }
