@@ -10,7 +10,8 @@ mod tests;
 mod transport;
 
 pub use edns::{ClientSubnet, Cookie, Edns};
-pub use name::{LABEL_BYTES_MAX, NAME_BYTES_MAX, Name, NameError};
+pub(crate) use name::NAME_BYTES_MAX;
+pub use name::{Name, NameError};
 pub use query::Query;
 pub use rejection::Rejection;
 pub use transport::Transport;
@@ -20,7 +21,7 @@ pub const HEADER_BYTES: usize = 12;
 /// What a message can carry at most: its length is 16 bits on a stream.
 pub const MESSAGE_BYTES_MAX: usize = 65535;
 /// RFC 1035 §4.2.1: what everybody takes in a datagram.
-pub const PLAIN_UDP_BYTES: u16 = 512;
+pub(crate) const PLAIN_UDP_BYTES: u16 = 512;
 /// What is neither fragmented nor dropped on most paths (the DNS flag day of 2020).
 pub const UDP_PAYLOAD_BYTES: u16 = 1232;
 

@@ -4,9 +4,9 @@ use std::fmt;
 use thiserror::Error;
 
 /// RFC 1035 §2.3.4: octets of a name, the root's included.
-pub const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 /// RFC 1035 §2.3.4: octets of a label.
-pub const LABEL_BYTES_MAX: usize = 63;
+const LABEL_BYTES_MAX: usize = 63;
 /// Labels of the longest name: one octet each, and the root.
 const LABELS_MAX: usize = 127;
 /// A word of the hash may be read at the last octet of the name.

@@ -5,8 +5,12 @@ use super::interned::{APEX, NONE};
 use super::node::{CNAME, CUT, DNAME, OCCLUDED, WILDCARD_BELOW};
 use domain::base::iana::Rtype;
 
+/// Flags that the arena has.
+pub(super) const ARENA_FLAGS: u8 = CUT | OCCLUDED | WILDCARD_BELOW | CNAME | DNAME;
 /// It has an address. Not for the arena.
 pub(super) const ADDRESS: u8 = 128;
+/// It is below a DNAME. Not for the arena.
+const BELOW_DNAME: u8 = 64;
 
 /// What a check leaves for each name: flags of nodes, and [`ADDRESS`].
 pub(super) type Checked = Vec<u8>;
@@ -38,6 +42,9 @@ pub(super) fn check(builder: &mut ZoneBuilder) -> Checked {
         } else if id != APEX && types.ns.is_some() {
             own |= CUT;
         }
+        if own & OCCLUDED == 0 && above & (DNAME | BELOW_DNAME) != 0 {
+            own |= BELOW_DNAME;
+        }
         own |= if types.cname.is_some() { CNAME } else { 0 };
         own |= if types.dname.is_some() { DNAME } else { 0 };
         own |= if types.address { ADDRESS } else { 0 };
@@ -46,7 +53,7 @@ pub(super) fn check(builder: &mut ZoneBuilder) -> Checked {
             flags[parent as usize] |= WILDCARD_BELOW;
             wildcard(builder, id, &types);
         }
-        if own & OCCLUDED == 0 && above & DNAME != 0 {
+        if own & BELOW_DNAME != 0 {
             below_dname(builder, id);
         }
         if own & OCCLUDED != 0
@@ -132,9 +139,10 @@ fn apex(builder: &mut ZoneBuilder, types: &Types) {
 /// RFC 6672 §2.4: names below a DNAME are synthesised, so there can be none.
 fn below_dname(builder: &mut ZoneBuilder, id: u32) {
     let newest = builder.names.newest(id);
-    let name = builder.name_of(id);
-    let owner = builder.name_of(builder.names.parent(id));
-    builder.error(newest, format!("{name} is below the DNAME at {owner}, which stands for all names there"));
+    if newest != NONE {
+        let name = builder.name_of(id);
+        builder.error(newest, format!("{name} is below a DNAME, which stands for all names there"));
+    }
 }
 
 /// RFC 4592 §4.2, §4.4: what is undefined of wildcards.

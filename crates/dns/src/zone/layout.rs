@@ -1,21 +1,22 @@
 //! Records become nodes and RRsets in an arena; see `node` for how they lie there.
 
 use super::build::{Loaded, ZoneBuilder};
-use super::check::{ADDRESS, Checked};
+use super::check::{ADDRESS, ARENA_FLAGS, Checked};
 use super::interned::APEX;
 use super::node::{CUT, LINKED, NODE_BYTES, OCCLUDED, TARGET_BYTES};
-use super::rrset::RrSetLayout;
+use super::rrset::{RrSetLayout, comparable};
 use super::{Figures, Node, Zone};
 use crate::error::Error;
-use crate::protocol::Name;
+use crate::protocol::{MESSAGE_BYTES_MAX, Name};
 use domain::base::iana::Rtype;
+use std::borrow::Cow;
 
 /// What an offset can reach, and lengths with a bit to spare.
 pub(super) const ARENA_BYTES_MAX: usize = 1 << 31;
 /// An A record with its RRset and node, its name not counted.
 const USUAL_BYTES: usize = NODE_BYTES + 8 + 16;
 
-/// What is said about several records is said to each of these at most.
+/// Types of which a name has one record at most.
 const SINGLETONS: [Rtype; 3] = [Rtype::SOA, Rtype::CNAME, Rtype::DNAME];
 
 struct Layout {
@@ -86,40 +87,35 @@ fn start_of_authority(apex: Node<'_>) -> (u32, u32) {
 fn node(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: u32, own: &[u32]) {
     let start = layout.arena.len();
     let relative = builder.names.relative(id);
-    layout.arena.extend_from_slice(&[checked[id as usize] & !ADDRESS, relative.len() as u8, 0, 0]);
+    layout.arena.extend_from_slice(&[checked[id as usize] & ARENA_FLAGS, relative.len() as u8, 0, 0]);
     layout.arena.extend_from_slice(relative);
     let mut rrsets = 0u16;
-    let rtype = |record: &u32| builder.records[*record as usize].rtype;
-    let groups: Vec<&[u32]> = own.chunk_by(|one, other| rtype(one) == rtype(other)).collect();
-    for group in groups {
+    let mut rest = own;
+    while let Some(first) = rest.first() {
+        let rtype = |record: &u32| builder.records[*record as usize].rtype;
+        let of_type = rest.iter().take_while(|record| rtype(record) == rtype(first)).count();
+        let (group, after) = rest.split_at(of_type);
         rrset(builder, layout, checked, id, group);
         rrsets += 1;
+        rest = after;
     }
     layout.arena[start + 2..start + 4].copy_from_slice(&rrsets.to_le_bytes());
 }
 
 /// The records of a name that have one type.
 fn rrset(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: u32, group: &[u32]) {
-    let (&first, rest) = group.split_first().expect("a group has a record");
-    let (rtype, mut ttl) = (builder.records[first as usize].rtype, builder.records[first as usize].ttl);
-    let mut kept = vec![first];
-    for &record in rest {
-        let own = builder.records[record as usize].ttl;
-        if own != ttl {
-            mixed_ttls(builder, id, record, ttl);
-        }
-        // RFC 2181 §5.2.
-        ttl = ttl.min(own);
-        kept.push(record);
-    }
-    without_duplicates(builder, id, &mut kept);
+    let first = group[0];
+    let rtype = builder.records[first as usize].rtype;
+    let (kept, ttl) = match group.len() {
+        1 => (Cow::Borrowed(group), builder.records[first as usize].ttl),
+        _ => (Cow::Owned(without_duplicates(builder, id, group)), least_ttl(builder, id, group)),
+    };
     if kept.len() > 1 && SINGLETONS.contains(&rtype) {
         let name = builder.name_of(id);
         let line = builder.records[kept[0] as usize].line;
-        builder.error(
-            kept[1],
-            format!("{name} has a second {rtype} (the first is in line {line}): there is one at most"),
-        );
+        let message =
+            format!("{name} has a second {rtype} (the first is in line {line}): there is one at most");
+        builder.error(kept[1], message);
     }
     if kept.len() > usize::from(u16::MAX) {
         let name = builder.name_of(id);
@@ -128,18 +124,30 @@ fn rrset(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: 
     }
     layout.records += kept.len();
     layout.rrset.begin(rtype, ttl);
-    for &record in &kept {
+    for &record in &*kept {
         layout.rrset.record(builder.names.apex(), builder.data_of(&builder.records[record as usize]));
     }
-    if layout.rrset.wire().len() > crate::protocol::MESSAGE_BYTES_MAX {
+    if layout.rrset.wire().len() > MESSAGE_BYTES_MAX {
         let name = builder.name_of(id);
-        builder.warn(
-            first,
-            format!("the {rtype} records of {name} do not fit into a message: nobody will see them"),
-        );
+        let message =
+            format!("the {rtype} records of {name} do not fit into a message: nobody will see them");
+        builder.warn(first, message);
     }
     let targets = targets(builder, layout, checked, id, first);
     write(layout, kept.len() as u16, &targets);
+}
+
+/// The TTL for all records of an RRset (RFC 2181 §5.2).
+fn least_ttl(builder: &mut ZoneBuilder, id: u32, group: &[u32]) -> u32 {
+    let mut ttl = builder.records[group[0] as usize].ttl;
+    for &record in group {
+        let own = builder.records[record as usize].ttl;
+        if own != ttl {
+            mixed_ttls(builder, id, record, ttl);
+        }
+        ttl = ttl.min(own);
+    }
+    ttl
 }
 
 fn write(layout: &mut Layout, records: u16, targets: &[(u32, u16)]) {
@@ -218,24 +226,23 @@ fn mixed_ttls(builder: &mut ZoneBuilder, id: u32, record: u32, ttl: u32) {
     builder.warn(record, message);
 }
 
-/// Leaves each record once (RFC 2181 §5), in the order of the text.
-fn without_duplicates(builder: &mut ZoneBuilder, id: u32, kept: &mut Vec<u32>) {
-    if kept.len() < 2 {
-        return;
+/// Each record once (RFC 2181 §5), in the order of the text.
+fn without_duplicates(builder: &mut ZoneBuilder, id: u32, group: &[u32]) -> Vec<u32> {
+    let mut sorted: Vec<(Vec<u8>, u32)> =
+        group.iter().map(|record| (comparable(builder, *record), *record)).collect();
+    sorted.sort_unstable();
+    let mut duplicates = Vec::new();
+    for same in sorted.chunk_by(|(one, _), (other, _)| one == other) {
+        let (_, first) = same[0];
+        duplicates.extend(same[1..].iter().map(|(_, again)| (*again, first)));
     }
-    let mut sorted = kept.clone();
-    let key = |record: &u32| super::rrset::comparable(builder, *record);
-    sorted.sort_by_cached_key(|record| (key(record), *record));
-    let duplicates: Vec<(u32, u32)> = sorted
-        .windows(2)
-        .filter(|pair| key(&pair[0]) == key(&pair[1]))
-        .map(|pair| (pair[0], pair[1]))
-        .collect();
-    for (one, again) in duplicates {
-        kept.retain(|record| *record != again);
+    duplicates.sort_unstable();
+    for &(again, first) in &duplicates {
         let (name, rtype) = (builder.name_of(id), builder.records[again as usize].rtype);
-        let line = builder.records[one as usize].line;
+        let line = builder.records[first as usize].line;
         builder
             .warn(again, format!("a duplicate {rtype} record of {name} (also in line {line}) is left out"));
     }
+    let is_kept = |record: &u32| duplicates.binary_search_by_key(record, |(again, _)| *again).is_err();
+    group.iter().copied().filter(is_kept).collect()
 }

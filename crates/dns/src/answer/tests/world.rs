@@ -108,7 +108,9 @@ fn line(record: &ParsedRecord<'_, &[u8]>) -> String {
     if parsed.rtype() == Rtype::OPT {
         return format!("OPT {}", parsed.class().to_int());
     }
-    format!("{} {} {} {}", parsed.owner(), parsed.ttl().as_secs(), parsed.rtype(), parsed.data())
+    let owner = parsed.owner().to_string();
+    let owner = if owner.is_empty() { "." } else { owner.as_str() };
+    format!("{owner} {} {} {}", parsed.ttl().as_secs(), parsed.rtype(), parsed.data())
 }
 
 impl Response {

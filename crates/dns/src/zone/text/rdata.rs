@@ -97,7 +97,7 @@ fn generic(
         return Err(marker.wrong(format!("these bytes are no {rtype}")));
     }
     if let Rtype::SVCB | Rtype::HTTPS = rtype
-        && !data.get(2..).is_some_and(|name| Name::from_wire(name).is_ok())
+        && data.get(2..).is_none_or(|name| Name::from_wire(name).is_err())
     {
         return Err(marker.wrong(format!("these bytes are no {rtype}")));
     }
