@@ -6,7 +6,7 @@ use super::{Zone, check, layout, text};
 use crate::error::Error;
 use crate::protocol::{Name, NameError};
 use domain::base::iana::Rtype;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the text of a zone may ask for.
@@ -42,6 +42,8 @@ pub struct ZoneBuilder {
     pub(super) rdata: Vec<u8>,
     /// Where the records came from: from which record on, and the source.
     sources: Vec<(u32, Arc<str>)>,
+    /// The files among them.
+    pub(super) files: Vec<PathBuf>,
     pub(super) errors: Faults,
     pub(super) warnings: Faults,
     limits: Limits,
@@ -75,6 +77,7 @@ impl ZoneBuilder {
             records: Vec::new(),
             rdata: Vec::new(),
             sources: Vec::new(),
+            files: Vec::new(),
             errors: Faults::default(),
             warnings: Faults::default(),
             limits: Limits::default(),
@@ -115,6 +118,11 @@ impl ZoneBuilder {
             return Err(Error::Zone { zone: self.names.apex().to_string(), faults: self.errors });
         }
         layout::lay_out(self, &checked)
+    }
+
+    /// The files that were read so far, those that others include among them.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     pub(super) fn limits(&self) -> Limits {
