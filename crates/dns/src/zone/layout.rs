@@ -108,6 +108,8 @@ fn rrset(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: 
     let rtype = builder.records[first as usize].rtype;
     let (kept, ttl) = match group.len() {
         1 => (Cow::Borrowed(group), builder.records[first as usize].ttl),
+        // RFC 4034 §3: each has the TTL of what it signs.
+        _ if rtype == Rtype::RRSIG => (Cow::Owned(without_duplicates(builder, id, group)), 0),
         _ => (Cow::Owned(without_duplicates(builder, id, group)), least_ttl(builder, id, group)),
     };
     if kept.len() > 1 && SINGLETONS.contains(&rtype) {
@@ -123,9 +125,11 @@ fn rrset(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: 
         return;
     }
     layout.records += kept.len();
-    layout.rrset.begin(rtype, ttl);
+    layout.rrset.begin(rtype);
     for &record in &*kept {
-        layout.rrset.record(builder.names.apex(), builder.data_of(&builder.records[record as usize]));
+        let record = &builder.records[record as usize];
+        let ttl = if rtype == Rtype::RRSIG { record.ttl } else { ttl };
+        layout.rrset.record(builder.names.apex(), ttl, builder.data_of(record));
     }
     if layout.rrset.wire().len() > MESSAGE_BYTES_MAX {
         let name = builder.name_of(id);
