@@ -9,10 +9,10 @@ pub struct Facts<'f> {
     pub transport: Transport,
     /// The largest datagram that is sent, and said to be taken.
     pub udp_payload_bytes: u16,
-    /// The name of this server for those who ask for it (RFC 5001); at most 255 octets are sent.
+    /// The name of this server for those who ask for it (RFC 5001); at most 128 octets are sent.
     pub nsid: Option<&'f [u8]>,
     /// The server's half of the cookie for this client (RFC 7873: 8 to 32 octets), made by the caller, who knows time, address
-    /// and secret. It is sent to clients that sent theirs.
+    /// and secret. It is sent to clients that sent theirs; one of another length is not.
     pub server_cookie: Option<&'f [u8]>,
     /// The answer to `version.bind` and `version.server` in class CH; `None` refuses.
     pub version: Option<&'f str>,

@@ -9,7 +9,7 @@ mod facts;
 mod outcome;
 mod resolution;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::protocol::response::Response;
 use crate::protocol::{Query, Rejection};

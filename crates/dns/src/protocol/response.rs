@@ -8,6 +8,10 @@ use domain::base::iana::OptRcode;
 
 /// RFC 8467 §4.1: responses are padded to a multiple of this.
 const PADDING_BLOCK_BYTES: usize = 468;
+/// What is sent of this server's name.
+pub(crate) const NSID_BYTES_MAX: usize = 128;
+/// RFC 7873 §4.2.
+const SERVER_COOKIE_BYTES: std::ops::RangeInclusive<usize> = 8..=32;
 /// What a compression pointer can reach.
 const POINTER_MAX: usize = 0x3fff;
 const QR: u8 = 0x80;
@@ -154,13 +158,11 @@ impl<'o> Response<'o> {
         self.out.extend_from_slice(&[(rcode >> 4) as u8, 0]);
         self.out.extend_from_slice(if edns.dnssec_ok { &DO } else { &[0, 0] });
         self.out.extend_from_slice(&[0, 0]);
-        if edns.nsid
-            && let Some(nsid) = facts.nsid
-        {
+        if let Some(nsid) = nsid(edns, facts) {
             self.write_option(NSID, &[nsid]);
         }
-        if let (Some(cookie), Some(server)) = (edns.cookie, facts.server_cookie) {
-            self.write_option(COOKIE, &[cookie.client, server]);
+        if let Some((client, server)) = cookie(edns, facts) {
+            self.write_option(COOKIE, &[client, server]);
         }
         if edns.padding && facts.transport.is_encrypted() {
             let bare = self.out.len() + 4;
@@ -186,11 +188,22 @@ impl<'o> Response<'o> {
     }
 }
 
-/// What the OPT record takes, its padding not counted.
+/// What the OPT record takes, its padding not counted. With the longest question it stays below what every datagram holds.
 fn opt_bytes(edns: &Edns<'_>, facts: &Facts<'_>) -> usize {
-    let nsid = facts.nsid.filter(|_| edns.nsid).map_or(0, |nsid| 4 + nsid.len());
-    let cookie = facts.server_cookie.filter(|_| edns.cookie.is_some()).map_or(0, |server| 12 + server.len());
+    let nsid = nsid(edns, facts).map_or(0, |nsid| 4 + nsid.len());
+    let cookie = cookie(edns, facts).map_or(0, |(client, server)| 4 + client.len() + server.len());
     OPT_BYTES + nsid + cookie
+}
+
+fn nsid<'f>(edns: &Edns<'_>, facts: &Facts<'f>) -> Option<&'f [u8]> {
+    let nsid = facts.nsid.filter(|_| edns.nsid)?;
+    Some(&nsid[..nsid.len().min(NSID_BYTES_MAX)])
+}
+
+/// Both halves.
+fn cookie<'c>(edns: &Edns<'c>, facts: &Facts<'c>) -> Option<(&'c [u8], &'c [u8])> {
+    let server = facts.server_cookie.filter(|server| SERVER_COOKIE_BYTES.contains(&server.len()))?;
+    Some((edns.cookie?.client, server))
 }
 
 #[inline]

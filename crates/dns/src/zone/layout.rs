@@ -12,7 +12,7 @@ use domain::base::iana::Rtype;
 use std::borrow::Cow;
 
 /// What an offset can reach, and lengths with a bit to spare.
-pub(super) const ARENA_BYTES_MAX: usize = 1 << 31;
+const ARENA_BYTES_MAX: usize = 1 << 31;
 /// An A record with its RRset and node, its name not counted.
 const USUAL_BYTES: usize = NODE_BYTES + 8 + 16;
 
@@ -48,7 +48,10 @@ pub(super) fn lay_out(mut builder: ZoneBuilder, checked: &Checked) -> Result<Loa
         }
         node(&mut builder, &mut layout, checked, id, &own);
         if layout.arena.len() > ARENA_BYTES_MAX {
-            builder.error(own.last().copied().unwrap_or(0), "the zone is too large (2 GiB)".to_owned());
+            builder.error(
+                own.last().copied().unwrap_or(0),
+                "the zone is too large (2 GiB in memory)".to_owned(),
+            );
             break;
         }
     }
@@ -108,6 +111,8 @@ fn rrset(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: 
     let rtype = builder.records[first as usize].rtype;
     let (kept, ttl) = match group.len() {
         1 => (Cow::Borrowed(group), builder.records[first as usize].ttl),
+        // RFC 4034 §3: each has the TTL of what it signs.
+        _ if rtype == Rtype::RRSIG => (Cow::Owned(without_duplicates(builder, id, group)), 0),
         _ => (Cow::Owned(without_duplicates(builder, id, group)), least_ttl(builder, id, group)),
     };
     if kept.len() > 1 && SINGLETONS.contains(&rtype) {
@@ -123,9 +128,11 @@ fn rrset(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: 
         return;
     }
     layout.records += kept.len();
-    layout.rrset.begin(rtype, ttl);
+    layout.rrset.begin(rtype);
     for &record in &*kept {
-        layout.rrset.record(builder.names.apex(), builder.data_of(&builder.records[record as usize]));
+        let record = &builder.records[record as usize];
+        let ttl = if rtype == Rtype::RRSIG { record.ttl } else { ttl };
+        layout.rrset.record(builder.names.apex(), ttl, builder.data_of(record));
     }
     if layout.rrset.wire().len() > MESSAGE_BYTES_MAX {
         let name = builder.name_of(id);

@@ -104,25 +104,23 @@ impl Zone {
             Some(node) if node.has(CUT) => Found::Cut { cut: node, labels: name.labels(), is_exact: true },
             Some(node) if !node.has(OCCLUDED) => Found::Name(node),
             // From the top: the uppermost cut counts, and a name's ancestors cost no more than there are of them here.
-            _ => self.descend(name, apex),
+            found => self.descend(name, apex, found.is_some()),
         }
     }
 
     /// Follows a name that is not there, or not ours, down from the apex as far as it goes: to the closest encloser.
-    fn descend(&self, name: &Name, apex: Hash) -> Found<'_> {
+    fn descend(&self, name: &Name, apex: Hash, is_there: bool) -> Found<'_> {
         let key = Key::of_process();
         let (mut encloser, mut hash) = (self.apex_node(), apex);
         for labels in self.apex.labels() + 1..=name.labels() {
-            let below = key.below(hash, name, labels);
-            let Some(node) = self.get(name, labels, below) else {
-                if encloser.has(DNAME) {
-                    return Found::Dname { owner: encloser, labels: labels - 1 };
-                }
-                if encloser.has(WILDCARD_BELOW) {
-                    let wildcard = self.wildcard(name, labels - 1, key.wildcard(hash));
-                    return wildcard.map_or(Found::Nothing, Found::Wildcard);
-                }
-                return Found::Nothing;
+            let below = if labels < name.labels() || is_there {
+                let below = key.below(hash, name, labels);
+                self.get(name, labels, below).map(|node| (node, below))
+            } else {
+                None
+            };
+            let Some((node, below)) = below else {
+                return self.beyond(encloser, name, labels - 1, hash);
             };
             if node.has(CUT) {
                 return Found::Cut { cut: node, labels, is_exact: labels == name.labels() };
@@ -130,6 +128,19 @@ impl Zone {
             (encloser, hash) = (node, below);
         }
         Found::Name(encloser)
+    }
+
+    /// What stands for the names below the closest encloser, which is the last `labels` labels of the name.
+    #[inline]
+    fn beyond<'z>(&'z self, encloser: Node<'z>, name: &Name, labels: usize, hash: Hash) -> Found<'z> {
+        if encloser.has(DNAME) {
+            return Found::Dname { owner: encloser, labels };
+        }
+        if !encloser.has(WILDCARD_BELOW) {
+            return Found::Nothing;
+        }
+        let wildcard = self.wildcard(name, labels, Key::of_process().wildcard(hash));
+        wildcard.map_or(Found::Nothing, Found::Wildcard)
     }
 
     /// The node of the last `labels` labels of a name in this zone.

@@ -45,7 +45,8 @@ fn names(rtype: Rtype) -> Option<Names> {
 /// An RRset that is being laid out; its buffers are used again.
 #[derive(Default)]
 pub(super) struct RrSetLayout {
-    head: [u8; 10],
+    /// Owner, type, class.
+    head: [u8; 6],
     wire: Vec<u8>,
     pointers: Vec<u16>,
     targets: Vec<(Name, u16)>,
@@ -55,13 +56,13 @@ pub(super) struct RrSetLayout {
 }
 
 impl RrSetLayout {
-    pub(super) fn begin(&mut self, rtype: Rtype, ttl: u32) {
+    pub(super) fn begin(&mut self, rtype: Rtype) {
         self.wire.clear();
         self.pointers.clear();
         self.targets.clear();
         self.suffixes.clear();
-        let ([a, b], [c, d, e, f]) = (rtype.to_int().to_be_bytes(), ttl.to_be_bytes());
-        self.head = [TO_QUESTION[0], TO_QUESTION[1], a, b, 0, 1, c, d, e, f];
+        let [high, low] = rtype.to_int().to_be_bytes();
+        self.head = [TO_QUESTION[0], TO_QUESTION[1], high, low, 0, 1];
         self.names = names(rtype);
     }
 
@@ -84,9 +85,10 @@ impl RrSetLayout {
     }
 
     /// Adds a record with this data, which is in wire form and uncompressed.
-    pub(super) fn record(&mut self, apex: &Name, data: &[u8]) {
+    pub(super) fn record(&mut self, apex: &Name, ttl: u32, data: &[u8]) {
         let start = self.wire.len();
         self.wire.extend_from_slice(&self.head);
+        self.wire.extend_from_slice(&ttl.to_be_bytes());
         self.wire.extend_from_slice(&(data.len() as u16).to_be_bytes());
         match self.names {
             None => self.wire.extend_from_slice(data),

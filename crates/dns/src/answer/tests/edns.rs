@@ -91,6 +91,24 @@ fn a_cookie_is_repeated_with_the_servers_half() {
     assert_eq!((read(&response).status().as_str(), response.len()), ("NOERROR", 12 + 11 + 28));
 }
 
+/// The longest question and everything that an OPT record can carry: 512 octets are enough.
+#[test]
+fn an_opt_record_fits_beside_any_question() {
+    let nsid = [b'n'; 300];
+    let facts =
+        Facts { nsid: Some(&nsid), server_cookie: Some(&[b's'; 32]), ..Facts::of_transport(Transport::Udp) };
+    let name = [b"\x01a".repeat(121), b"\x07example\x03org\0".to_vec()].concat();
+    let mut message = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    message.extend_from_slice(&name);
+    message.extend_from_slice(&[0, 1, 0, 1]);
+    add_opt(&mut message, 512, [0; 4], &[&[0, 3, 0, 0, 0, 10, 0, 8][..], b"clientck"].concat());
+    let response = answered(&message, &facts);
+    assert!(response.len() <= 512, "{}", response.len());
+    assert_eq!(read(&response).status(), "NXDOMAIN aa");
+    let odd = Facts { server_cookie: Some(b"short"), ..facts };
+    assert_eq!(answered(&message, &odd).len(), response.len() - 44);
+}
+
 #[test]
 fn padding_hides_the_length_where_nobody_sees_more() {
     let message = with_opt(4096, [0; 4], &[0, 12, 0, 3, 0, 0, 0]);

@@ -10,5 +10,5 @@ mod edns;
 mod reference;
 mod truncation;
 mod wildcards;
-mod world;
+pub(crate) mod world;
 mod zone_cuts;

@@ -129,3 +129,17 @@ fn figures_tell_names_between_as_well() {
     assert!(figures.bytes > 100, "{figures:?}");
     assert!(data(&loaded, "b.c.example.org", "A").is_none());
 }
+
+/// RFC 4034 §3: signatures of different RRsets are no RRset of their own in that respect.
+#[test]
+fn signatures_keep_the_ttls_of_what_they_sign() {
+    let signature = |rtype: &str, ttl: u32| {
+        format!("a {ttl} RRSIG {rtype} 13 3 {ttl} 20300101000000 20200101000000 1 @ AAAA\n")
+    };
+    let lines = format!("a 60 A 192.0.2.1\na 30 TXT x\n{}{}", signature("A", 60), signature("TXT", 30));
+    assert!(warnings(&lines).is_empty());
+    let zones = crate::Zones::new([std::sync::Arc::new(loaded(&lines).zone)]);
+    let response = crate::answer::tests::world::ask(&zones, "a.example.org RRSIG");
+    let ttls: Vec<&str> = response.answer.iter().filter_map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!(ttls, ["60", "30"]);
+}

@@ -9,7 +9,7 @@ use domain::rdata::ZoneRecordData;
 use domain::zonefile::inplace::{Entry, Zonefile};
 
 /// Types that `domain` reads as text.
-const KNOWN: [Rtype; 4] = [Rtype::SVCB, Rtype::HTTPS, Rtype::IPSECKEY, Rtype::NULL];
+const KNOWN: [Rtype; 3] = [Rtype::SVCB, Rtype::HTTPS, Rtype::IPSECKEY];
 
 /// Appends the data of a record whose first token this is.
 pub(super) fn rdata(
