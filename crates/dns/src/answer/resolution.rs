@@ -1,0 +1,180 @@
+//! One name after the other is looked up in a zone until there is an answer: RFC 1034 §4.3.2, steps 3 to 6.
+
+use super::Kind;
+use crate::protocol::response::{Full, Response, Section};
+use crate::protocol::{HEADER_BYTES, NAME_BYTES_MAX, Name};
+use crate::zone::hash::{Hash, Key};
+use crate::zone::node::{CNAME, Node, RECORD_HEAD_BYTES, RrSet};
+use crate::zone::{Found, Zone};
+use domain::base::iana::{OptRcode, Rtype};
+
+/// Links of a chain of aliases that are followed. Sixteen with the longest names stay within what a compression pointer reaches.
+const ALIASES_MAX: usize = 16;
+
+/// A query on its way through a zone.
+pub(super) struct Resolution<'r, 'z, 'o> {
+    zone: &'z Zone,
+    apex: Hash,
+    rtype: Rtype,
+    response: &'r mut Response<'o>,
+    /// The aliases that were followed.
+    followed: [Hash; ALIASES_MAX],
+    aliases: usize,
+}
+
+/// How it goes on after one name.
+enum Step {
+    Done(Kind),
+    /// An alias: the name to look up, and where in the response it stands.
+    Follow(Box<Name>, usize),
+}
+
+impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
+    pub(super) fn new(zone: &'z Zone, apex: Hash, rtype: Rtype, response: &'r mut Response<'o>) -> Self {
+        Self { zone, apex, rtype, response, followed: [apex; ALIASES_MAX], aliases: 0 }
+    }
+
+    /// Looks up the question's name, and those that its aliases lead to.
+    pub(super) fn run(mut self, name: &Name, hash: Hash) -> Kind {
+        let mut step = self.step(name, hash, HEADER_BYTES);
+        let mut last = hash;
+        loop {
+            let (name, owner_at) = match step {
+                Ok(Step::Done(kind)) => return kind,
+                Ok(Step::Follow(name, owner_at)) => (name, owner_at),
+                Err(Full) => {
+                    self.response.truncated = true;
+                    return Kind::Positive;
+                }
+            };
+            if self.aliases == ALIASES_MAX || !name.is_within(self.zone.apex()) {
+                return Kind::Alias;
+            }
+            self.followed[self.aliases] = last;
+            self.aliases += 1;
+            last = Key::of_process().name(&name);
+            if self.followed[..self.aliases].contains(&last) {
+                return Kind::Alias;
+            }
+            step = self.step(&name, last, owner_at);
+        }
+    }
+
+    /// One name, which stands in the response at `owner_at`.
+    #[inline]
+    fn step(&mut self, name: &Name, hash: Hash, owner_at: usize) -> Result<Step, Full> {
+        match self.zone.look_up(name, self.apex, hash) {
+            Found::Name(node) | Found::Wildcard(node) => self.records(node, owner_at),
+            // RFC 4035 §3.1.4.1: DS at a cut is the upper zone's, which is this one.
+            Found::Cut { cut, is_exact: true, .. } if self.rtype == Rtype::DS => self.records(cut, owner_at),
+            Found::Cut { cut, labels, .. } => {
+                self.referral(cut, owner_at + name.suffix_start(labels));
+                Ok(Step::Done(Kind::Referral))
+            }
+            Found::Dname { owner, labels } => self.substitute(owner, labels, name, owner_at),
+            Found::Nothing => {
+                // RFC 6604: the RCODE is about the last name of a chain.
+                self.response.rcode = OptRcode::NXDOMAIN;
+                self.negative();
+                Ok(Step::Done(Kind::NoName))
+            }
+        }
+    }
+
+    /// What a name that is there has of the type that is asked for.
+    #[inline]
+    fn records(&mut self, node: Node<'z>, owner_at: usize) -> Result<Step, Full> {
+        let found = match self.rtype {
+            Rtype::ANY => representative(node),
+            rtype => node.rrset(rtype),
+        };
+        if let Some(rrset) = found {
+            let start = self.response.add(Section::Answer, rrset, owner_at)?;
+            self.addresses(rrset, start)?;
+            return Ok(Step::Done(Kind::Positive));
+        }
+        if node.has(CNAME)
+            && let Some(alias) = node.rrset(Rtype::CNAME)
+        {
+            let start = self.response.add(Section::Answer, alias, owner_at)?;
+            let target = self.zone.name_in(alias.first_rdata());
+            return Ok(Step::Follow(target, start + RECORD_HEAD_BYTES));
+        }
+        self.negative();
+        Ok(Step::Done(Kind::NoData))
+    }
+
+    /// RFC 2308 §3: the SOA, with the TTL that the absence may be remembered for.
+    #[inline]
+    fn negative(&mut self) {
+        let soa = self.zone.apex_node().rrset(Rtype::SOA).expect("a zone has an SOA");
+        match self.response.add(Section::Authority, soa, self.response.apex_at) {
+            Ok(start) => self.response.set_ttl(start, self.zone.figures().negative_ttl),
+            Err(Full) => self.response.truncated = true,
+        }
+    }
+
+    /// The servers of the zone below a cut. It is not authoritative, but for the aliases that led there.
+    fn referral(&mut self, cut: Node<'z>, owner_at: usize) {
+        self.response.authoritative = self.aliases > 0;
+        let servers = cut.rrset(Rtype::NS).expect("a cut has NS");
+        let written = self.response.add(Section::Authority, servers, owner_at);
+        let is_whole = written.and_then(|start| self.addresses(servers, start)).is_ok();
+        self.response.truncated |= !is_whole;
+    }
+
+    /// The addresses of names in an RRset that was written at `start`. What does not fit is left out; but a referral without the
+    /// address of a server within it leads nowhere (RFC 9471).
+    #[inline]
+    fn addresses(&mut self, rrset: RrSet<'z>, start: usize) -> Result<(), Full> {
+        for target in rrset.targets() {
+            let name_at = start + target.name_at;
+            if !Response::reaches(name_at) {
+                break;
+            }
+            let node = self.zone.node(target.node);
+            for rtype in [Rtype::A, Rtype::AAAA] {
+                let Some(addresses) = node.rrset(rtype) else { continue };
+                if self.response.add(Section::Additional, addresses, name_at).is_err() && target.required {
+                    return Err(Full);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// RFC 6672 §3.2: the DNAME, and the CNAME that it means for this name.
+    fn substitute(
+        &mut self,
+        owner: Node<'z>,
+        labels: usize,
+        name: &Name,
+        owner_at: usize,
+    ) -> Result<Step, Full> {
+        let dname = owner.rrset(Rtype::DNAME).expect("the owner of a DNAME has one");
+        let prefix = name.suffix_start(labels);
+        self.response.add(Section::Answer, dname, owner_at + prefix)?;
+        let target = [&name.as_wire()[..prefix], dname.first_rdata()].concat();
+        if target.len() > NAME_BYTES_MAX {
+            self.response.rcode = OptRcode::YXDOMAIN;
+            return Ok(Step::Done(Kind::Alias));
+        }
+        // RFC 6672 §3.1: its TTL is the DNAME's.
+        let mut head = [0, 5, 0, 1, 0, 0, 0, 0];
+        head[4..].copy_from_slice(&dname.ttl().to_be_bytes());
+        let start = self.response.add_made(Section::Answer, owner_at, head, &target)?;
+        if matches!(self.rtype, Rtype::CNAME | Rtype::ANY) {
+            return Ok(Step::Done(Kind::Positive));
+        }
+        Ok(Step::Follow(self.zone.name_in(&target), start + RECORD_HEAD_BYTES))
+    }
+}
+
+/// RFC 8482 §4.1: one RRset is enough for those who ask for any; rather one that is in use, and none that is large.
+fn representative(node: Node<'_>) -> Option<RrSet<'_>> {
+    let usual = [Rtype::A, Rtype::AAAA, Rtype::SOA, Rtype::MX, Rtype::PTR];
+    let large = [Rtype::DNSKEY, Rtype::RRSIG, Rtype::NSEC];
+    node.rrsets().min_by_key(|rrset| {
+        if usual.contains(&rrset.rtype) { 0 } else { 1 + u8::from(large.contains(&rrset.rtype)) }
+    })
+}

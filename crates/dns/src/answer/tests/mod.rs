@@ -1,0 +1,14 @@
+//! What is answered, rule by rule. A test names a zone, asks, and reads the response as `domain` reads it.
+
+mod agreement;
+mod aliases;
+mod basics;
+mod chaos;
+mod delegations;
+mod dname;
+mod edns;
+mod reference;
+mod truncation;
+mod wildcards;
+pub(crate) mod world;
+mod zone_cuts;

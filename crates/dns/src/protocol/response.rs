@@ -1,0 +1,212 @@
+//! Writes a response: the header and question that came, RRsets copied whole, and the OPT record.
+
+use super::edns::{COOKIE, Edns, NSID, OPT, OPT_BYTES, PADDING};
+use super::{HEADER_BYTES, MESSAGE_BYTES_MAX, PLAIN_UDP_BYTES, Transport};
+use crate::answer::Facts;
+use crate::zone::node::{RrSet, TO_QUESTION};
+use domain::base::iana::OptRcode;
+
+/// RFC 8467 §4.1: responses are padded to a multiple of this.
+const PADDING_BLOCK_BYTES: usize = 468;
+/// What is sent of this server's name.
+pub(crate) const NSID_BYTES_MAX: usize = 128;
+/// RFC 7873 §4.2.
+const SERVER_COOKIE_BYTES: std::ops::RangeInclusive<usize> = 8..=32;
+/// What a compression pointer can reach.
+const POINTER_MAX: usize = 0x3fff;
+const QR: u8 = 0x80;
+const AA: u8 = 0x04;
+const TC: u8 = 0x02;
+const RD: u8 = 0x01;
+const OPCODE: u8 = 0x78;
+const CD: u8 = 0x10;
+const DO: [u8; 2] = [0x80, 0x00];
+
+/// Where a record goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Answer = 1,
+    Authority = 2,
+    Additional = 3,
+}
+
+/// There is no room for an RRset: none of it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// A response that is being written.
+pub(crate) struct Response<'o> {
+    out: &'o mut Vec<u8>,
+    /// Octets for everything but the OPT record.
+    limit: usize,
+    /// Questions, and records of each section.
+    counts: [u16; 4],
+    pub(crate) authoritative: bool,
+    pub(crate) truncated: bool,
+    pub(crate) rcode: OptRcode,
+    /// Where the apex of the zone begins in the question's name.
+    pub(crate) apex_at: usize,
+}
+
+impl<'o> Response<'o> {
+    /// Begins with the header, and the question if there is one, that came.
+    pub(crate) fn begin(
+        head: &[u8],
+        edns: Option<&Edns<'_>>,
+        facts: &Facts<'_>,
+        out: &'o mut Vec<u8>,
+    ) -> Self {
+        out.clear();
+        out.extend_from_slice(head);
+        let size = match (facts.transport, edns) {
+            (Transport::Udp, Some(edns)) => {
+                edns.payload_bytes.min(facts.udp_payload_bytes).max(PLAIN_UDP_BYTES).into()
+            }
+            (Transport::Udp, None) => PLAIN_UDP_BYTES.into(),
+            _ => MESSAGE_BYTES_MAX,
+        };
+        let reserved = edns.map_or(0, |edns| opt_bytes(edns, facts));
+        Self {
+            out,
+            limit: size.saturating_sub(reserved),
+            counts: [u16::from(head.len() > HEADER_BYTES), 0, 0, 0],
+            authoritative: false,
+            truncated: false,
+            rcode: OptRcode::NOERROR,
+            apex_at: HEADER_BYTES,
+        }
+    }
+
+    /// Copies an RRset whose owner is the name at `owner_at`. Says where it begins.
+    #[inline]
+    pub(crate) fn add(&mut self, section: Section, rrset: RrSet<'_>, owner_at: usize) -> Result<usize, Full> {
+        let start = self.out.len();
+        if start + rrset.wire.len() > self.limit {
+            return Err(Full);
+        }
+        self.out.extend_from_slice(rrset.wire);
+        let written = &mut self.out[start..];
+        for (at, into_rrset) in rrset.pointers() {
+            // What points into its own RRset holds the place within it.
+            let to = match into_rrset {
+                false => self.apex_at,
+                true => start + usize::from(u16::from_be_bytes([written[at], written[at + 1]])),
+            };
+            written[at..at + 2].copy_from_slice(&pointer(to));
+        }
+        if owner_at != HEADER_BYTES {
+            let owner = pointer(owner_at);
+            for at in rrset.starts() {
+                written[at..at + 2].copy_from_slice(&owner);
+            }
+        }
+        self.counts[section as usize] += rrset.records;
+        Ok(start)
+    }
+
+    /// Adds a record that no zone holds.
+    pub(crate) fn add_made(
+        &mut self,
+        section: Section,
+        owner_at: usize,
+        rtype_class_ttl: [u8; 8],
+        rdata: &[u8],
+    ) -> Result<usize, Full> {
+        let start = self.out.len();
+        if start + 12 + rdata.len() > self.limit {
+            return Err(Full);
+        }
+        self.out.extend_from_slice(&if owner_at == HEADER_BYTES { TO_QUESTION } else { pointer(owner_at) });
+        self.out.extend_from_slice(&rtype_class_ttl);
+        self.out.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+        self.out.extend_from_slice(rdata);
+        self.counts[section as usize] += 1;
+        Ok(start)
+    }
+
+    /// Sets the TTL of the record at `start`.
+    pub(crate) fn set_ttl(&mut self, start: usize, ttl: u32) {
+        self.out[start + 6..start + 10].copy_from_slice(&ttl.to_be_bytes());
+    }
+
+    /// Whether a compression pointer can point at `at`.
+    pub(crate) fn reaches(at: usize) -> bool {
+        at <= POINTER_MAX
+    }
+
+    /// Writes the OPT record if the client sent one, and the header.
+    pub(crate) fn finish(mut self, edns: Option<&Edns<'_>>, facts: &Facts<'_>) {
+        if let Some(edns) = edns {
+            self.write_opt(edns, facts);
+        }
+        let rcode = self.rcode.to_int();
+        let [_, _, first, second] = &mut self.out[..4] else { return };
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        *first = QR | (*first & (OPCODE | RD)) | flag(self.authoritative, AA) | flag(self.truncated, TC);
+        *second = (*second & CD) | (rcode & 0x0f) as u8;
+        for (at, count) in (4..HEADER_BYTES).step_by(2).zip(self.counts) {
+            self.out[at..at + 2].copy_from_slice(&count.to_be_bytes());
+        }
+    }
+
+    fn write_opt(&mut self, edns: &Edns<'_>, facts: &Facts<'_>) {
+        let start = self.out.len();
+        let rcode = self.rcode.to_int();
+        self.out.extend_from_slice(&[0]);
+        self.out.extend_from_slice(&OPT.to_be_bytes());
+        self.out.extend_from_slice(&facts.udp_payload_bytes.to_be_bytes());
+        self.out.extend_from_slice(&[(rcode >> 4) as u8, 0]);
+        self.out.extend_from_slice(if edns.dnssec_ok { &DO } else { &[0, 0] });
+        self.out.extend_from_slice(&[0, 0]);
+        if let Some(nsid) = nsid(edns, facts) {
+            self.write_option(NSID, &[nsid]);
+        }
+        if let Some((client, server)) = cookie(edns, facts) {
+            self.write_option(COOKIE, &[client, server]);
+        }
+        if edns.padding && facts.transport.is_encrypted() {
+            let bare = self.out.len() + 4;
+            let padded = bare.next_multiple_of(PADDING_BLOCK_BYTES).min(MESSAGE_BYTES_MAX);
+            if padded >= bare {
+                self.out.extend_from_slice(&PADDING.to_be_bytes());
+                self.out.extend_from_slice(&((padded - bare) as u16).to_be_bytes());
+                self.out.resize(padded, 0);
+            }
+        }
+        let options = (self.out.len() - start - OPT_BYTES) as u16;
+        self.out[start + 9..start + OPT_BYTES].copy_from_slice(&options.to_be_bytes());
+        self.counts[Section::Additional as usize] += 1;
+    }
+
+    fn write_option(&mut self, code: u16, parts: &[&[u8]]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        self.out.extend_from_slice(&code.to_be_bytes());
+        self.out.extend_from_slice(&(length as u16).to_be_bytes());
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
+    }
+}
+
+/// What the OPT record takes, its padding not counted. With the longest question it stays below what every datagram holds.
+fn opt_bytes(edns: &Edns<'_>, facts: &Facts<'_>) -> usize {
+    let nsid = nsid(edns, facts).map_or(0, |nsid| 4 + nsid.len());
+    let cookie = cookie(edns, facts).map_or(0, |(client, server)| 4 + client.len() + server.len());
+    OPT_BYTES + nsid + cookie
+}
+
+fn nsid<'f>(edns: &Edns<'_>, facts: &Facts<'f>) -> Option<&'f [u8]> {
+    let nsid = facts.nsid.filter(|_| edns.nsid)?;
+    Some(&nsid[..nsid.len().min(NSID_BYTES_MAX)])
+}
+
+/// Both halves.
+fn cookie<'c>(edns: &Edns<'c>, facts: &Facts<'c>) -> Option<(&'c [u8], &'c [u8])> {
+    let server = facts.server_cookie.filter(|server| SERVER_COOKIE_BYTES.contains(&server.len()))?;
+    Some((edns.cookie?.client, server))
+}
+
+#[inline]
+fn pointer(to: usize) -> [u8; 2] {
+    (0xc000 | to as u16).to_be_bytes()
+}
