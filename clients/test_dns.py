@@ -328,7 +328,10 @@ def test_answers_are_those_of_nsd(server, nsd):
         count += 1
         tcp = options.pop("tcp")
         query = dns.message.make_query(name, rtype, **options)
-        ours, theirs = (said(ask(port, query.to_wire(), tcp)) for port in (server.dns, nsd))
+        answers = [ask(port, query.to_wire(), tcp) for port in (server.dns, nsd)]
+        if answers[0] == answers[1]:
+            continue
+        ours, theirs = map(said, answers)
         for accept in ACCEPTED:
             accept(query, ours, theirs)
         if ours != theirs:
