@@ -2,14 +2,13 @@
 
 use crate::cookies::Shown;
 use crate::protocol::Transport;
+use crate::zone::Zone;
 use crate::zones::Zones;
 use domain::base::iana::{OptRcode, Rtype};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use telemetry::{Counter, Gauge, Registry};
-
-use crate::zone::Zone;
 
 /// Types that are counted by name; all others are `other`, so that no client chooses how many series there are.
 const TYPES: [(Rtype, &str); 20] = [
@@ -224,7 +223,7 @@ fn place_of(rtype: Option<Rtype>) -> u8 {
 pub(crate) struct ZoneEvents {
     by_zone: HashMap<usize, Counter, BuildHasherDefault<AsItIs>>,
     other: Counter,
-    _serials: Vec<Gauge>,
+    serials: Vec<(Gauge, u32)>,
 }
 
 /// Addresses of zones, which no client chooses.
@@ -259,16 +258,22 @@ impl ZoneEvents {
             let name = zone.apex().to_string();
             let gauge =
                 registry.gauge("nines_dns_zone_serial", "The serial number of a zone.", &[("zone", &name)]);
-            gauge.set(f64::from(zone.figures().serial));
-            gauge
+            (gauge, zone.figures().serial)
         };
         Self {
-            _serials: counted.iter().map(|zone| serial(zone)).collect(),
+            serials: counted.iter().map(|zone| serial(zone)).collect(),
             by_zone: counted
                 .iter()
                 .map(|zone| (address_of(zone), counter(&zone.apex().to_string())))
                 .collect(),
             other: counter("other"),
+        }
+    }
+
+    /// Tells the serial numbers: these are the zones that are served now.
+    pub(crate) fn show(&self) {
+        for (gauge, serial) in &self.serials {
+            gauge.set(f64::from(*serial));
         }
     }
 

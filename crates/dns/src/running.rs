@@ -76,6 +76,7 @@ impl Dns {
     pub fn start(parts: &DnsParts, registry: Registry, inherited: Vec<Socket>) -> Result<Self, Error> {
         let live = Arc::new(Live::new(&parts.config.limit, &registry));
         let snapshot = Arc::new(Snapshot::new(parts, live, &registry));
+        snapshot.apply();
         let (snapshots, receiver) = watch::channel(snapshot);
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
@@ -99,7 +100,7 @@ impl Dns {
 
     /// Makes a prepared change. Connections stay as they are; each query is answered by one state of the zones.
     pub fn commit(&self, prepared: Prepared) {
-        prepared.snapshot.apply_limits();
+        prepared.snapshot.apply();
         self.snapshots.send_replace(Arc::new(prepared.snapshot));
         *self.zones.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = prepared.zones;
         self.cores.commit(prepared.sockets);

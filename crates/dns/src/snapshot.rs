@@ -58,8 +58,9 @@ impl Snapshot {
         }
     }
 
-    /// Lets the limits hold that outlive a snapshot.
-    pub(crate) fn apply_limits(&self) {
+    /// Lets the limits hold that outlive a snapshot, and tells what is served from now on.
+    pub(crate) fn apply(&self) {
+        self.zone_events.show();
         self.live.gate.set(self.limit.connections as usize, WAITING_MAX, WAIT);
     }
 }
