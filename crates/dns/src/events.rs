@@ -1,14 +1,14 @@
 //! What is counted of queries, answers and connections.
 
+use crate::cookies::Shown;
 use crate::protocol::Transport;
+use crate::zone::Zone;
 use crate::zones::Zones;
 use domain::base::iana::{OptRcode, Rtype};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use telemetry::{Counter, Gauge, Registry};
-
-use crate::zone::Zone;
 
 /// Types that are counted by name; all others are `other`, so that no client chooses how many series there are.
 const TYPES: [(Rtype, &str); 20] = [
@@ -70,6 +70,7 @@ pub(crate) struct Events {
     /// Answers over UDP that were too long for it.
     pub(crate) truncated: Counter,
     dropped: [Counter; Dropped::ALL.len()],
+    cookies: [Counter; SHOWN.len()],
     pub(crate) connections: Counter,
     pub(crate) open: Gauge,
     /// Connections that were reset because their client has as many as it may have.
@@ -84,6 +85,9 @@ pub(crate) struct TransportEvents {
     pub(crate) received_bytes: Counter,
     pub(crate) sent_bytes: Counter,
 }
+
+/// What cookies show, in the words of the metric.
+const SHOWN: [(Shown, &str); 3] = [(Shown::New, "new"), (Shown::Good, "good"), (Shown::Bad, "bad")];
 
 /// Why a message has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +148,10 @@ impl Events {
             dropped: Dropped::ALL.map(|(_, reason)| {
                 by_reason("nines_dns_dropped_total", "Messages without an answer, by reason.", reason)
             }),
+            cookies: SHOWN.map(|(_, outcome)| {
+                let help = "Queries with a cookie, by what it showed.";
+                registry.counter("nines_dns_cookies_total", help, &[("outcome", outcome)])
+            }),
             connections: registry.counter("nines_dns_connections_total", "Connections of TCP accepted.", &[]),
             open: registry.gauge("nines_dns_connections", "Connections of TCP open.", &[]),
             client_limit: registry.counter(
@@ -157,6 +165,10 @@ impl Events {
 
     pub(crate) fn dropped(&self, dropped: Dropped, messages: usize) {
         self.dropped[dropped as usize].add(messages as u64);
+    }
+
+    pub(crate) fn cookie(&self, shown: Shown) {
+        self.cookies[shown as usize].inc();
     }
 
     pub(crate) fn ended(&self, ended: Ended) {
@@ -211,7 +223,7 @@ fn place_of(rtype: Option<Rtype>) -> u8 {
 pub(crate) struct ZoneEvents {
     by_zone: HashMap<usize, Counter, BuildHasherDefault<AsItIs>>,
     other: Counter,
-    _serials: Vec<Gauge>,
+    serials: Vec<(Gauge, u32)>,
 }
 
 /// Addresses of zones, which no client chooses.
@@ -246,16 +258,22 @@ impl ZoneEvents {
             let name = zone.apex().to_string();
             let gauge =
                 registry.gauge("nines_dns_zone_serial", "The serial number of a zone.", &[("zone", &name)]);
-            gauge.set(f64::from(zone.figures().serial));
-            gauge
+            (gauge, zone.figures().serial)
         };
         Self {
-            _serials: counted.iter().map(|zone| serial(zone)).collect(),
+            serials: counted.iter().map(|zone| serial(zone)).collect(),
             by_zone: counted
                 .iter()
                 .map(|zone| (address_of(zone), counter(&zone.apex().to_string())))
                 .collect(),
             other: counter("other"),
+        }
+    }
+
+    /// Tells the serial numbers: these are the zones that are served now.
+    pub(crate) fn show(&self) {
+        for (gauge, serial) in &self.serials {
+            gauge.set(f64::from(*serial));
         }
     }
 

@@ -57,6 +57,17 @@ fn a_zone_that_changes_is_read_again_and_no_other() {
 }
 
 #[test]
+fn a_change_that_is_prepared_and_not_made_does_not_show() {
+    let world = two();
+    write_text(world.dir.path(), "a.zone", "@ 60 SOA ns admin 9 1 1 1 1\n@ 60 NS ns.elsewhere.test.\n");
+    drop(world.dns().prepare(&world.parts(TWO)).unwrap());
+    let serial = r#"nines_dns_zone_serial{zone="a.test"}"#;
+    assert_eq!((world.metric(serial), world.ask("www.a.test", Rtype::A).rcode()), (1.0, 0));
+    world.reload(TWO);
+    assert_eq!((world.metric(serial), world.ask("www.a.test", Rtype::A).rcode()), (9.0, 3));
+}
+
+#[test]
 fn a_file_that_another_one_includes_is_looked_at_too() {
     let world = two();
     write_text(world.dir.path(), "hosts", "www 60 A 192.0.2.1\n");
