@@ -18,8 +18,8 @@ from page import page
 from processes import Failure, Process, accepts, free_port, wait_until
 
 THREADS = 2
-# nginx's levels: of gzip its default, whose pages are a little larger than ours; of brotli the level that
-# CDNs use on the fly, whose page is 1 % smaller than that of ours, 3. HAProxy has but one, which keeps nothing of what it has seen: it stands beside our first.
+# nginx's levels: of gzip its default, whose pages are a little larger than ours; of brotli the level that is our
+# default, and the CDNs'. HAProxy has but one, which keeps nothing of what it has seen: it stands beside our first.
 GZIP_LEVEL, BR_LEVEL = 1, 4
 MODULES = Path("/usr/lib/nginx/modules")
 
