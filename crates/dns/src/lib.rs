@@ -18,6 +18,7 @@
 
 mod answer;
 mod error;
+mod policy;
 mod protocol;
 mod zone;
 mod zones;
@@ -25,6 +26,11 @@ mod zones;
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
+pub use policy::{
+    AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,
+    PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation, StepName, WhenDown,
+    Which, check_places, check_routes, explain,
+};
 pub use protocol::{
     ClientSubnet, Cookie, Edns, HEADER_BYTES, MESSAGE_BYTES_MAX, Name, NameError, Query, Rejection,
     Transport, UDP_PAYLOAD_BYTES,
