@@ -10,11 +10,17 @@ use domain::base::iana::Rtype;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Data, or names, of a zone: with what records have around them, offsets of 32 bits reach all of it.
+const COLLECTED_BYTES_MAX: usize = 1 << 30;
+pub(super) const TOO_LARGE: &str = "the zone is too large (1 GiB of data, or of names)";
+
 /// What the text of a zone may ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Files that include each other.
     pub include_depth_max: usize,
+    /// Files that are included, counted each time.
+    pub includes_max: usize,
     /// Records that one `$GENERATE` makes: a network of 16 bits.
     pub generated_max: usize,
     /// Records of the zone.
@@ -23,7 +29,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { include_depth_max: 10, generated_max: 65536, records_max: 100_000_000 }
+        Self { include_depth_max: 10, includes_max: 1000, generated_max: 65536, records_max: 100_000_000 }
     }
 }
 
@@ -48,6 +54,8 @@ pub struct ZoneBuilder {
     pub(super) errors: Faults,
     pub(super) warnings: Faults,
     limits: Limits,
+    /// Files that were included.
+    includes: usize,
 }
 
 /// A record that was collected.
@@ -82,6 +90,7 @@ impl ZoneBuilder {
             errors: Faults::default(),
             warnings: Faults::default(),
             limits: Limits::default(),
+            includes: 0,
         }
     }
 
@@ -160,8 +169,8 @@ impl ZoneBuilder {
         if self.records.len() >= self.limits.records_max {
             return Err(format!("the zone has more than {} records", self.limits.records_max));
         }
-        if self.rdata.len() + rdata.len() > layout::ARENA_BYTES_MAX {
-            return Err("the zone is too large (2 GiB)".to_owned());
+        if self.is_too_large() {
+            return Err(TOO_LARGE.to_owned());
         }
         let record = Record {
             older: self.names.newest(owner),
@@ -175,6 +184,17 @@ impl ZoneBuilder {
         self.records.push(record);
         self.rdata.extend_from_slice(rdata);
         Ok(())
+    }
+
+    /// Whether offsets could soon be too small for what was collected.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.rdata.len().max(self.names.bytes()) > COLLECTED_BYTES_MAX
+    }
+
+    /// One file more is included. Says whether that is allowed.
+    pub(super) fn count_include(&mut self) -> bool {
+        self.includes += 1;
+        self.includes <= self.limits.includes_max
     }
 
     /// The records of a name, the newest first.

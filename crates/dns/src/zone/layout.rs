@@ -12,7 +12,7 @@ use domain::base::iana::Rtype;
 use std::borrow::Cow;
 
 /// What an offset can reach, and lengths with a bit to spare.
-pub(super) const ARENA_BYTES_MAX: usize = 1 << 31;
+const ARENA_BYTES_MAX: usize = 1 << 31;
 /// An A record with its RRset and node, its name not counted.
 const USUAL_BYTES: usize = NODE_BYTES + 8 + 16;
 
@@ -54,7 +54,10 @@ pub(super) fn lay_out(mut builder: ZoneBuilder, checked: &Checked) -> Result<Loa
         }
         node(&mut builder, &mut layout, checked, id, &own);
         if layout.arena.len() > ARENA_BYTES_MAX {
-            builder.error(own.last().copied().unwrap_or(0), "the zone is too large (2 GiB)".to_owned());
+            builder.error(
+                own.last().copied().unwrap_or(0),
+                "the zone is too large (2 GiB in memory)".to_owned(),
+            );
             break;
         }
     }

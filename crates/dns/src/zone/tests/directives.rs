@@ -68,6 +68,17 @@ fn a_circle_of_files_ends() {
 }
 
 #[test]
+fn no_more_files_are_included_than_allowed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.zone");
+    fs::write(&path, "$INCLUDE a.zone\n".repeat(10)).unwrap();
+    let mut builder = limited(Limits { include_depth_max: 1000, includes_max: 100, ..Limits::default() });
+    builder.file(&path);
+    let error = builder.finish().unwrap_err().to_string();
+    assert!(error.contains("more than 100 files are included: in a circle?"), "{error}");
+}
+
+#[test]
 fn what_is_no_file_includes_none() {
     assert_eq!(errors("$INCLUDE /etc/passwd\n"), ["zone:4:10: $INCLUDE stands in a file only"]);
 }

@@ -6,7 +6,7 @@ use super::rdata::rdata;
 use super::token::{Scanner, Token, Wrong};
 use super::ttl::{TTL_MAX, seconds};
 use crate::protocol::Name;
-use crate::zone::build::ZoneBuilder;
+use crate::zone::build::{TOO_LARGE, ZoneBuilder};
 use crate::zone::fault::Fault;
 use domain::base::iana::{Class, Rtype};
 use std::path::Path;
@@ -129,6 +129,10 @@ impl<'b, 'p> Reader<'b, 'p> {
                 named.wrong(format!("$INCLUDE is {depth_max} files deep (max {depth_max}): in a circle?"))
             );
         }
+        if !self.builder.count_include() {
+            let includes_max = self.builder.limits().includes_max;
+            return Err(named.wrong(format!("more than {includes_max} files are included: in a circle?")));
+        }
         let file =
             std::str::from_utf8(named.bytes).map_err(|_| named.wrong("the file's name is not UTF-8"))?;
         let path = path.parent().unwrap_or(Path::new("")).join(file);
@@ -220,6 +224,9 @@ impl<'b, 'p> Reader<'b, 'p> {
 
     #[inline]
     fn owner(&mut self, token: &Token<'_>) -> Result<Owner, Wrong> {
+        if self.builder.is_too_large() {
+            return Err(token.wrong(TOO_LARGE));
+        }
         let mut wire = std::mem::take(&mut self.wire);
         wire.clear();
         let written = Origin(&self.origin).name(token, &mut wire);
