@@ -120,6 +120,11 @@ fn figures(tier: &str, status: &Status) -> BTreeMap<&'static str, usize> {
             ("available", status.pools.iter().map(|pool| pool.available).sum()),
             ("inflight", status.pools.iter().map(|pool| pool.inflight).sum()),
         ],
+        "dns" => vec![
+            ("listeners", status.listeners.iter().filter(|listener| listener.tier == tier).count()),
+            ("zones", status.zones.len()),
+            ("records", status.zones.iter().map(|zone| zone.records).sum()),
+        ],
         tier => vec![
             ("listeners", status.listeners.iter().filter(|listener| listener.tier == tier).count()),
             ("sites", status.sites.len()),

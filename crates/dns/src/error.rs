@@ -1,10 +1,10 @@
-//! What can go wrong with zones.
+//! What can go wrong with zones, and with serving them.
 
 use crate::protocol::NameError;
 use crate::zone::Faults;
 use thiserror::Error;
 
-/// Why a zone cannot be served.
+/// Why a zone cannot be loaded, or DNS not be served.
 #[derive(Debug, Error)]
 pub enum Error {
     /// Its name is none.
@@ -18,6 +18,12 @@ pub enum Error {
         /// Each fault with its place.
         faults: Faults,
     },
+    /// An address cannot be listened on, or a thread not be made.
+    #[error(transparent)]
+    Cores(#[from] cores::Error),
+    /// `cores` cannot change while nines runs.
+    #[error("[dns] cores cannot change while running: restart with --takeover")]
+    CoresChanged,
 }
 
 fn counted(faults: usize) -> String {

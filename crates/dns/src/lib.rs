@@ -1,6 +1,10 @@
 //! Answers DNS queries from an immutable snapshot of the zones.
 //!
-//! A message arrives as bytes. [`Query::parse`] reads it, within bounds and without allocating; what is no query that can be answered
+//! The file's zones are loaded ([`ZoneSet`]), and served by [`Dns`]: each core receives messages on sockets of its own
+//! (`listener::udp` by the batch, `listener::tcp` one after the other on a connection), answers them from the snapshot that it
+//! has seen last, counts them (`events`), and sends the answers.
+//!
+//! A message is bytes. [`Query::parse`] reads it, within bounds and without allocating; what is no query that can be answered
 //! is a [`Rejection`], and what must not be answered at all says so. [`answer()`] decides: it finds the zone whose apex is the
 //! longest suffix of the name ([`Zones`]), follows RFC 1034 §4.3.2 within it, and writes the response, of which most was written when
 //! the zone was loaded. What became of it is an [`Outcome`], for those who count.
@@ -22,15 +26,26 @@
 //! - A response (QR=1) is never answered.
 
 mod answer;
+mod check;
+mod config;
+mod core;
 mod error;
+mod events;
+mod listener;
+mod loading;
 mod policy;
 mod protocol;
+mod running;
+mod snapshot;
 mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
+pub use check::check;
+pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
+pub use loading::{Place, ZoneFault, ZoneSet};
 pub use policy::{
     AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,
     PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation, StepName, WhenDown,
@@ -40,5 +55,6 @@ pub use protocol::{
     ClientSubnet, Cookie, Edns, HEADER_BYTES, MESSAGE_BYTES_MAX, Name, NameError, Query, Rejection,
     Transport, UDP_PAYLOAD_BYTES,
 };
+pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Zone, ZoneBuilder};
 pub use zones::Zones;

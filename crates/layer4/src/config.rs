@@ -1,8 +1,7 @@
 //! `[tcp.NAME]` and `[udp.NAME]`: where clients arrive, and which pool they reach.
 
-use crate::listen::Listen;
 use admission::NetworkEntry;
-use notation::{Duration, Name, Size};
+use notation::{Duration, Listen, Name, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ mod units;
 
 pub(crate) use paint::{Paint, stderr_colors, stdout_colors};
 pub(crate) use table::Table;
-pub(crate) use units::{counted, latency, since, span};
+pub(crate) use units::{counted, latency, memory, since, span};
 
 use std::io::Write;
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
-const TABLES: [Table; 15] = [
+const TABLES: [Table; 17] = [
     Table {
         head: "`[node]`",
         page: "command-line.md",
@@ -50,6 +50,8 @@ const TABLES: [Table; 15] = [
         elsewhere: &["tls", "proxy_protocol", "allow", "deny"],
     },
     Table { head: "`[udp.NAME]`", page: "layer4.md", of: "UdpConfig", elsewhere: &["allow", "deny"] },
+    Table { head: "`[dns]`", page: "dns.md", of: "DnsConfig", elsewhere: &[] },
+    Table { head: "`[dns.zone.NAME]`", page: "dns.md", of: "ZoneConfig", elsewhere: &[] },
 ];
 const ROUTES: Table = Table {
     head: "a route",
@@ -121,6 +123,10 @@ fn every_whole_file_of_a_page_passes_the_check_without_a_warning() {
     fs::write(folder.path().join("shared.secret"), "0123456789abcdef".repeat(4)).unwrap();
     let mut checked = 0;
     for (path, page) in pages() {
+        for (info, _, text) in blocks(&page, "dns") {
+            let name = info.strip_prefix("title=\"").and_then(|rest| rest.strip_suffix('"'));
+            fs::write(folder.path().join(name.expect("a zone file has a name")), text).unwrap();
+        }
         for (_, line, text) in
             blocks(&page, "toml").into_iter().filter(|(info, ..)| info.starts_with("title="))
         {

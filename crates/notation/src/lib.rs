@@ -13,12 +13,14 @@
 //! | [`Name`]     | any string                        | a name with its place         |
 //! | [`TextOr`]   | `"x"` or `{ … }`                  | a table with a short form     |
 //! | [`OneOrMany`]| `{ … }` or `[{ … }, …]`           | a list with a short form      |
+//! | [`Listen`]   | `"a"` or `["a", "b"]`         | addresses with ports          |
 //! | [`Secret`]   | `{ env = "X" }`, `{ file = "x" }` | a value that is never printed |
 //!
 //! A check that needs more than one value reports to [`Faults`], which keeps all of them.
 
 mod duration;
 mod faults;
+mod listen;
 mod name;
 mod percent;
 mod rate;
@@ -29,6 +31,7 @@ mod text;
 
 pub use duration::Duration;
 pub use faults::{Fault, Faults, nearest};
+pub use listen::Listen;
 pub use name::{Name, Named};
 pub use percent::Percent;
 pub use rate::Rate;

@@ -1,4 +1,9 @@
-//! Datagrams by the batch: one system call receives what has come, another sends what goes one way.
+//! Datagrams by the batch: one system call receives what has come, another sends what goes one way, or each answer to
+//! whoever asked.
+
+mod answers;
+
+pub use answers::Answers;
 
 use socket2::SockAddr;
 use std::io;
@@ -17,6 +22,8 @@ pub const BATCH_MAX: usize = 64;
 /// Room for received datagrams, filled anew by each call. Memory that no datagram has touched is not used.
 pub struct Datagrams {
     bytes: Box<[u8]>,
+    /// What each of them may have.
+    room_bytes: usize,
     names: Box<[MaybeUninit<libc::sockaddr_storage>]>,
     controls: Box<[Control]>,
     received: Vec<Received>,
@@ -34,6 +41,8 @@ const CONTROL_BYTES: usize = 64;
 #[derive(Debug, Clone, Copy)]
 struct Received {
     length: usize,
+    /// Of the sender's address, as the kernel has written it.
+    name_bytes: libc::socklen_t,
     from: Option<SocketAddr>,
     to: Option<IpAddr>,
 }
@@ -59,11 +68,22 @@ pub struct Towards {
 }
 
 impl Datagrams {
-    /// Room for [`BATCH_MAX`] datagrams.
+    /// Room for [`BATCH_MAX`] datagrams of any length.
     pub fn new() -> Self {
+        Self::with_room(DATAGRAM_BYTES_MAX)
+    }
+
+    /// Room for [`BATCH_MAX`] datagrams of at most so many bytes; of a longer one the rest is lost. Rooms that lie a power
+    /// of two apart would share the same few lines of a cache.
+    ///
+    /// # Panics
+    /// When there is no room at all.
+    pub fn with_room(room_bytes: usize) -> Self {
+        assert!(room_bytes > 0, "a datagram needs room");
         Self {
             // Zeroed memory comes from the kernel untouched.
-            bytes: vec![0; BATCH_MAX * DATAGRAM_BYTES_MAX].into(),
+            bytes: vec![0; BATCH_MAX * room_bytes].into(),
+            room_bytes,
             names: vec![MaybeUninit::zeroed(); BATCH_MAX].into(),
             controls: vec![Control([0; CONTROL_BYTES]); BATCH_MAX].into(),
             received: Vec::with_capacity(BATCH_MAX),
@@ -81,7 +101,7 @@ impl Datagrams {
         let mut vectors = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH_MAX];
         // SAFETY: `mmsghdr` is made of integers and pointers, for which zeroes are values.
         let mut headers: [libc::mmsghdr; BATCH_MAX] = unsafe { std::mem::zeroed() };
-        let rooms = self.bytes.chunks_exact_mut(DATAGRAM_BYTES_MAX);
+        let rooms = self.bytes.chunks_exact_mut(self.room_bytes);
         let places = rooms.zip(self.names.iter_mut()).zip(self.controls.iter_mut());
         for (((header, vector), ((room, name), control)), _) in
             headers.iter_mut().zip(&mut vectors).zip(places).zip(0..max)
@@ -122,7 +142,8 @@ impl Datagrams {
             let named = header.msg_hdr.msg_namelen as usize;
             // SAFETY: the storage was zeroed when it was made, so that all of it is initialised, whatever was written.
             let from = (named > 0).then(|| socket_address(unsafe { name.assume_init_ref() })).flatten();
-            self.received.push(Received { length: header.msg_len as usize, from, to });
+            let (length, name_bytes) = (header.msg_len as usize, header.msg_hdr.msg_namelen);
+            self.received.push(Received { length, name_bytes, from, to });
         }
         Ok(count)
     }
@@ -132,8 +153,8 @@ impl Datagrams {
     /// # Panics
     /// When fewer were received.
     pub fn get(&self, nth: usize) -> Datagram<'_> {
-        let Received { length, from, to } = self.received[nth];
-        let start = nth * DATAGRAM_BYTES_MAX;
+        let Received { length, from, to, .. } = self.received[nth];
+        let start = nth * self.room_bytes;
         Datagram { bytes: &self.bytes[start..start + length], from, to }
     }
 
@@ -172,24 +193,33 @@ impl Datagrams {
                 header.msg_hdr.msg_controllen = bytes as _;
             }
         }
-        loop {
-            // SAFETY: the first `count` headers were filled above and point at memory that is borrowed for the whole of
-            // this function; the kernel only reads what they point at, and writes lengths into the headers.
-            let sent = unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    headers.as_mut_ptr(),
-                    count as libc::c_uint,
-                    (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
-                )
-            };
-            match usize::try_from(sent) {
-                Ok(sent) => return Ok(sent),
-                Err(_) => {
-                    let error = io::Error::last_os_error();
-                    if error.kind() != io::ErrorKind::Interrupted {
-                        return Err(error);
-                    }
+        // SAFETY: the first `count` headers were filled above and point at memory that is borrowed for the whole of this
+        // function.
+        unsafe { send_all(socket, &mut headers[..count]) }
+    }
+}
+
+/// Sends what headers point at: how many of them went.
+///
+/// # Safety
+/// Each header must point at memory that is there, as its lengths say; the kernel only reads it.
+unsafe fn send_all(socket: BorrowedFd<'_>, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
+    loop {
+        // SAFETY: by this function's own condition; the kernel writes lengths into the headers, and nothing else.
+        let sent = unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                headers.len() as libc::c_uint,
+                (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
+            )
+        };
+        match usize::try_from(sent) {
+            Ok(sent) => return Ok(sent),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
                 }
             }
         }
@@ -330,6 +360,18 @@ mod tests {
         let mut batch = Datagrams::new();
         assert_eq!(batch.receive(front.as_fd(), 2).unwrap(), 2);
         assert_eq!(batch.receive(front.as_fd(), 2).unwrap(), 1);
+    }
+
+    #[test]
+    fn of_a_datagram_that_has_no_room_the_rest_is_lost() {
+        let front = listen_udp((Ipv4Addr::LOCALHOST, 0).into(), 1 << 20).unwrap();
+        let client = connect_udp(front.local_addr().unwrap()).unwrap();
+        client.send(b"longer than that").unwrap();
+        client.send(b"fits").unwrap();
+        wait(&front);
+        let mut batch = Datagrams::with_room(6);
+        assert_eq!(batch.receive(front.as_fd(), BATCH_MAX).unwrap(), 2);
+        assert_eq!((batch.get(0).bytes, batch.get(1).bytes), (&b"longer"[..], &b"fits"[..]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! holds a port, [`listen_tcp`] opens it once a core, [`handover`] passes the open sockets to the next
 //! binary, [`notify`] tells the service manager, by the clock of [`monotonic`]. [`tcp_quiet`] asks a
 //! connection whether it is fit for another request. [`listen_udp`] and [`connect_udp`] open sockets for datagrams,
-//! which [`Datagrams`] receives and sends by the batch. [`process`] keeps children in groups that end with us,
+//! which [`Datagrams`] receives and sends by the batch, and [`Answers`] answers. [`process`] keeps children in groups that end with us,
 //! and [`PerCore`] keeps what cores count out of each other's cache lines.
 //!
 //! Invariant: every function is one conversation with the kernel and remembers nothing, but for the limit of
@@ -22,7 +22,7 @@ mod tcp;
 mod udp;
 
 pub use clock::monotonic;
-pub use datagrams::{BATCH_MAX, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Towards};
+pub use datagrams::{Answers, BATCH_MAX, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Towards};
 pub use limits::{cores, raise_open_files};
 pub use notify::notify;
 pub use owner::{Process, listening_process, listening_process_udp};

@@ -20,6 +20,12 @@ pub struct Changes {
     /// Listeners of TCP and UDP, by kind and name: `tcp db`.
     #[serde(default)]
     pub layer4: NameChanges,
+    /// Zones of DNS, by name; one whose zone file is another by now is changed as well.
+    #[serde(default)]
+    pub zones: NameChanges,
+    /// Whether something of DNS that holds for all zones changed.
+    #[serde(default)]
+    pub dns: bool,
     /// Listeners, by address.
     pub listeners: NameChanges,
     /// Whether something of the edge that holds for all sites changed: limits, timeouts, the access log.
@@ -51,6 +57,8 @@ impl Changes {
             layer4: NameChanges::between(&old.tcp, &new.tcp)
                 .of_kind("tcp")
                 .and(NameChanges::between(&old.udp, &new.udp).of_kind("udp")),
+            zones: NameChanges::between(&zones(old), &zones(new)),
+            dns: !is_dns_alike(old, new),
             listeners: NameChanges::between_listeners(&listeners(old), &listeners(new)),
             edge: !is_edge_alike(old, new),
             node: old.node != new.node,
@@ -59,8 +67,8 @@ impl Changes {
 
     /// Whether the files say the same.
     pub fn is_empty(&self) -> bool {
-        let kinds = [&self.services, &self.pools, &self.sites, &self.layer4, &self.listeners];
-        !self.edge && !self.node && kinds.into_iter().all(NameChanges::is_empty)
+        let kinds = [&self.services, &self.pools, &self.sites, &self.layer4, &self.zones, &self.listeners];
+        !self.edge && !self.dns && !self.node && kinds.into_iter().all(NameChanges::is_empty)
     }
 }
 
@@ -83,6 +91,15 @@ impl NameChanges {
         changes.removed =
             old.keys().filter(|name| !new.contains_key(*name)).map(ToString::to_string).collect();
         changes
+    }
+
+    /// These have changed, whatever the file says of them.
+    pub(crate) fn are_changed<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        for name in names {
+            if let Some(at) = self.unchanged.iter().position(|unchanged| unchanged == name) {
+                self.changed.push(self.unchanged.remove(at));
+            }
+        }
     }
 
     /// The names with their kind before them.
@@ -117,6 +134,17 @@ fn listeners(topology: &Topology) -> BTreeSet<SocketAddr> {
     topology.edge.iter().flat_map(edge::EdgeConfig::listeners).collect()
 }
 
+fn zones(topology: &Topology) -> Named<dns::ZoneConfig> {
+    topology.dns.as_ref().map(|dns| dns.zone.clone()).unwrap_or_default()
+}
+
+/// The same but for the zones, which are told apart by name.
+fn is_dns_alike(old: &Topology, new: &Topology) -> bool {
+    let without_zones =
+        |topology: &Topology| topology.dns.clone().map(|dns| dns::DnsConfig { zone: Named::new(), ..dns });
+    without_zones(old) == without_zones(new)
+}
+
 /// The same but for the listeners, which are told apart by address.
 fn is_edge_alike(old: &Topology, new: &Topology) -> bool {
     let without_listeners = |topology: &Topology| {
@@ -138,6 +166,7 @@ impl fmt::Display for Changes {
             ("pool", &self.pools),
             ("site", &self.sites),
             ("layer 4 listener", &self.layer4),
+            ("zone", &self.zones),
             ("listener", &self.listeners),
         ];
         let mut parts: Vec<String> = Vec::new();
@@ -151,8 +180,11 @@ impl fmt::Display for Changes {
                 }
             }
         }
-        for (what, is_changed) in [("edge settings changed", self.edge), ("node settings changed", self.node)]
-        {
+        for (what, is_changed) in [
+            ("edge settings changed", self.edge),
+            ("dns settings changed", self.dns),
+            ("node settings changed", self.node),
+        ] {
             if is_changed {
                 parts.push(what.to_owned());
             }

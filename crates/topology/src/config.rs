@@ -1,6 +1,7 @@
 //! The whole file as types, and `[node]`, the part that belongs to no tier.
 
 use balance::PoolConfig;
+use dns::DnsConfig;
 use edge::{EdgeConfig, SiteConfig};
 use layer4::{TcpConfig, UdpConfig};
 use notation::{Named, Secret};
@@ -35,6 +36,9 @@ pub struct Topology {
     /// Datagrams of UDP that are passed on to pools, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub udp: Named<UdpConfig>,
+    /// Authoritative DNS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsConfig>,
 }
 
 /// This node: what belongs to no tier.

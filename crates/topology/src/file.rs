@@ -9,6 +9,7 @@
 
 use crate::config::Topology;
 use crate::problem::{self, Level, Lines, Problem, Rejected};
+use dns::ZoneSet;
 use notation::{Fault, Faults};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ mod later;
 mod secrets;
 mod shape;
 mod tree;
+mod zones;
 
 use tree::Tree;
 
@@ -38,6 +40,8 @@ pub struct Checked {
     pub text: String,
     /// What works, but probably not as meant.
     pub warnings: Vec<Problem>,
+    /// The zones of `[dns]`, as far as they were read.
+    pub(crate) zones: ZoneSet,
 }
 
 impl Checked {
@@ -55,21 +59,27 @@ impl Checked {
     }
 }
 
-/// Reads and checks a file, and that its secrets can be read. Changes nothing.
+/// Reads and checks a file and its zones, and that its secrets can be read. Changes nothing.
 pub fn load(path: &Path) -> Result<Checked, Rejected> {
+    load_after(path, &ZoneSet::default())
+}
+
+/// As [`load`]; zones that are as they were `before` are not read again.
+pub(crate) fn load_after(path: &Path, before: &ZoneSet) -> Result<Checked, Rejected> {
     let unreadable =
         |message: String| Rejected { problems: vec![Problem::of_file(path, message)], text: String::new() };
     let bytes = std::fs::read(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         unreadable(format!("is not UTF-8 text (byte {})", error.utf8_error().valid_up_to()))
     })?;
-    let checked = parse(&text, path)?;
+    let mut checked = parse(&text, path)?;
     let mut faults = Faults::default();
     secrets::check(&checked.topology, &tree_of(&checked.text), checked.dir(), &mut faults);
-    if faults.is_empty() {
+    let mut problems = located(path, &checked.text, faults.into_vec(), Level::Error);
+    problems.extend(zones::load(&mut checked, before));
+    if problems.is_empty() {
         return Ok(checked);
     }
-    let mut problems = located(path, &checked.text, faults.into_vec(), Level::Error);
     problems.extend(checked.warnings);
     Err(Rejected { problems, text: checked.text })
 }
@@ -81,9 +91,13 @@ pub fn parse(text: &str, path: &Path) -> Result<Checked, Rejected> {
     let mut problems = located(path, text, found.errors.into_vec(), Level::Error);
     let warnings = located(path, text, found.warnings.into_vec(), Level::Warning);
     match topology {
-        Some(topology) if problems.is_empty() => {
-            Ok(Checked { topology, path: path.to_owned(), text: text.to_owned(), warnings })
-        }
+        Some(topology) if problems.is_empty() => Ok(Checked {
+            topology,
+            path: path.to_owned(),
+            text: text.to_owned(),
+            warnings,
+            zones: ZoneSet::default(),
+        }),
         _ => {
             problems.extend(warnings);
             Err(Rejected { problems, text: text.to_owned() })

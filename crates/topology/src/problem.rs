@@ -57,6 +57,13 @@ impl Problem {
         }
     }
 
+    /// A problem of another file, at a line and a column that are 0 where it has none.
+    pub(crate) fn elsewhere(level: Level, path: &Path, place: (u32, u32), message: String) -> Self {
+        let known = |number: u32| (number > 0).then_some(number as usize);
+        let (line, column) = (known(place.0), known(place.1));
+        Self { level, file: path.to_owned(), line, column, message, help: None, span: None }
+    }
+
     /// A fault with its line and column looked up.
     pub(crate) fn new(level: Level, path: &Path, lines: &Lines<'_>, fault: Fault) -> Self {
         let place = fault.span.as_ref().map(|span| lines.place(span.start));
@@ -81,6 +88,7 @@ impl Problem {
         let help = self.help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default();
         match (self.line, self.column) {
             (Some(line), Some(column)) => format!("{file}:{line}:{column}: {level}: {}{help}", self.message),
+            (Some(line), None) => format!("{file}:{line}: {level}: {}{help}", self.message),
             _ => format!("{file}: {level}: {}{help}", self.message),
         }
     }

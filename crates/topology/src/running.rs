@@ -1,8 +1,8 @@
 //! A topology that runs: started in one order, changed as a whole, stopped in the reverse order.
 //!
-//! start:  data folder and its lock ─► admin listener ─► services ─► pools ─► edge ─► the takeover socket
+//! start:  data folder and its lock ─► admin listener ─► services ─► pools ─► edge, layer 4, DNS ─► the takeover socket
 //! reload: read, check, prepare all that may fail ─► commit, which cannot
-//! stop:   edge (accepting, then what is under way) ─► services ─► pools
+//! stop:   edge, layer 4, DNS (accepting, then what is under way) ─► services ─► pools
 //!
 //! Invariants: after a failed start nothing is left running, after a failed reload nothing has changed, and
 //! whatever a file leaves as it was keeps its connections, its figures and its processes.
@@ -22,6 +22,7 @@ use telemetry::Registry;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+mod dns_part;
 mod edge_part;
 mod endpoints;
 mod error;
@@ -40,6 +41,7 @@ pub use edge_part::{ExplainError, explain_file};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
 pub use layer4_part::explain_layer4_file;
 
+use dns_part::DnsPart;
 use edge_part::EdgePart;
 use home::Home;
 use layer4_part::Layer4Part;
@@ -82,6 +84,7 @@ struct Live {
     pools: BTreeMap<String, PoolPart>,
     edge: EdgePart,
     layer4: Layer4Part,
+    dns: DnsPart,
     /// Parts that a reload took out, on their way to an end.
     leaving: JoinSet<()>,
 }

@@ -23,15 +23,18 @@ pub struct Status {
     pub at: Option<String>,
     /// Whether it serves, prepares or drains.
     pub readiness: Readiness,
-    /// The tiers that the file names: `services`, `balance`, `edge`, `layer4`.
+    /// The tiers that the file names: `services`, `balance`, `edge`, `layer4`, `dns`.
     pub tiers: Vec<String>,
     /// What listens where.
     pub listeners: Vec<ListenerStatus>,
-    /// Client connections that are open, at the edge and of TCP.
+    /// Client connections that are open, at the edge, of TCP and of DNS.
     pub connections: usize,
     /// What is listened to of TCP and UDP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layer4: Vec<layer4::ListenerStatus>,
+    /// The zones that are answered for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<dns::ZoneStatus>,
     /// The sites, by host.
     pub sites: Vec<SiteStatus>,
     /// The pools with their endpoints.
@@ -43,7 +46,7 @@ pub struct Status {
 /// An open listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListenerStatus {
-    /// Who listens: `edge`, `layer4` or `admin`.
+    /// Who listens: `edge`, `layer4`, `dns` or `admin`.
     pub tier: String,
     /// What it speaks: `http`, `https`, `http3`, `tcp` or `udp`.
     pub protocol: String,

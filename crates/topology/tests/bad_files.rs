@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+#[path = "bad_files/dns.rs"]
+mod dns;
 #[path = "bad_files/edge.rs"]
 mod edge;
 #[path = "bad_files/layer4.rs"]
@@ -204,17 +206,18 @@ fn names_and_hosts_have_a_form() {
 #[test]
 fn what_is_planned_but_not_built_says_so() {
     says(
-        "[dns]\nlisten = '127.0.0.1:53'\n",
+        "[dns]\nlisten = '127.0.0.1:53'\nresolver = {}\n[dns.zone.'a.test']\nfile = 'a'\nroute = {}\n",
         &[
-            "1:2: `[dns]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)",
+            "3:1: `dns.resolver` is not built yet (zones are answered for over UDP and TCP; remove the key)",
+            "6:1: `dns.zone.\"a.test\".route` is not built yet (a zone may have `file` and `records`; remove the key)",
         ],
     );
     says(
         "[cache.main]\nlisten = 'x'\n[sql.main]\n[queue.jobs]\n",
         &[
-            "1:2: `[cache]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)",
-            "3:2: `[sql]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)",
-            "4:2: `[queue]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp` and `udp`)",
+            "1:2: `[cache]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`)",
+            "3:2: `[sql]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`)",
+            "4:2: `[queue]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`)",
         ],
     );
     let text = "[edge]\nhttp = ['127.0.0.1:80']\n[site.x.route]\n'/' = { grpc = 'shop' }\n\

@@ -31,11 +31,18 @@ pub(crate) struct Networks {
     v6: Vec<(u128, u128, u16)>,
 }
 
+/// Bits of an address by which a search begins: a table for them stays in a cache.
+const BLOCK_BITS: u32 = 16;
+
+/// Ranges from which on there is such a table.
+const RANGES_OF_A_BLOCK: usize = 64;
+
 /// The addresses of one family: where each range begins, and what it is. Neighbours differ.
 #[derive(Debug)]
 struct Side<A> {
-    firsts: Box<[A]>,
-    values: Box<[u16]>,
+    ranges: Box<[(A, u16)]>,
+    /// For each block of addresses that begin with the same bits: the range that its first address is in.
+    blocks: Box<[u32]>,
 }
 
 /// Addresses as numbers.
@@ -45,6 +52,10 @@ trait Address: Copy + Ord {
 
     fn next(self) -> Self;
     fn previous(self) -> Self;
+    /// The first bits, as a number.
+    fn block(self) -> usize;
+    /// The first address that begins with these bits.
+    fn of_block(block: usize) -> Self;
     /// How many bits both begin with.
     fn bits_shared_with(self, other: Self) -> u8;
 }
@@ -63,6 +74,15 @@ macro_rules! address {
             #[inline]
             fn previous(self) -> Self {
                 self - 1
+            }
+
+            #[inline]
+            fn block(self) -> usize {
+                (self >> (Self::BITS - BLOCK_BITS)) as usize
+            }
+
+            fn of_block(block: usize) -> Self {
+                (block as Self) << (Self::BITS - BLOCK_BITS)
             }
 
             #[inline]
@@ -108,21 +128,21 @@ impl Regions {
 
     /// Ranges of both families.
     pub(crate) fn len(&self) -> usize {
-        self.v4.firsts.len() + self.v6.firsts.len()
+        self.v4.ranges.len() + self.v6.ranges.len()
     }
 }
 
 impl<A: Address> Default for Side<A> {
     fn default() -> Self {
-        Self { firsts: [A::FIRST].into(), values: [NOWHERE].into() }
+        Self { ranges: [(A::FIRST, NOWHERE)].into(), blocks: Box::default() }
     }
 }
 
 impl<A: Address> Side<A> {
     fn new(networks: Vec<(A, A, u16)>, below: &Self) -> Self {
         let top = flattened(networks);
-        let mut ranges = Vec::with_capacity(top.len() + below.firsts.len());
-        let mut lower = below.firsts.iter().copied().zip(below.values.iter().copied()).peekable();
+        let mut ranges = Vec::with_capacity(top.len() + below.ranges.len());
+        let mut lower = below.ranges.iter().copied().peekable();
         let mut under = NOWHERE;
         for (nth, (first, value)) in top.iter().copied().enumerate() {
             // What lies below at the first address of this range.
@@ -138,18 +158,36 @@ impl<A: Address> Side<A> {
                 }
             }
         }
-        let (firsts, values): (Vec<A>, Vec<u16>) = ranges.into_iter().unzip();
-        Self { firsts: firsts.into(), values: values.into() }
+        let mut blocks = Vec::new();
+        // Few are found without.
+        if ranges.len() > RANGES_OF_A_BLOCK {
+            let mut at = 0;
+            blocks.extend((0..1 << BLOCK_BITS).map(|block| {
+                while ranges.get(at as usize + 1).is_some_and(|(next, _)| *next <= A::of_block(block)) {
+                    at += 1;
+                }
+                at
+            }));
+        }
+        Self { ranges: ranges.into(), blocks: blocks.into() }
     }
 
     #[inline]
     fn of(&self, address: A) -> Region {
-        // The first range begins at the first address.
-        let at = self.firsts.partition_point(|first| *first <= address) - 1;
+        let (from, to) = match self.blocks.get(address.block()) {
+            // The last one may reach into the next block.
+            Some(from) => {
+                let next = self.blocks.get(address.block() + 1);
+                (*from as usize, next.map_or(self.ranges.len(), |next| *next as usize + 1))
+            }
+            None => (0, self.ranges.len()),
+        };
+        // The first range begins at the first address, and that of a block no later than the block.
+        let at = from + self.ranges[from..to].partition_point(|(first, _)| *first <= address) - 1;
         // The smallest block around the address that holds neither neighbour of the range.
-        let below = if at == 0 { 0 } else { 1 + address.bits_shared_with(self.firsts[at].previous()) };
-        let above = self.firsts.get(at + 1).map_or(0, |next| 1 + address.bits_shared_with(*next));
-        Region { value: self.values[at], bits: below.max(above) }
+        let below = if at == 0 { 0 } else { 1 + address.bits_shared_with(self.ranges[at].0.previous()) };
+        let above = self.ranges.get(at + 1).map_or(0, |(next, _)| 1 + address.bits_shared_with(*next));
+        Region { value: self.ranges[at].1, bits: below.max(above) }
     }
 }
 
@@ -241,6 +279,29 @@ mod tests {
         assert_eq!(of(&regions, "11.0.0.0").0, 2);
         assert_eq!(of(&regions, "12.0.0.0"), (2, 8));
         assert_eq!(of(&regions, "13.0.0.0").0, NOWHERE);
+    }
+
+    #[test]
+    fn many_ranges_are_found_as_few_are() {
+        let networks: Vec<(u32, u8, u16)> = (0..600u32)
+            .map(|nth| (nth.wrapping_mul(0x9e37_79b9), 8 + (nth % 20) as u8, (nth % 5) as u16))
+            .collect();
+        let mut all = Networks::default();
+        for (address, prefix, value) in &networks {
+            all.add(IpAddr::V4(Ipv4Addr::from_bits(*address)), *prefix, *value);
+            all.add(IpAddr::V6((u128::from(*address) << 96).into()), *prefix, *value);
+        }
+        let regions = Regions::new(all, &Regions::default());
+        assert!(regions.v4.ranges.len() > RANGES_OF_A_BLOCK && !regions.v4.blocks.is_empty());
+        let edges =
+            networks.iter().flat_map(|(address, ..)| [*address, address.wrapping_sub(1), address | 0xffff]);
+        for address in
+            edges.chain([0, u32::MAX]).chain((0..5000).map(|nth: u32| nth.wrapping_mul(0x0123_4567)))
+        {
+            let v4 = regions.of(IpAddr::V4(Ipv4Addr::from_bits(address)));
+            assert_eq!(v4.value, slowly(&networks, &[], address), "{address:#x}");
+            assert_eq!(regions.of(IpAddr::V6((u128::from(address) << 96).into())), v4);
+        }
     }
 
     /// The same by looking at each network.

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::policy::{self, Route};
 use crate::protocol::{Name, NameError};
 use domain::base::iana::Rtype;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Data, or names, of a zone: with what records have around them, offsets of 32 bits reach all of it.
@@ -51,6 +51,8 @@ pub struct ZoneBuilder {
     pub(super) routes: Vec<(u32, policy::Kind)>,
     /// Where the records came from: from which record on, and the source.
     sources: Vec<(u32, Arc<str>)>,
+    /// The files among them.
+    pub(super) files: Vec<PathBuf>,
     pub(super) errors: Faults,
     pub(super) warnings: Faults,
     limits: Limits,
@@ -87,6 +89,7 @@ impl ZoneBuilder {
             routes: Vec::new(),
             rdata: Vec::new(),
             sources: Vec::new(),
+            files: Vec::new(),
             errors: Faults::default(),
             warnings: Faults::default(),
             limits: Limits::default(),
@@ -146,6 +149,11 @@ impl ZoneBuilder {
             return Err(Error::Zone { zone: self.names.apex().to_string(), faults: self.errors });
         }
         layout::lay_out(self, &checked)
+    }
+
+    /// The files that were read so far, those that others include among them.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     pub(super) fn limits(&self) -> Limits {

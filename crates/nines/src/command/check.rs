@@ -34,10 +34,12 @@ fn summary(checked: &Checked) -> String {
     let of_layer4 =
         topology.tcp.values().map(|tcp| &tcp.listen).chain(topology.udp.values().map(|udp| &udp.listen));
     let listeners = topology.edge.as_ref().map_or(0, |edge| edge.listeners().count())
-        + of_layer4.map(|listen| listen.0.len()).sum::<usize>();
+        + of_layer4.map(|listen| listen.0.len()).sum::<usize>()
+        + topology.dns.as_ref().map_or(0, |dns| dns.listen.0.len());
     let parts = [
         ("listener", listeners),
         ("site", topology.site.len()),
+        ("zone", topology.dns.as_ref().map_or(0, |dns| dns.zone.len())),
         ("pool", topology.pool.len()),
         ("service", topology.service.len()),
         ("warning", checked.warnings.len()),

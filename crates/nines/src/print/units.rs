@@ -36,6 +36,20 @@ pub(crate) fn latency(ms: f64) -> String {
     }
 }
 
+/// Memory with two or three digits: "512B", "1.4KiB", "177MiB".
+pub(crate) fn memory(bytes: usize) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let (mut size, mut unit) = (bytes as f64 / 1024.0, 0);
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    if size < 10.0 { format!("{size:.1}{}", UNITS[unit]) } else { format!("{size:.0}{}", UNITS[unit]) }
+}
+
 /// "1 server", "3 servers".
 pub(crate) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
@@ -44,6 +58,20 @@ pub(crate) fn counted(count: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_has_the_unit_that_fits() {
+        for (bytes, expected) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.0KiB"),
+            (1434, "1.4KiB"),
+            (180_000_000, "172MiB"),
+            (5 << 40, "5.0TiB"),
+        ] {
+            assert_eq!(memory(bytes), expected);
+        }
+    }
 
     #[test]
     fn a_span_shows_its_two_largest_units() {

@@ -56,6 +56,14 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faul
     for (name, udp) in &topology.udp {
         layer4::check_udp(udp, name, faults);
     }
+    if let Some(config) = &topology.dns {
+        let mut of_dns = Faults::default();
+        dns::check(config, &mut of_dns);
+        for mut fault in of_dns.into_vec() {
+            fault.span = fault.span.or_else(|| tree.key("dns"));
+            super::add(faults, fault);
+        }
+    }
     let mut of_edge = Faults::default();
     let config = topology.edge.clone().unwrap_or_default();
     edge::check(&config, &topology.site, &mut of_edge);
@@ -88,7 +96,15 @@ fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
         (Some(_), None) => warnings.add(None, "the edge has no site: every request is refused"),
         _ => {}
     }
+    if topology.dns.as_ref().is_some_and(|dns| dns.zone.is_empty()) {
+        warnings.add_with_help(
+            tree.key("dns"),
+            "dns has no zone: every query is refused",
+            "add `[dns.zone.\"shop.test\"]` with `file = \"shop.test.zone\"`",
+        );
+    }
     if topology.edge.is_none()
+        && topology.dns.is_none()
         && topology.site.is_empty()
         && topology.pool.is_empty()
         && topology.service.is_empty()

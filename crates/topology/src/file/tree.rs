@@ -54,7 +54,13 @@ impl<'i> Tree<'i> {
 
     /// Where a table of the top level is named.
     pub(super) fn key(&self, name: &str) -> Option<Range<usize>> {
-        table(&self.0)?.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span())
+        self.name(&[name])
+    }
+
+    /// Where a value is named.
+    pub(super) fn name(&self, path: &[&str]) -> Option<Range<usize>> {
+        let (name, above) = path.split_last()?;
+        table(self.node(above)?)?.iter().find(|(key, _)| key.get_ref() == name).map(|(key, _)| key.span())
     }
 
     /// The names in a table of the top level, with their places.

@@ -50,7 +50,15 @@ fn group<'a>(problem: &'a Problem, lines: &Lines<'a>) -> Group<'a> {
                     .annotation(AnnotationKind::Primary.span(from..to)),
             )
         }
-        _ => group.element(Origin::path(path)),
+        // A file that is not shown.
+        (_, line) => {
+            let origin = Origin::path(path);
+            group.element(match (line, problem.column) {
+                (None, _) => origin,
+                (Some(line), None) => origin.line(line),
+                (Some(line), Some(column)) => origin.line(line).char_column(column),
+            })
+        }
     };
     match &problem.help {
         Some(help) => group.element(Mark::HELP.message(help.as_str())),

@@ -70,6 +70,9 @@ pub enum StartError {
     /// TCP and UDP cannot be served.
     #[error(transparent)]
     Layer4(#[from] layer4::Error),
+    /// DNS cannot be served.
+    #[error(transparent)]
+    Dns(#[from] dns::Error),
     /// The running nines could not be taken over from; it carries on.
     #[error("takeover: {0}; the running nines carries on")]
     Takeover(#[from] TakeoverError),
@@ -118,6 +121,9 @@ pub enum ReloadError {
     /// A port of TCP or UDP is taken, or their configuration cannot be used.
     #[error(transparent)]
     Layer4(#[from] layer4::Error),
+    /// A port of DNS is taken, or its configuration cannot be used.
+    #[error(transparent)]
+    Dns(#[from] dns::Error),
     /// The node is stopping, or another process has taken over.
     #[error("nines is stopping")]
     Stopping,

@@ -10,6 +10,7 @@ pub(super) struct Inherited {
     pub(super) admin: Vec<TcpListener>,
     pub(super) edge: Vec<TcpListener>,
     pub(super) layer4: Vec<cores::Socket>,
+    pub(super) dns: Vec<cores::Socket>,
 }
 
 impl Inherited {

@@ -3,15 +3,17 @@
 //! What is new is started before requests are sent to it, and what is gone ends after the last request could
 //! be: so a route moves from one pool to another without a gap.
 
+use super::dns_part::PreparedDns;
 use super::edge_part::PreparedEdge;
 use super::layer4_part::PreparedLayer4;
 use super::pools::{self, PoolMaker, PoolPart};
 use super::{Phase, ReloadError, Running, report};
 use crate::changes::Changes;
 use crate::config::{NodeConfig, Topology};
-use crate::file;
+use crate::file::{self, Checked};
 use crate::paths;
 use balance::{PoolConfig, PoolStatus, Settings};
+use dns::ZoneSet;
 use notation::Named;
 use services::ServiceConfig;
 use std::collections::BTreeMap;
@@ -28,9 +30,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(super) async fn reload(running: &Running) -> Result<Changes, ReloadError> {
     let _one_at_a_time = running.reloading.lock().await;
-    let result = match file::load(&running.path) {
-        Ok(checked) => apply(running, checked.topology).await,
-        Err(rejected) => Err(ReloadError::Rejected(rejected)),
+    let (path, before) = (running.path.clone(), running.live().dns.zones());
+    // A large zone takes a second to read, and health checks go on meanwhile.
+    let loaded = tokio::task::spawn_blocking(move || file::load_after(&path, &before)).await;
+    let result = match loaded {
+        Ok(Ok(checked)) => apply(running, checked).await,
+        Ok(Err(rejected)) => Err(ReloadError::Rejected(rejected)),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Err(ReloadError::Stopping),
+        },
     };
     running.events.reloaded(result.is_ok());
     match &result {
@@ -40,16 +50,18 @@ pub(super) async fn reload(running: &Running) -> Result<Changes, ReloadError> {
     result
 }
 
-async fn apply(running: &Running, new: Topology) -> Result<Changes, ReloadError> {
-    let plan = prepare(running, &new)?;
-    let changes = Changes::between(&running.topology(), &new);
+async fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadError> {
+    let Checked { topology: new, zones, .. } = checked;
+    let plan = prepare(running, &new, &zones)?;
+    let mut changes = Changes::between(&running.topology(), &new);
+    changes.zones.are_changed(zones.changed_since(&running.live().dns.zones()));
     running.services.commit(plan.services_of_both);
     let added: Vec<String> = plan.added.keys().cloned().collect();
     begin(running, plan.added);
     if !added.is_empty() {
         until_ready(running, &added).await;
     }
-    let fronts = Box::new(PreparedFronts { edge: plan.edge, layer4: plan.layer4 });
+    let fronts = Box::new(PreparedFronts { edge: plan.edge, layer4: plan.layer4, dns: plan.dns });
     match commit(running, new, &plan.configs, plan.changed, fronts) {
         Ok(()) => running.services.commit(plan.services),
         Err(unused) => {
@@ -64,12 +76,14 @@ async fn apply(running: &Running, new: Topology) -> Result<Changes, ReloadError>
 struct PreparedFronts {
     edge: PreparedEdge,
     layer4: PreparedLayer4,
+    dns: PreparedDns,
 }
 
 impl PreparedFronts {
     async fn discard(self) {
         self.edge.discard().await;
         self.layer4.discard().await;
+        self.dns.discard().await;
     }
 }
 
@@ -77,6 +91,7 @@ impl PreparedFronts {
 struct Plan {
     edge: PreparedEdge,
     layer4: PreparedLayer4,
+    dns: PreparedDns,
     /// Those of the new file.
     services: services::Prepared,
     /// And those that go, until nothing asks them any more.
@@ -87,7 +102,7 @@ struct Plan {
     configs: BTreeMap<String, PoolConfig>,
 }
 
-fn prepare(running: &Running, new: &Topology) -> Result<Plan, ReloadError> {
+fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, ReloadError> {
     let live = running.live();
     if running.phase() != Phase::Serving {
         return Err(ReloadError::Stopping);
@@ -123,7 +138,8 @@ fn prepare(running: &Running, new: &Topology) -> Result<Plan, ReloadError> {
     by_name.extend(pools::by_name(&added));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
     let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
-    Ok(Plan { edge, layer4, services, services_of_both, added, changed, configs })
+    let dns = live.dns.prepare(new, zones, registry)?;
+    Ok(Plan { edge, layer4, dns, services, services_of_both, added, changed, configs })
 }
 
 /// Runs the new pools, which nothing is sent to yet.
@@ -177,6 +193,13 @@ fn commit(
         }
     }
     if let Some(gone) = live.layer4.commit(fronts.layer4) {
+        gone.stop_accepting();
+        let deadline = running.drain_deadline_of(&live.topology);
+        live.leaving.spawn(async move {
+            gone.drain(deadline).await;
+        });
+    }
+    if let Some(gone) = live.dns.commit(fronts.dns) {
         gone.stop_accepting();
         let deadline = running.drain_deadline_of(&live.topology);
         live.leaving.spawn(async move {

@@ -4,6 +4,7 @@ use super::{Live, Phase, Running};
 use crate::config::Topology;
 use crate::status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 use balance::{PoolStatus, State};
+use cores::Transport;
 use edge::{EdgeConfig, RouteConfig};
 use notation::TextOr;
 use std::net::SocketAddr;
@@ -21,8 +22,9 @@ pub(super) fn status(running: &Running) -> Status {
         readiness: readiness_of(running.phase(), &pools),
         tiers: tiers(&live.topology),
         listeners: listeners(running, &live),
-        connections: live.edge.connections() + live.layer4.connections(),
+        connections: live.edge.connections() + live.layer4.connections() + live.dns.connections(),
         layer4: live.layer4.status(),
+        zones: live.dns.status(),
         sites: live
             .topology
             .site
@@ -93,6 +95,7 @@ fn tiers(topology: &Topology) -> Vec<String> {
         ("balance", !topology.pool.is_empty()),
         ("edge", topology.edge.is_some()),
         ("layer4", !topology.tcp.is_empty() || !topology.udp.is_empty()),
+        ("dns", topology.dns.is_some()),
     ];
     named.iter().filter(|(_, is_named)| *is_named).map(|(tier, _)| (*tier).to_owned()).collect()
 }
@@ -119,8 +122,16 @@ fn listeners(running: &Running, live: &Live) -> Vec<ListenerStatus> {
             address,
         })
     });
+    let dns = live.dns.addresses().into_iter().map(|address| {
+        let protocol = match address.transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        listener("dns", protocol, address.at)
+    });
     edge.chain(http3)
         .chain(layer4)
+        .chain(dns)
         .chain(running.admin.local_addr().ok().map(|address| listener("admin", "http", address)))
         .collect()
 }

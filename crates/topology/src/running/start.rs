@@ -1,5 +1,6 @@
 //! Starting, from nothing or from a running nines.
 
+use super::dns_part::{self, DnsPart};
 use super::edge_part::EdgePart;
 use super::events::Events;
 use super::handover::{self, Previous};
@@ -8,7 +9,6 @@ use super::layer4_part::{self, Layer4Part};
 use super::listen::{self, Inherited};
 use super::pools::{self, PoolMaker, PoolPart};
 use super::{Live, Phase, Running, StartError, StartOptions, TakeoverError, reload, report};
-use crate::config::Topology;
 use crate::file::Checked;
 use crate::{node_secret, paths};
 use balance::PoolStatus;
@@ -54,8 +54,9 @@ async fn start_alone(
         listen::check_free(address)?;
     }
     layer4_part::check_free(&checked.topology)?;
+    dns_part::check_free(&checked.topology)?;
     let backends = Backends::start(&checked, &options, &dir, &home)?;
-    let fronts = backends.start_fronts(&checked.topology, &dir, &mut inherited);
+    let fronts = backends.start_fronts(&checked, &dir, &mut inherited);
     finish(checked, dir, home, admin, backends, fronts).await
 }
 
@@ -72,7 +73,7 @@ async fn take_over(
         backends.until_ready(&previous, READY_WAIT).await?;
         let mut inherited = previous.listeners().await?;
         let admin = inherited.admin(checked.topology.node.admin)?;
-        let fronts = backends.start_fronts(&checked.topology, &dir, &mut inherited)?;
+        let fronts = backends.start_fronts(&checked, &dir, &mut inherited)?;
         // From here on both serve, until the old one hears that this one does.
         match previous.serving(&home).await {
             Ok(()) => Ok((admin, fronts)),
@@ -95,6 +96,7 @@ async fn take_over(
 struct Fronts {
     edge: EdgePart,
     layer4: Layer4Part,
+    dns: DnsPart,
 }
 
 impl Fronts {
@@ -102,8 +104,10 @@ impl Fronts {
     async fn stop(self) {
         self.edge.stop_accepting();
         self.layer4.stop_accepting();
+        self.dns.stop_accepting();
         self.edge.drain(Duration::ZERO).await;
         self.layer4.drain(Duration::ZERO).await;
+        self.dns.drain(Duration::ZERO).await;
     }
 }
 
@@ -157,15 +161,18 @@ impl Backends {
 
     fn start_fronts(
         &self,
-        topology: &Topology,
+        checked: &Checked,
         dir: &Path,
         inherited: &mut Inherited,
     ) -> Result<Fronts, StartError> {
+        let topology = &checked.topology;
         let sockets = std::mem::take(&mut inherited.layer4);
+        let dns_sockets = std::mem::take(&mut inherited.dns);
         // An edge that is dropped again, where this fails, ends by itself.
         let edge = EdgePart::start(topology, dir, pools::by_name(&self.pools), &self.registry, inherited)?;
         let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
-        Ok(Fronts { edge, layer4 })
+        let dns = DnsPart::start(topology, &checked.zones, &self.registry, dns_sockets)?;
+        Ok(Fronts { edge, layer4, dns })
     }
 
     /// Waits until every pool can do here what it can do in the previous process.
@@ -207,7 +214,7 @@ async fn finish(
     backends: Backends,
     fronts: Result<Fronts, StartError>,
 ) -> Result<Arc<Running>, StartError> {
-    let Fronts { edge, layer4 } = match fronts {
+    let Fronts { edge, layer4, dns } = match fronts {
         Ok(fronts) => fronts,
         Err(error) => {
             backends.stop().await;
@@ -215,7 +222,7 @@ async fn finish(
         }
     };
     let topology = Arc::new(checked.topology);
-    let live = Live { topology, pools: backends.pools, edge, layer4, leaving: JoinSet::new() };
+    let live = Live { topology, pools: backends.pools, edge, layer4, dns, leaving: JoinSet::new() };
     let running = Arc::new(Running {
         path: checked.path,
         dir,

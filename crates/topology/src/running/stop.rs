@@ -15,16 +15,19 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
     if before == Phase::Serving {
         let _ = std::fs::remove_file(running.home.socket());
     }
-    let (edge, layer4, pools, mut leaving) = {
+    let (edge, layer4, dns, pools, mut leaving) = {
         let mut live = running.live();
         live.edge.stop_accepting();
         live.layer4.stop_accepting();
+        live.dns.stop_accepting();
         let edge = std::mem::take(&mut live.edge);
         let layer4 = std::mem::take(&mut live.layer4);
-        (edge, layer4, std::mem::take(&mut live.pools), std::mem::replace(&mut live.leaving, JoinSet::new()))
+        let dns = std::mem::take(&mut live.dns);
+        let pools = std::mem::take(&mut live.pools);
+        (edge, layer4, dns, pools, std::mem::replace(&mut live.leaving, JoinSet::new()))
     };
-    let drained = tokio::join!(edge.drain(deadline), layer4.drain(deadline));
-    let is_drained = drained.0 && drained.1;
+    let drained = tokio::join!(edge.drain(deadline), layer4.drain(deadline), dns.drain(deadline));
+    let is_drained = drained.0 && drained.1 && drained.2;
     running.services.stop().await;
     for (_, pool) in pools {
         pool.stop().await;

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test, though one with a `main` of its own")]
 
+mod dns;
 mod layer4;
 mod lifecycle;
 mod reloads;
@@ -27,7 +28,8 @@ fn main() -> ExitCode {
 }
 
 fn run_tests(arguments: &[String]) -> ExitCode {
-    let tests: Vec<Test> = [layer4::TESTS, lifecycle::TESTS, reloads::TESTS, takeovers::TESTS].concat();
+    let tests: Vec<Test> =
+        [dns::TESTS, layer4::TESTS, lifecycle::TESTS, reloads::TESTS, takeovers::TESTS].concat();
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let is_wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(*filter));
     if arguments.iter().any(|argument| argument == "--list") {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 /// Adds the records of a file.
 pub(super) fn read_file(builder: &mut ZoneBuilder, path: &Path) {
     let source: Arc<str> = path.display().to_string().into();
+    builder.files.push(path.to_owned());
     match std::fs::read(path) {
         Ok(text) => Reader::new(builder, &source, Some(path)).read(&text),
         Err(error) => unreadable(builder, &source, &error),

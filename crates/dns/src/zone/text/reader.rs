@@ -140,6 +140,7 @@ impl<'b, 'p> Reader<'b, 'p> {
             .map_err(|error| named.wrong(format!("cannot include {}: {error}", path.display())))?;
         let source: Arc<str> = path.display().to_string().into();
         self.builder.begin_source(&source);
+        self.builder.files.push(path.clone());
         Reader {
             builder: self.builder,
             source: &source,

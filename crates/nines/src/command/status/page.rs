@@ -1,6 +1,6 @@
 //! A status as a page of text.
 
-use crate::print::{Paint, Table, counted, latency, since, span};
+use crate::print::{Paint, Table, counted, latency, memory, since, span};
 use std::time::{Duration, SystemTime};
 use topology::{EndpointStatus, InstanceState, PoolStatus, ServiceStatus, State, Status};
 
@@ -19,6 +19,19 @@ pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
                 format!("{} {}", one.protocol, one.name),
                 one.open.to_string(),
                 one.leads_to.join(", "),
+            ]);
+        }
+        text += &format!("\n{}", table.render(paint));
+    }
+    if !status.zones.is_empty() {
+        let mut table = Table::new(["ZONE", "SERIAL", "RECORDS", "NAMES", "MEMORY"]);
+        for zone in &status.zones {
+            table.row([
+                zone.name.clone(),
+                zone.serial.to_string(),
+                zone.records.to_string(),
+                zone.names.to_string(),
+                memory(zone.bytes),
             ]);
         }
         text += &format!("\n{}", table.render(paint));

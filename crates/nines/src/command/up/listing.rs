@@ -18,13 +18,20 @@ pub(super) fn listing(status: &Status, token: Token<'_>, paint: Paint) -> String
             table.row(["admin".into(), listener.address.to_string(), metrics]);
         } else if listener.tier == "layer4" {
             layer4(status, listener, &mut table);
+        } else if listener.tier == "dns" {
+            let zone = status.zones.first().map(|zone| zone.name.as_str());
+            dns(&status.listeners, zone, listener, &mut table);
         } else {
             sites(&status.sites, listener, &mut table);
         }
     }
     let name = format!("{} {}", paint.strong("nines"), status.version);
-    let tiers =
-        [(status.sites.len(), "site"), (status.pools.len(), "pool"), (status.services.len(), "service")];
+    let tiers = [
+        (status.sites.len(), "site"),
+        (status.zones.len(), "zone"),
+        (status.pools.len(), "pool"),
+        (status.services.len(), "service"),
+    ];
     let tiers = tiers.iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(*count, what));
     let has = tiers.collect::<Vec<_>>().join(", ");
     format!("\n{name} runs {}: {has}\n\n{}\n", status.file.display(), table.render(paint))
@@ -41,6 +48,23 @@ fn layer4(status: &Status, listener: &ListenerStatus, table: &mut Table) {
         format!("{} {name}", listener.protocol),
         listener.address.to_string(),
         format!("nc {options}{} {}", at.ip(), at.port()),
+    ]);
+}
+
+/// DNS, once for each address: those of UDP, if TCP is there as well.
+fn dns(all: &[ListenerStatus], zone: Option<&str>, listener: &ListenerStatus, table: &mut Table) {
+    let at = reachable(listener.address);
+    let is_twin =
+        |one: &ListenerStatus| one.tier == "dns" && one.protocol == "udp" && one.address == listener.address;
+    if listener.protocol == "tcp" && all.iter().any(is_twin) {
+        return;
+    }
+    let options = if listener.protocol == "tcp" { " +tcp" } else { "" };
+    let asked = zone.unwrap_or("id.server ch txt");
+    table.row([
+        format!("dns {}", zone.unwrap_or_default()).trim_end().to_owned(),
+        listener.address.to_string(),
+        format!("dig @{} -p {}{options} {asked}", at.ip(), at.port()),
     ]);
 }
 
@@ -203,6 +227,27 @@ mod tests {
         assert!(listed("http").contains("plain.test"));
         assert!(!listed("https").contains("plain.test") && listed("https").contains("shop.test"));
         assert!(listed("http3").contains("127.0.0.1:8443 UDP"));
+    }
+
+    #[test]
+    fn dns_is_listed_once_for_each_address_with_a_zone_to_ask_for() {
+        let listener = |protocol: &str, address: &str| ListenerStatus {
+            tier: "dns".into(),
+            protocol: protocol.into(),
+            address: address.parse().unwrap(),
+        };
+        let listeners =
+            [listener("tcp", "0.0.0.0:53"), listener("udp", "0.0.0.0:53"), listener("tcp", "[::1]:54")];
+        let listed = |zone: Option<&str>| {
+            let mut table = Table::new(["WHAT", "LISTENS AT", "TRY"]);
+            listeners.iter().for_each(|one| dns(&listeners, zone, one, &mut table));
+            table.render(Paint::new(false))
+        };
+        let shop = listed(Some("shop.test"));
+        assert!(shop.contains("dig @127.0.0.1 -p 53 shop.test"), "{shop}");
+        assert!(shop.contains("dig @::1 -p 54 +tcp shop.test"), "{shop}");
+        assert_eq!(shop.matches("dns shop.test").count(), 2);
+        assert!(listed(None).contains("dig @127.0.0.1 -p 53 id.server ch txt"));
     }
 
     #[test]

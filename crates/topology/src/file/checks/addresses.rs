@@ -51,6 +51,7 @@ fn listeners(tree: &Tree<'_>) -> Vec<Listening> {
     let mut all: Vec<_> =
         edge.filter_map(|(text, span)| Some((text.parse().ok()?, "the edge", Some(span)))).collect();
     all.extend(layer4_listeners(tree, "tcp", "a listener of TCP"));
+    all.extend(dns_listeners(tree));
     let (address, span) = admin(tree);
     let admin = (address, "the admin API", span);
     match admin.2 {
@@ -66,6 +67,7 @@ fn datagram_listeners(tree: &Tree<'_>) -> Vec<Listening> {
     let mut all: Vec<Listening> =
         http3.filter_map(|(text, span)| Some((text.parse().ok()?, "the edge", Some(span)))).collect();
     all.extend(layer4_listeners(tree, "udp", "a listener of UDP"));
+    all.extend(dns_listeners(tree));
     all
 }
 
@@ -79,6 +81,12 @@ fn layer4_listeners<'t>(
         let texts: Vec<_> = tree.one_or_many(&[kind, name, "listen"]).collect();
         texts.into_iter().filter_map(move |(text, span)| Some((text.parse().ok()?, who, Some(span))))
     })
+}
+
+/// DNS has each of its addresses over UDP and TCP.
+fn dns_listeners(tree: &Tree<'_>) -> Vec<Listening> {
+    let texts = tree.one_or_many(&["dns", "listen"]);
+    texts.filter_map(|(text, span)| Some((text.parse().ok()?, "dns", Some(span)))).collect()
 }
 
 fn admin(tree: &Tree<'_>) -> (SocketAddr, Option<Range<usize>>) {

@@ -57,4 +57,8 @@ pub(super) enum Tier {
     Tcp,
     /// Of `[udp.NAME]`.
     Udp,
+    /// Of `[dns]`.
+    DnsTcp,
+    /// Of `[dns]`.
+    DnsUdp,
 }

@@ -76,6 +76,8 @@ impl Previous {
                 Tier::Edge => inherited.edge.push(TcpListener::from(fd)),
                 Tier::Tcp => inherited.layer4.push(Socket::Tcp(fd.into())),
                 Tier::Udp => inherited.layer4.push(Socket::Udp(fd.into())),
+                Tier::DnsTcp => inherited.dns.push(Socket::Tcp(fd.into())),
+                Tier::DnsUdp => inherited.dns.push(Socket::Udp(fd.into())),
             }
         }
         Ok(inherited)

@@ -109,16 +109,20 @@ fn hello(running: &Running) -> Answer {
 
 fn send_listeners(peer: &mut Peer, running: &Running) -> io::Result<()> {
     let admin = (Tier::Admin, Socket::Tcp(running.admin.try_clone()?));
-    let (edge, layer4) = {
+    let (edge, layer4, dns) = {
         let live = running.live();
-        (live.edge.listeners()?, live.layer4.sockets()?)
+        (live.edge.listeners()?, live.layer4.sockets()?, live.dns.sockets()?)
     };
     let edge = edge.into_iter().map(|listener| (Tier::Edge, Socket::Tcp(listener)));
     let layer4 = layer4.into_iter().map(|socket| match socket {
         Socket::Tcp(_) => (Tier::Tcp, socket),
         Socket::Udp(_) => (Tier::Udp, socket),
     });
-    let sockets: Vec<(Tier, Socket)> = std::iter::once(admin).chain(edge).chain(layer4).collect();
+    let dns = dns.into_iter().map(|socket| match socket {
+        Socket::Tcp(_) => (Tier::DnsTcp, socket),
+        Socket::Udp(_) => (Tier::DnsUdp, socket),
+    });
+    let sockets: Vec<(Tier, Socket)> = std::iter::once(admin).chain(edge).chain(layer4).chain(dns).collect();
     let listeners = sockets
         .iter()
         .map(|(tier, socket)| Ok(Listener { tier: *tier, address: socket.address()?.at }))
@@ -138,6 +142,7 @@ fn let_go(peer: &mut Peer, running: &Running) -> io::Result<bool> {
     let live = running.live();
     live.edge.hand_over();
     live.layer4.stop_accepting();
+    live.dns.stop_accepting();
     drop(live);
     tracing::info!(target: "topology", "another process has taken over");
     Ok(true)

@@ -61,11 +61,15 @@ impl JsonSchema for Listen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TcpConfig;
+
+    #[derive(Deserialize)]
+    struct Config {
+        listen: Listen,
+    }
 
     #[test]
     fn one_address_or_several() {
-        let listen = |text: &str| toml::from_str::<TcpConfig>(text).map(|config| config.listen.0);
+        let listen = |text: &str| toml::from_str::<Config>(text).map(|config| config.listen.0);
         let first: SocketAddr = ([127, 0, 0, 1], 6432).into();
         assert_eq!(listen("listen = '127.0.0.1:6432'").unwrap(), [first]);
         assert_eq!(listen("listen = ['127.0.0.1:6432', '[::1]:1']").unwrap()[0], first);

@@ -1,0 +1,105 @@
+//! What types cannot say of `[dns]`.
+
+use crate::config::{DnsConfig, ZoneConfig};
+use crate::protocol::Name;
+use notation::Faults;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// RFC 2181 §8: the largest TTL.
+const TTL_SECONDS_MAX: u64 = i32::MAX as u64;
+/// RFC 5001 sets no length; an option of EDNS in a datagram of 512 bytes does.
+const IDENTITY_BYTES_MAX: usize = 255;
+
+/// Checks `[dns]`, all but what is in its zones.
+pub fn check(config: &DnsConfig, faults: &mut Faults) {
+    if config.listen.0.is_empty() {
+        faults.add_with_help(None, "dns listens nowhere", "add `listen = \"127.0.0.1:5353\"`");
+    }
+    let zeroes = [
+        ("cores", config.cores == Some(0)),
+        ("limit.connections", config.limit.connections == 0),
+        ("limit.connections_per_client", config.limit.connections_per_client == 0),
+        ("timeout.idle", config.timeout.idle.get().is_zero()),
+    ];
+    for (key, _) in zeroes.iter().filter(|(_, is_zero)| *is_zero) {
+        faults.add(None, format!("dns: {key} is zero: nothing would ever be answered"));
+    }
+    if let Some(identity) = &config.identity
+        && !(1..=IDENTITY_BYTES_MAX).contains(&identity.len())
+    {
+        faults.add(None, format!("dns: identity has {} bytes, of 1 to {IDENTITY_BYTES_MAX}", identity.len()));
+    }
+    let mut apexes: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
+    for (name, zone) in &config.zone {
+        match name.parse::<Name>() {
+            Ok(apex) => {
+                if let Some(before) = apexes.insert(apex.as_wire().to_vec(), name.as_str()) {
+                    let message = format!("zone {name} is the same as zone {before}");
+                    faults.add(name.span(), message);
+                }
+            }
+            Err(error) => faults.add(name.span(), format!("{:?} cannot be a zone: {error}", name.as_str())),
+        }
+        check_zone(name, zone, faults);
+    }
+}
+
+fn check_zone(name: &notation::Name, zone: &ZoneConfig, faults: &mut Faults) {
+    if zone.file.is_none() && zone.records.is_empty() {
+        let help = format!("add `file = \"{name}.zone\"`, or `records = [\"@ SOA …\", …]`");
+        faults.add_with_help(name.span(), format!("zone {name} has no records"), help);
+    }
+    let ttl = zone.ttl.get();
+    if ttl.subsec_nanos() != 0 || ttl > Duration::from_secs(TTL_SECONDS_MAX) {
+        let message = format!("zone {name}: ttl is {}, of whole seconds up to {TTL_SECONDS_MAX}", zone.ttl);
+        faults.add(name.span(), message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults_of(text: &str) -> Vec<String> {
+        let mut faults = Faults::default();
+        check(&toml::from_str(text).unwrap(), &mut faults);
+        faults.into_vec().into_iter().map(|fault| fault.message).collect()
+    }
+
+    #[test]
+    fn what_is_missing_or_zero_is_said() {
+        assert_eq!(faults_of("listen = '127.0.0.1:53'"), [""; 0]);
+        assert_eq!(
+            faults_of("limit = { connections = 0, connections_per_client = 0 }\ntimeout = { idle = '0s' }"),
+            [
+                "dns listens nowhere",
+                "dns: limit.connections is zero: nothing would ever be answered",
+                "dns: limit.connections_per_client is zero: nothing would ever be answered",
+                "dns: timeout.idle is zero: nothing would ever be answered",
+            ]
+        );
+        let long = "x".repeat(256);
+        let said = faults_of(&format!("listen = '127.0.0.1:53'\nidentity = '{long}'"));
+        assert_eq!(said, ["dns: identity has 256 bytes, of 1 to 255"]);
+    }
+
+    #[test]
+    fn a_zone_has_a_name_of_its_own_and_records() {
+        let of = |more: &str| faults_of(&format!("listen = '127.0.0.1:53'\n{more}"));
+        assert_eq!(
+            of("zone.'a.test' = { file = 'a' }\nzone.'b.test' = { records = ['@ A 192.0.2.1'] }"),
+            [""; 0]
+        );
+        assert_eq!(of("zone.'a.test' = {}"), ["zone a.test has no records"]);
+        assert_eq!(
+            of("zone.'A.test.' = { file = 'a' }\nzone.'a.test' = { file = 'a' }"),
+            ["zone a.test is the same as zone A.test."]
+        );
+        assert_eq!(of("zone.'a..b' = { file = 'a' }").len(), 1);
+        assert_eq!(
+            of("zone.'a.test' = { file = 'a', ttl = '1500ms' }"),
+            ["zone a.test: ttl is 1s500ms, of whole seconds up to 2147483647"]
+        );
+    }
+}

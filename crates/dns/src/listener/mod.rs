@@ -1,0 +1,5 @@
+//! Sockets: messages come in, are answered from the core's snapshot, and their answers leave.
+
+mod responder;
+pub(crate) mod tcp;
+pub(crate) mod udp;

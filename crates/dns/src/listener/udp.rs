@@ -1,0 +1,117 @@
+//! Datagrams: a batch is received, answered, and its answers sent, by two system calls.
+
+use super::responder::respond;
+use crate::core::Core;
+use crate::events::Dropped;
+use crate::protocol::Transport;
+use crate::snapshot::Snapshot;
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::Duration;
+use sys::{Answers, BATCH_MAX, Datagrams};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+/// Longer queries do not come by UDP: a name, and some options of EDNS. An odd number of cache lines, so that queries do
+/// not lie in the same few of them.
+const QUERY_BYTES_MAX: usize = 25 * 64;
+/// How long is waited when a socket fails: at full speed it would only burn the core.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Full batches that are answered before others have their turn.
+const BATCHES_MAX: usize = 8;
+
+/// What one core receives into, and answers from. Nothing is kept in it over an await.
+pub(crate) struct Batch {
+    queries: Datagrams,
+    answers: Answers,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { queries: Datagrams::with_room(QUERY_BYTES_MAX), answers: Answers::default() }
+    }
+}
+
+/// Answers on a socket for as long as it is listened on.
+pub(crate) async fn listen(core: Rc<Core>, socket: std::net::UdpSocket) {
+    let socket = match UdpSocket::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => return tracing::error!(target: "dns", %error, "a socket could not be used"),
+    };
+    let mut batches = 0;
+    loop {
+        if socket.readable().await.is_err() {
+            return;
+        }
+        match receive(&core, &socket) {
+            Ok(count) => {
+                let snapshot = core.snapshot();
+                core.batch.borrow_mut().answer(&snapshot, &socket, count);
+                batches = if count == BATCH_MAX { batches + 1 } else { 0 };
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => batches = 0,
+            Err(error) => {
+                tracing::warn!(target: "dns", %error, "cannot receive for the moment");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        // A flood does not keep connections and commands waiting.
+        if batches == BATCHES_MAX {
+            batches = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Receives what is there. A batch that is not full was all there is: the socket need not be asked again.
+fn receive(core: &Core, socket: &UdpSocket) -> io::Result<usize> {
+    let mut received = Err(io::ErrorKind::WouldBlock.into());
+    let _ = socket.try_io(Interest::READABLE, || {
+        received = core.batch.borrow_mut().queries.receive(socket.as_fd(), BATCH_MAX);
+        match received {
+            Ok(BATCH_MAX) => Ok(()),
+            Err(ref error) if error.kind() != io::ErrorKind::WouldBlock => Ok(()),
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    });
+    received
+}
+
+impl Batch {
+    fn answer(&mut self, snapshot: &Snapshot, socket: &UdpSocket, count: usize) {
+        let Self { queries, answers } = self;
+        answers.clear();
+        let mut received_bytes = 0;
+        for nth in 0..count {
+            let query = queries.get(nth);
+            received_bytes += query.bytes.len();
+            // Port 0 is nobody's.
+            if query.from.is_some_and(|from| from.port() != 0)
+                && respond(snapshot, query.bytes, Transport::Udp, answers.room())
+            {
+                answers.answer(nth);
+            }
+        }
+        snapshot.live.events.udp.received_bytes.add(received_bytes as u64);
+        send(snapshot, queries, answers, socket);
+    }
+}
+
+fn send(snapshot: &Snapshot, queries: &Datagrams, answers: &Answers, socket: &UdpSocket) {
+    let mut left = 0..answers.len();
+    while !left.is_empty() {
+        match answers.send(left.clone(), queries, socket.as_fd()) {
+            Ok(sent) => {
+                let gone = left.start..left.start + sent;
+                snapshot.live.events.udp.sent_bytes.add(answers.bytes(gone.clone()) as u64);
+                left.start = gone.end;
+            }
+            // No room, or nobody to be reached: the next one may go.
+            Err(_) => {
+                snapshot.live.events.dropped(Dropped::Unsent, 1);
+                left.start += 1;
+            }
+        }
+    }
+}

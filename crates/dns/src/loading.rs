@@ -1,0 +1,215 @@
+//! The zones of a file, loaded: those whose text has not changed since the last time are taken from there.
+
+use crate::config::ZoneConfig;
+use crate::error::Error;
+use crate::protocol::Name;
+use crate::zone::{Faults, Loaded, Zone, ZoneBuilder};
+use crate::zones::Zones;
+use notation::Named;
+use std::collections::BTreeMap;
+use std::fs::{Metadata, metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// What the faults of `records` name as their source.
+const RECORDS: &str = "`records`";
+/// A file that was written so shortly before it was read may have been written again since, at the same time by the
+/// clock of its file system: it is read anew.
+const UNSETTLED: Duration = Duration::from_millis(50);
+
+/// The zones of a file, each as it was loaded. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct ZoneSet(BTreeMap<String, Arc<LoadedZone>>);
+
+/// One zone with what it was made of.
+#[derive(Debug)]
+struct LoadedZone {
+    config: ZoneConfig,
+    zone: Arc<Zone>,
+    warnings: Faults,
+    /// The files that were read.
+    files: Vec<(PathBuf, Stamp)>,
+}
+
+/// What tells whether a file is still the one that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    is_settled: bool,
+}
+
+/// Something about a zone's text, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneFault {
+    /// The zone, as the file names it.
+    pub zone: String,
+    /// Where it is.
+    pub place: Place,
+    /// What it is; lower case, no full stop.
+    pub message: String,
+}
+
+/// A place in a zone's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Of the zone as a whole.
+    Zone,
+    /// The item of `records` with this number, from 0.
+    Record(usize),
+    /// In a zone file. Line and column are 0 where it is about the file as a whole, or the line.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u32,
+        /// The column in octets, from 1.
+        column: u32,
+    },
+}
+
+impl ZoneSet {
+    /// Reads the zones of a file; `dir` is the folder that paths start from. A zone that is in `before` with the same text
+    /// is taken from there. This reads files, and so is not for a core.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any zone.
+    pub fn load(zones: &Named<ZoneConfig>, dir: &Path, before: &Self) -> Result<Self, Vec<ZoneFault>> {
+        let mut loaded = BTreeMap::new();
+        let mut faults = Vec::new();
+        for (name, config) in zones {
+            if let Some(zone) = before.0.get(name.as_str()).filter(|zone| zone.is_still(config)) {
+                loaded.insert(name.to_string(), zone.clone());
+                continue;
+            }
+            match LoadedZone::load(name, config, dir) {
+                Ok(zone) => drop(loaded.insert(name.to_string(), Arc::new(zone))),
+                Err(found) => faults.extend(found),
+            }
+        }
+        if faults.is_empty() { Ok(Self(loaded)) } else { Err(faults) }
+    }
+
+    /// What looks like a mistake in any of them.
+    pub fn warnings(&self) -> Vec<ZoneFault> {
+        let all = self.0.iter();
+        all.flat_map(|(name, zone)| placed(name, &zone.config, zone.warnings.iter())).collect()
+    }
+
+    /// The names of zones that are in both, and are not the same.
+    pub fn changed_since<'s>(&'s self, before: &'s Self) -> impl Iterator<Item = &'s str> {
+        let both = self.0.iter().filter_map(|(name, zone)| Some((name, zone, before.0.get(name)?)));
+        both.filter(|(_, zone, before)| !Arc::ptr_eq(zone, before)).map(|(name, ..)| name.as_str())
+    }
+
+    /// The zones by the names that the file gives them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Zone>)> {
+        self.0.iter().map(|(name, zone)| (name.as_str(), &zone.zone))
+    }
+
+    /// The snapshot that queries are answered from.
+    pub fn zones(&self) -> Zones {
+        Zones::new(self.iter().map(|(_, zone)| zone.clone()))
+    }
+}
+
+impl LoadedZone {
+    fn load(name: &str, config: &ZoneConfig, dir: &Path) -> Result<Self, Vec<ZoneFault>> {
+        let apex: Name = name.parse().map_err(|error| {
+            vec![ZoneFault { zone: name.into(), place: Place::Zone, message: format!("no name: {error}") }]
+        })?;
+        let now = SystemTime::now();
+        let mut builder = ZoneBuilder::new(apex);
+        if let Some(file) = &config.file {
+            // In this folder a file is called as it is in the file that names it.
+            builder.file(&if dir == Path::new(".") { file.clone() } else { dir.join(file) });
+        }
+        if !config.records.is_empty() {
+            let ttl = format!("$TTL {}", config.ttl.get().as_secs());
+            let lines =
+                std::iter::once(ttl.as_str()).chain(config.records.iter().map(notation::Name::as_str));
+            builder.lines(RECORDS, lines);
+        }
+        let paths: Vec<PathBuf> = builder.files().to_vec();
+        match builder.finish() {
+            Ok(Loaded { zone, warnings }) => {
+                let stamped =
+                    |path: PathBuf| metadata(&path).ok().map(|found| (path, Stamp::of(&found, now)));
+                let files: Option<Vec<_>> = paths.into_iter().map(stamped).collect();
+                // A file that is gone by now is another one when it is back.
+                let gone = || vec![(PathBuf::new(), Stamp::unsettled())];
+                Ok(Self {
+                    config: config.clone(),
+                    zone: Arc::new(zone),
+                    warnings,
+                    files: files.unwrap_or_else(gone),
+                })
+            }
+            Err(Error::Zone { faults, .. }) => Err(placed(name, config, faults.iter()).collect()),
+            Err(error) => {
+                Err(vec![ZoneFault { zone: name.into(), place: Place::Zone, message: error.to_string() }])
+            }
+        }
+    }
+
+    /// Whether the zone would be the same if it were loaded again.
+    fn is_still(&self, config: &ZoneConfig) -> bool {
+        let is_still = |(path, stamp): &(PathBuf, Stamp)| {
+            stamp.is_settled
+                && metadata(path).is_ok_and(|found| *stamp == Stamp::of(&found, SystemTime::now()))
+        };
+        self.config == *config && self.files.iter().all(is_still)
+    }
+}
+
+impl Stamp {
+    /// Of a file that was read after `read`.
+    fn of(found: &Metadata, read: SystemTime) -> Self {
+        let is_settled = found.modified().is_ok_and(|modified| modified + UNSETTLED < read);
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+            bytes: found.len(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+            is_settled,
+        }
+    }
+
+    fn unsettled() -> Self {
+        Self { device: 0, inode: 0, bytes: 0, modified: (0, 0), changed: (0, 0), is_settled: false }
+    }
+}
+
+/// Faults with their places in the file.
+fn placed<'f>(
+    name: &'f str,
+    config: &'f ZoneConfig,
+    faults: impl Iterator<Item = &'f crate::zone::Fault> + 'f,
+) -> impl Iterator<Item = ZoneFault> + 'f {
+    faults.map(move |fault| {
+        let place = match (&*fault.source, fault.line) {
+            (RECORDS, line) => record_at(config, line).map_or(Place::Zone, Place::Record),
+            ("zone", 0) => Place::Zone,
+            (path, line) => Place::File { path: path.into(), line, column: fault.column },
+        };
+        ZoneFault { zone: name.to_owned(), place, message: fault.message.clone() }
+    })
+}
+
+/// The item of `records` that a line of their text is in. The text begins with a line of ours.
+fn record_at(config: &ZoneConfig, line: u32) -> Option<usize> {
+    let mut after = 1;
+    for (nth, record) in config.records.iter().enumerate() {
+        after += 1 + record.matches('\n').count();
+        if line > 1 && line as usize <= after {
+            return Some(nth);
+        }
+    }
+    None
+}

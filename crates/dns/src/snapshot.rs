@@ -1,0 +1,62 @@
+//! Everything that queries are answered by, made of the file, swapped whole on reload.
+
+use crate::config::{DnsConfig, DnsLimits};
+use crate::events::{Events, ZoneEvents};
+use crate::loading::ZoneSet;
+use crate::zones::Zones;
+use admission::PerClient;
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::Registry;
+
+/// One state of the file.
+pub(crate) struct Snapshot {
+    pub(crate) zones: Zones,
+    pub(crate) zone_events: ZoneEvents,
+    pub(crate) identity: Option<String>,
+    pub(crate) limit: DnsLimits,
+    pub(crate) idle: Duration,
+    pub(crate) live: Arc<Live>,
+}
+
+/// What outlives a reload.
+pub(crate) struct Live {
+    /// A place for each connection.
+    pub(crate) gate: flow::Gate,
+    pub(crate) clients: PerClient,
+    pub(crate) events: Events,
+}
+
+/// Accept loops that wait for a place; there are as many as sockets.
+const WAITING_MAX: usize = 1 << 20;
+/// They wait as long as it takes.
+const WAIT: Duration = Duration::from_secs(365 * 86_400);
+
+impl Live {
+    pub(crate) fn new(limit: &DnsLimits, registry: &Registry) -> Self {
+        Self {
+            gate: flow::Gate::new(limit.connections as usize, WAITING_MAX, WAIT),
+            clients: PerClient::new(),
+            events: Events::new(registry),
+        }
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn new(config: &DnsConfig, zones: &ZoneSet, live: Arc<Live>, registry: &Registry) -> Self {
+        let zones = zones.zones();
+        Self {
+            zone_events: ZoneEvents::new(registry, &zones),
+            zones,
+            identity: config.identity.clone(),
+            limit: config.limit.clone(),
+            idle: config.timeout.idle.get(),
+            live,
+        }
+    }
+
+    /// Lets the limits hold that outlive a snapshot.
+    pub(crate) fn apply_limits(&self) {
+        self.live.gate.set(self.limit.connections as usize, WAITING_MAX, WAIT);
+    }
+}

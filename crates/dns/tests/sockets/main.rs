@@ -1,0 +1,8 @@
+//! A running DNS, asked over real sockets.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod reloads;
+mod tcp;
+mod udp;
+mod world;

@@ -1,0 +1,42 @@
+//! The zones of `[dns]`: read with the file, and what is wrong with them told with what is wrong with it.
+
+use super::{Checked, tree_of};
+use crate::problem::{Level, Lines, Problem};
+use dns::{Place, ZoneFault, ZoneSet};
+use notation::Fault;
+
+/// Reads the zones into the checked file, all but those that are as they were `before`; what is wrong with any of them.
+pub(super) fn load(checked: &mut Checked, before: &ZoneSet) -> Vec<Problem> {
+    let Some(config) = &checked.topology.dns else { return Vec::new() };
+    match ZoneSet::load(&config.zone, checked.dir(), before) {
+        Ok(zones) => {
+            let warnings = problems(checked, zones.warnings(), Level::Warning);
+            checked.warnings.extend(warnings);
+            checked.zones = zones;
+            Vec::new()
+        }
+        Err(faults) => problems(checked, faults, Level::Error),
+    }
+}
+
+fn problems(checked: &Checked, faults: Vec<ZoneFault>, level: Level) -> Vec<Problem> {
+    if faults.is_empty() {
+        return Vec::new();
+    }
+    let (tree, lines) = (tree_of(&checked.text), Lines::of(&checked.text));
+    let problem = |fault: ZoneFault| {
+        let names = &["dns", "zone", &fault.zone];
+        let message = format!("zone {}: {}", fault.zone, fault.message);
+        let span = match fault.place {
+            Place::File { path, line, column } => {
+                return Problem::elsewhere(level, &path, (line, column), message);
+            }
+            Place::Record(nth) => {
+                tree.texts(&[&names[..], &["records"]].concat()).nth(nth).map(|(_, span)| span)
+            }
+            Place::Zone => tree.name(names),
+        };
+        Problem::new(level, &checked.path, &lines, Fault { span, message, help: None })
+    };
+    faults.into_iter().map(problem).collect()
+}
