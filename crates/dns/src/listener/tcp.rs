@@ -12,6 +12,7 @@ use admission::{Held, Key};
 use flow::Permit;
 use std::cell::RefCell;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -94,7 +95,7 @@ pub(crate) async fn listen(core: Rc<Core>, listener: std::net::TcpListener) {
         let counted = Counted::new(&core, snapshot.live.clone(), permit, held);
         let core = core.clone();
         tokio::task::spawn_local(async move {
-            let ended = Connection { core: &core, stream: &stream }.serve().await;
+            let ended = Connection { core: &core, stream: &stream, peer: peer.ip() }.serve().await;
             counted.live.events.ended(ended);
             if ended == Ended::Slow {
                 // Half of an answer is none.
@@ -140,6 +141,7 @@ fn patience(idle: Duration, open: usize, most: usize) -> Duration {
 struct Connection<'c> {
     core: &'c Core,
     stream: &'c TcpStream,
+    peer: IpAddr,
 }
 
 impl Connection<'_> {
@@ -203,7 +205,7 @@ impl Connection<'_> {
         let Buffers { input, answer, output } = buffers;
         let (mut at, mut messages) = (0, 0);
         while let Some(message) = first_message(&input[at..]) {
-            if !respond(snapshot, message, Transport::Tcp, answer) {
+            if !respond(snapshot, message, self.peer, Transport::Tcp, answer) {
                 // Who sends what is no query has lost its place.
                 return Err(Ended::Broken);
             }

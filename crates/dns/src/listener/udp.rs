@@ -87,8 +87,8 @@ impl Batch {
             let query = queries.get(nth);
             received_bytes += query.bytes.len();
             // Port 0 is nobody's.
-            if query.from.is_some_and(|from| from.port() != 0)
-                && respond(snapshot, query.bytes, Transport::Udp, answers.room())
+            if let Some(from) = query.from.filter(|from| from.port() != 0)
+                && respond(snapshot, query.bytes, from.ip(), Transport::Udp, answers.room())
             {
                 answers.answer(nth);
             }

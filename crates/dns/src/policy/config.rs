@@ -17,6 +17,7 @@ pub(super) const VALUES: u8 = 8;
 /// and AAAA, if the zone has any, are not used.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "DnsRoute")]
 pub struct RouteConfig {
     /// How long resolvers may keep an answer, from 1s to 1d.
     pub ttl: Duration,
@@ -106,6 +107,7 @@ pub enum WhenDown {
 /// A candidate: what is answered if it is chosen, and what says whether it is up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "DnsAnswer")]
 pub struct AnswerConfig {
     /// The pool whose health it has. Without one it is always up.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +130,7 @@ pub struct AnswerConfig {
 /// that does not name by distance between `coordinates`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "DnsPlace")]
 pub struct PlaceConfig {
     /// Clients of these networks are here, whatever the `geo` database says: `["10.1.0.0/16", "2001:db8::/32"]`. Of networks within
     /// each other the innermost counts.
@@ -152,6 +155,7 @@ pub struct PlaceConfig {
 /// How long it takes from one place to another and back, as it was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DnsLatency")]
 pub struct LatencyConfig {
     /// Where clients are.
     pub from: Name,

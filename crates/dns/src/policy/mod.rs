@@ -43,3 +43,4 @@ pub use places::{Places, PlacesError};
 pub use pools::{PoolHealth, Pools, Which};
 pub use route::Route;
 pub(crate) use route::{Kind, Policy, name_in};
+pub(crate) use weighted::mixed;
