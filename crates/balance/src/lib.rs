@@ -47,7 +47,7 @@ pub use error::{Error, PickError, SettingsError};
 pub use explain::{EndpointExplanation, PoolExplanation};
 pub use picked::{KeySource, Outcome, Picked, Wish};
 pub use pool::{Pool, PoolContext};
-pub use siphash::hash_key;
+pub use siphash::{hash_key, siphash};
 pub use sources::Instance;
 pub use status::{EndpointStatus, PoolStatus, State};
 pub use transport::{Settings, Transport};

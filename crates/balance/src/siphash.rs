@@ -2,7 +2,7 @@
 //! which the standard library's is not, and that cannot be steered without its key.
 
 /// The hash of `bytes` under `key`.
-pub(crate) fn siphash(key: &[u8; 16], bytes: &[u8]) -> u64 {
+pub fn siphash(key: &[u8; 16], bytes: &[u8]) -> u64 {
     let (k0, k1) = (word(&key[..8]), word(&key[8..]));
     let mut v = [
         k0 ^ 0x736f_6d65_7073_6575,

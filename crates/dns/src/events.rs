@@ -1,5 +1,6 @@
 //! What is counted of queries, answers and connections.
 
+use crate::cookies::Shown;
 use crate::protocol::Transport;
 use crate::zones::Zones;
 use domain::base::iana::{OptRcode, Rtype};
@@ -70,6 +71,7 @@ pub(crate) struct Events {
     /// Answers over UDP that were too long for it.
     pub(crate) truncated: Counter,
     dropped: [Counter; Dropped::ALL.len()],
+    cookies: [Counter; SHOWN.len()],
     pub(crate) connections: Counter,
     pub(crate) open: Gauge,
     /// Connections that were reset because their client has as many as it may have.
@@ -84,6 +86,9 @@ pub(crate) struct TransportEvents {
     pub(crate) received_bytes: Counter,
     pub(crate) sent_bytes: Counter,
 }
+
+/// What cookies show, in the words of the metric.
+const SHOWN: [(Shown, &str); 3] = [(Shown::New, "new"), (Shown::Good, "good"), (Shown::Bad, "bad")];
 
 /// Why a message has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +149,10 @@ impl Events {
             dropped: Dropped::ALL.map(|(_, reason)| {
                 by_reason("nines_dns_dropped_total", "Messages without an answer, by reason.", reason)
             }),
+            cookies: SHOWN.map(|(_, outcome)| {
+                let help = "Queries with a cookie, by what it showed.";
+                registry.counter("nines_dns_cookies_total", help, &[("outcome", outcome)])
+            }),
             connections: registry.counter("nines_dns_connections_total", "Connections of TCP accepted.", &[]),
             open: registry.gauge("nines_dns_connections", "Connections of TCP open.", &[]),
             client_limit: registry.counter(
@@ -157,6 +166,10 @@ impl Events {
 
     pub(crate) fn dropped(&self, dropped: Dropped, messages: usize) {
         self.dropped[dropped as usize].add(messages as u64);
+    }
+
+    pub(crate) fn cookie(&self, shown: Shown) {
+        self.cookies[shown as usize].inc();
     }
 
     pub(crate) fn ended(&self, ended: Ended) {

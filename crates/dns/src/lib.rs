@@ -28,6 +28,7 @@
 mod answer;
 mod check;
 mod config;
+mod cookies;
 mod core;
 mod error;
 mod events;

@@ -21,6 +21,8 @@ pub struct DnsParts {
     pub config: DnsConfig,
     /// Its zones, loaded.
     pub zones: ZoneSet,
+    /// What cookies for clients are made with: nodes that have the same know each other's.
+    pub cookie_key: [u8; 16],
 }
 
 impl DnsParts {
@@ -73,7 +75,7 @@ impl Dns {
     /// When an address cannot be listened on, or a thread cannot be made.
     pub fn start(parts: &DnsParts, registry: Registry, inherited: Vec<Socket>) -> Result<Self, Error> {
         let live = Arc::new(Live::new(&parts.config.limit, &registry));
-        let snapshot = Arc::new(Snapshot::new(&parts.config, &parts.zones, live, &registry));
+        let snapshot = Arc::new(Snapshot::new(parts, live, &registry));
         let (snapshots, receiver) = watch::channel(snapshot);
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
@@ -90,7 +92,7 @@ impl Dns {
             return Err(Error::CoresChanged);
         }
         let live = self.snapshots.borrow().live.clone();
-        let snapshot = Snapshot::new(&parts.config, &parts.zones, live, &self.registry);
+        let snapshot = Snapshot::new(parts, live, &self.registry);
         let sockets = self.cores.prepare(&parts.doors(), Vec::new())?;
         Ok(Prepared { snapshot, zones: parts.zones.clone(), sockets })
     }

@@ -1,8 +1,9 @@
 //! Everything that queries are answered by, made of the file, swapped whole on reload.
 
-use crate::config::{DnsConfig, DnsLimits};
+use crate::config::DnsLimits;
+use crate::cookies::CookieKey;
 use crate::events::{Events, ZoneEvents};
-use crate::loading::ZoneSet;
+use crate::running::DnsParts;
 use crate::zones::Zones;
 use admission::PerClient;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub(crate) struct Snapshot {
     pub(crate) zones: Zones,
     pub(crate) zone_events: ZoneEvents,
     pub(crate) identity: Option<String>,
+    pub(crate) cookie_key: CookieKey,
     pub(crate) limit: DnsLimits,
     pub(crate) idle: Duration,
     pub(crate) live: Arc<Live>,
@@ -43,12 +45,13 @@ impl Live {
 }
 
 impl Snapshot {
-    pub(crate) fn new(config: &DnsConfig, zones: &ZoneSet, live: Arc<Live>, registry: &Registry) -> Self {
-        let zones = zones.zones();
+    pub(crate) fn new(parts: &DnsParts, live: Arc<Live>, registry: &Registry) -> Self {
+        let (config, zones) = (&parts.config, parts.zones.zones());
         Self {
             zone_events: ZoneEvents::new(registry, &zones),
             zones,
             identity: config.identity.clone(),
+            cookie_key: parts.cookie_key,
             limit: config.limit.clone(),
             idle: config.timeout.idle.get(),
             live,

@@ -54,7 +54,7 @@ pub struct NodeConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_token: Option<Secret>,
     /// What the nodes that serve the same sites share, of 32 random bytes or more: with it they understand each
-    /// other's sticky cookies. Without it a node makes a key of its own, and keeps it in `data`.
+    /// other's sticky cookies and those of DNS. Without it a node makes a key of its own, and keeps it in `data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
     /// Where this node is, for example `"eu"`: endpoints at the same place are used first.

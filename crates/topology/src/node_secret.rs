@@ -6,8 +6,8 @@ use thiserror::Error;
 
 /// The shortest secret that cannot be guessed: as long as the hash that keys are derived by.
 const SECRET_BYTES_MIN: usize = 32;
-/// The keys of sticky cookies are SipHash's.
-const STICKY_KEY_BYTES: usize = 16;
+/// The keys of cookies are SipHash's.
+const KEY_BYTES: usize = 16;
 
 /// Why a shared secret cannot be used; it names the place, never the value.
 #[derive(Debug, Error)]
@@ -36,19 +36,28 @@ pub(crate) fn reveal(secret: &Secret) -> Result<String, SharedSecretError> {
 
 /// The key of sticky cookies that nodes with this secret have, by HKDF (RFC 5869). The salt keeps it apart from the
 /// keys of session tickets, which may come of the same secret.
-pub(crate) fn sticky_key(secret: &Secret) -> Result<[u8; STICKY_KEY_BYTES], SharedSecretError> {
-    let prk = Salt::new(HKDF_SHA256, b"nines sticky cookies").extract(reveal(secret)?.as_bytes());
-    let mut key = [0; STICKY_KEY_BYTES];
-    let okm = prk.expand(&[b"key"], StickyKey).expect("HKDF gives 8160 bytes, this asks for 16");
-    okm.fill(&mut key).expect("the length asked for is the length filled");
-    Ok(key)
+pub(crate) fn sticky_key(secret: &Secret) -> Result<[u8; KEY_BYTES], SharedSecretError> {
+    Ok(derived(b"nines sticky cookies", reveal(secret)?.as_bytes()))
 }
 
-struct StickyKey;
+/// The key of DNS cookies, which comes of that of sticky cookies: where nodes share the one, they share the other.
+pub(crate) fn dns_cookie_key(sticky_key: &[u8; KEY_BYTES]) -> [u8; KEY_BYTES] {
+    derived(b"nines DNS cookies", sticky_key)
+}
 
-impl KeyType for StickyKey {
+fn derived(salt: &[u8], secret: &[u8]) -> [u8; KEY_BYTES] {
+    let prk = Salt::new(HKDF_SHA256, salt).extract(secret);
+    let mut key = [0; KEY_BYTES];
+    let okm = prk.expand(&[b"key"], SipHashKey).expect("HKDF gives 8160 bytes, this asks for 16");
+    okm.fill(&mut key).expect("the length asked for is the length filled");
+    key
+}
+
+struct SipHashKey;
+
+impl KeyType for SipHashKey {
     fn len(&self) -> usize {
-        STICKY_KEY_BYTES
+        KEY_BYTES
     }
 }
 
@@ -78,6 +87,15 @@ mod tests {
         // Computed with another HKDF.
         let key = 0xf678a6a5_fa235805_24e5e480_e4d9f7e5_u128;
         assert_eq!(sticky_key(&secret).unwrap(), key.to_be_bytes());
+    }
+
+    #[test]
+    fn the_key_of_dns_cookies_is_another_and_stays() {
+        let (one, other) = (dns_cookie_key(&[1; 16]), dns_cookie_key(&[2; 16]));
+        assert_ne!(one, other);
+        // Computed with another HKDF.
+        let key = 0xa5e09179_77aef005_57850956_3a6bed9a_u128;
+        assert_eq!(one, key.to_be_bytes());
     }
 
     #[test]

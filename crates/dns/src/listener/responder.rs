@@ -1,46 +1,50 @@
 //! One message and its answer, whatever it came over, counted.
 
 use crate::answer::{Facts, Outcome, answer, reject};
+use crate::cookies::{COOKIE_BYTES, judge};
 use crate::events::Dropped;
 use crate::policy::mixed;
-use crate::protocol::{Query, Transport};
+use crate::protocol::{Edns, Query, Transport};
 use crate::snapshot::Snapshot;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where a message came from, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) client: IpAddr,
+    pub(super) transport: Transport,
+}
 
 /// Writes the answer to a message into `out`, whose content is replaced. `false`: it has none.
 #[inline]
-pub(super) fn respond(
-    snapshot: &Snapshot,
-    message: &[u8],
-    sender: IpAddr,
-    transport: Transport,
-    out: &mut Vec<u8>,
-) -> bool {
-    let facts = facts(snapshot, sender, transport);
-    match Query::parse(message) {
-        Ok(query) => count(snapshot, transport, &answer(&snapshot.zones, &query, &facts, out)),
-        Err(rejection) => match reject(&rejection, &facts, out) {
-            Some(outcome) => count(snapshot, transport, &outcome),
-            None => {
-                snapshot.live.events.dropped(Dropped::NotAQuery, 1);
-                return false;
-            }
-        },
-    }
-    true
-}
-
-fn facts(snapshot: &Snapshot, sender: IpAddr, transport: Transport) -> Facts<'_> {
+pub(super) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
+    let parsed = Query::parse(message);
+    let edns = match &parsed {
+        Ok(query) => query.edns.as_ref(),
+        Err(rejection) => rejection.edns.as_ref(),
+    };
+    let cookie = cookie(snapshot, edns, arrival.client);
     let identity = snapshot.identity.as_deref();
-    Facts {
-        sender,
+    let facts = Facts {
+        sender: arrival.client,
         draw: draw(),
         nsid: identity.map(str::as_bytes),
         identity,
-        ..Facts::of_transport(transport)
+        server_cookie: cookie.as_ref().map(<[u8; COOKIE_BYTES]>::as_slice),
+        ..Facts::of_transport(arrival.transport)
+    };
+    let outcome = match &parsed {
+        Ok(query) => Some(answer(&snapshot.zones, query, &facts, out)),
+        Err(rejection) => reject(rejection, &facts, out),
+    };
+    match outcome {
+        Some(outcome) => count(snapshot, arrival.transport, &outcome),
+        None => snapshot.live.events.dropped(Dropped::NotAQuery, 1),
     }
+    outcome.is_some()
 }
 
 thread_local! {
@@ -54,6 +58,17 @@ fn draw() -> u64 {
     let drawn = DRAWN.get();
     DRAWN.set(drawn.wrapping_add(0x9e37_79b9_7f4a_7c15));
     mixed(drawn)
+}
+
+/// The server's half of the cookie for a client that has sent its own.
+#[inline]
+fn cookie(snapshot: &Snapshot, edns: Option<&Edns<'_>>, client: IpAddr) -> Option<[u8; COOKIE_BYTES]> {
+    let cookie = edns?.cookie?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // RFC 9018 §4.3: 32 bits, which begin again.
+    let (shown, made) = judge(&snapshot.cookie_key, &cookie, client, now.as_secs() as u32);
+    snapshot.live.events.cookie(shown);
+    Some(made)
 }
 
 #[inline]

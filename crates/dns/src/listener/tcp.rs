@@ -3,7 +3,7 @@
 //! A connection that waits has no memory; one that works has some of the core's spare one. Answers to queries that came
 //! together leave together. Who does not take them is not read from.
 
-use super::responder::respond;
+use super::responder::{Arrival, respond};
 use crate::core::Core;
 use crate::events::Ended;
 use crate::protocol::{MESSAGE_BYTES_MAX, Transport};
@@ -95,7 +95,7 @@ pub(crate) async fn listen(core: Rc<Core>, listener: std::net::TcpListener) {
         let counted = Counted::new(&core, snapshot.live.clone(), permit, held);
         let core = core.clone();
         tokio::task::spawn_local(async move {
-            let ended = Connection { core: &core, stream: &stream, peer: peer.ip() }.serve().await;
+            let ended = Connection { core: &core, stream: &stream, client: peer.ip() }.serve().await;
             counted.live.events.ended(ended);
             if ended == Ended::Slow {
                 // Half of an answer is none.
@@ -141,7 +141,7 @@ fn patience(idle: Duration, open: usize, most: usize) -> Duration {
 struct Connection<'c> {
     core: &'c Core,
     stream: &'c TcpStream,
-    peer: IpAddr,
+    client: IpAddr,
 }
 
 impl Connection<'_> {
@@ -203,9 +203,10 @@ impl Connection<'_> {
             Err(_) => return Err(Ended::Broken),
         }
         let Buffers { input, answer, output } = buffers;
+        let arrival = Arrival { client: self.client, transport: Transport::Tcp };
         let (mut at, mut messages) = (0, 0);
         while let Some(message) = first_message(&input[at..]) {
-            if !respond(snapshot, message, self.peer, Transport::Tcp, answer) {
+            if !respond(snapshot, message, arrival, answer) {
                 // Who sends what is no query has lost its place.
                 return Err(Ended::Broken);
             }

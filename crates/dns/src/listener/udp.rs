@@ -1,6 +1,6 @@
 //! Datagrams: a batch is received, answered, and its answers sent, by two system calls.
 
-use super::responder::respond;
+use super::responder::{Arrival, respond};
 use crate::core::Core;
 use crate::events::Dropped;
 use crate::protocol::Transport;
@@ -87,9 +87,9 @@ impl Batch {
             let query = queries.get(nth);
             received_bytes += query.bytes.len();
             // Port 0 is nobody's.
-            if let Some(from) = query.from.filter(|from| from.port() != 0)
-                && respond(snapshot, query.bytes, from.ip(), Transport::Udp, answers.room())
-            {
+            let Some(from) = query.from.filter(|from| from.port() != 0) else { continue };
+            let arrival = Arrival { client: from.ip(), transport: Transport::Udp };
+            if respond(snapshot, query.bytes, arrival, answers.room()) {
                 answers.answer(nth);
             }
         }

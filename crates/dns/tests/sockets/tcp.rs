@@ -92,7 +92,7 @@ fn a_client_that_is_silent_or_sends_by_the_drop_is_closed() {
     let mut dripping = world.tcp();
     asks(&mut dripping);
     let began = Instant::now();
-    let message = framed(&query_with_id(&"a.".repeat(100).trim_end_matches('.').to_owned(), Rtype::A, 1));
+    let message = framed(&query_with_id("a.".repeat(100).trim_end_matches('.'), Rtype::A, 1));
     for byte in message {
         if dripping.0.write_all(&[byte]).is_err() {
             break;

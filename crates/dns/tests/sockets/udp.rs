@@ -86,3 +86,31 @@ fn a_datagram_of_any_length_is_survived() {
         assert_eq!(hear(&client).rcode(), 1, "{length}");
     }
 }
+
+#[test]
+fn a_client_with_a_cookie_is_known_again() {
+    let world = World::new(&file());
+    let with_cookie = |server: &[u8]| {
+        let mut message = query("www.shop.test", Rtype::A);
+        message[11] = 1;
+        let length = 8 + server.len() as u8;
+        message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, length + 4, 0, 10, 0, length]);
+        message.extend([1, 2, 3, 4, 5, 6, 7, 8]);
+        message.extend(server);
+        message
+    };
+    let client = world.udp();
+    client.send(&with_cookie(&[])).unwrap();
+    let answer = hear(&client).0;
+    // The cookie stands last: the client's half, and ours.
+    let (own, server) = answer[answer.len() - 24..].split_at(8);
+    assert_eq!(own, [1, 2, 3, 4, 5, 6, 7, 8]);
+    client.send(&with_cookie(server)).unwrap();
+    assert_eq!(hear(&client).0[answer.len() - 16..], *server);
+    // Whoever shows what is not theirs is answered all the same, and gets their own.
+    client.send(&with_cookie(&[9; 16])).unwrap();
+    assert_eq!(hear(&client).0[answer.len() - 16..], *server);
+    for outcome in ["new", "good", "bad"] {
+        assert_eq!(world.metric(&format!("nines_dns_cookies_total{{outcome=\"{outcome}\"}}")), 1.0);
+    }
+}

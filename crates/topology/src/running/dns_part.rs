@@ -2,6 +2,7 @@
 
 use super::{ReloadError, StartError};
 use crate::config::Topology;
+use crate::node_secret;
 use balance::Pool;
 use cores::Socket;
 use dns::{Dns, DnsParts, PoolHealth, Which, ZoneSet, ZoneStatus};
@@ -74,10 +75,11 @@ impl DnsPart {
     pub(super) fn start(
         topology: &Topology,
         zones: &ZoneSet,
+        secret: &[u8; 16],
         registry: &Registry,
         inherited: Vec<Socket>,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, zones) else { return Ok(Self(None)) };
+        let Some(parts) = parts(topology, zones, secret) else { return Ok(Self(None)) };
         Ok(Self(Some(Dns::start(&parts, registry.clone(), inherited)?)))
     }
 
@@ -86,9 +88,10 @@ impl DnsPart {
         &self,
         topology: &Topology,
         zones: &ZoneSet,
+        secret: &[u8; 16],
         registry: &Registry,
     ) -> Result<PreparedDns, ReloadError> {
-        Ok(match (&self.0, parts(topology, zones)) {
+        Ok(match (&self.0, parts(topology, zones, secret)) {
             (None, None) => PreparedDns::Absent,
             (Some(_), None) => PreparedDns::Removed,
             (None, Some(parts)) => PreparedDns::Added(Dns::start(&parts, registry.clone(), Vec::new())?),
@@ -159,6 +162,8 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
     Ok(())
 }
 
-fn parts(topology: &Topology, zones: &ZoneSet) -> Option<DnsParts> {
-    Some(DnsParts { config: topology.dns.clone()?, zones: zones.clone() })
+/// `secret` is the node's, of which comes what cookies are made with.
+fn parts(topology: &Topology, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
+    let cookie_key = node_secret::dns_cookie_key(secret);
+    Some(DnsParts { config: topology.dns.clone()?, zones: zones.clone(), cookie_key })
 }

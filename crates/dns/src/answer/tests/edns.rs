@@ -101,8 +101,14 @@ fn an_opt_record_fits_beside_any_question() {
     let mut message = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     message.extend_from_slice(&name);
     message.extend_from_slice(&[0, 1, 0, 1]);
+    let mut longer = message.clone();
+    let options = [&[0, 3, 0, 0, 0, 10, 0, 8][..], b"clientck"].concat();
+    add_opt(&mut message, 512, [0; 4], &options);
     let subnet = [&[0, 8, 0, 20, 0, 2, 128, 0][..], &[0xff; 16]].concat();
-    add_opt(&mut message, 512, [0; 4], &[&[0, 3, 0, 0, 0, 10, 0, 8][..], b"clientck", &subnet].concat());
+    add_opt(&mut longer, 512, [0; 4], &[options, subnet].concat());
+    let response = answered(&longer, &facts);
+    assert!(response.len() <= 512, "{}", response.len());
+    assert_eq!(read(&response).status(), "NXDOMAIN aa tc", "the SOA has no room any more");
     let response = answered(&message, &facts);
     assert!(response.len() <= 512, "{}", response.len());
     assert_eq!(read(&response).status(), "NXDOMAIN aa");
