@@ -15,7 +15,8 @@ use crate::policy::{
 use crate::slow_start;
 use crate::status::State;
 use rand::{Rng, RngExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,9 @@ pub(crate) struct Snapshot {
     pub(crate) endpoints: usize,
     /// What is the matter with those that are not available.
     pub(crate) causes: Arc<str>,
+    /// Where endpoints are, each address once: first those that new clients may be sent to.
+    pub(crate) addresses: Box<[IpAddr]>,
+    pub(crate) addresses_available: usize,
     /// When time alone will change it.
     pub(crate) changes_at: Option<Instant>,
 }
@@ -89,6 +93,7 @@ impl Snapshot {
         let build = |(rank, members): (Rank, Vec<&Member>)| Group::of(rank, &members, config, is_panic, now);
         let groups: Vec<Group> = ranked.into_iter().map(build).collect();
         let inflight_max = config.limit.inflight_per_endpoint.map_or(u64::MAX, u64::from);
+        let (addresses, addresses_available) = addresses(members);
         let probing = groups.iter().flat_map(|group| &group.candidates).any(|candidate| candidate.probing);
         Self {
             sticky: sticky(members, is_panic),
@@ -104,6 +109,8 @@ impl Snapshot {
             available: members.iter().filter(|member| member.is_available()).count(),
             endpoints: members.len(),
             causes: causes(members),
+            addresses,
+            addresses_available,
             changes_at: changes_at(members, config, now),
             groups,
         }
@@ -274,6 +281,25 @@ fn causes(members: &[Member]) -> Arc<str> {
     }
     let causes: Vec<String> = counts.iter().map(|(cause, count)| format!("{count} {cause}")).collect();
     causes.join(", ").into()
+}
+
+/// Where endpoints are, each address once, and how many of them come first as those that new clients may be sent to: backups only
+/// if there is nothing else.
+fn addresses(members: &[Member]) -> (Box<[IpAddr]>, usize) {
+    let available = |backup: bool| {
+        members.iter().filter(move |member| member.wanted.backup == backup && member.is_available())
+    };
+    let has_primary = available(false).next().is_some();
+    let mut known = BTreeSet::new();
+    let mut addresses = Vec::new();
+    let mut add = |members: &mut dyn Iterator<Item = &Member>| {
+        let found = members.filter_map(|member| Some(member.endpoint.as_ref()?.address().ip()));
+        addresses.extend(found.filter(|address| known.insert(*address)));
+        addresses.len()
+    };
+    let first = add(&mut available(!has_primary));
+    add(&mut members.iter());
+    (addresses.into(), first)
 }
 
 /// The next moment at which an ejection ends or a slow start goes on.

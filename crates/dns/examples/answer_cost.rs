@@ -2,15 +2,23 @@
 //!
 //! CPU seconds and memory for a zone of a million records with random names, then nanoseconds for each kind of answer,
 //! parsing included and not, on one thread: the tenth percentile of many batches, so that it counts little what else the machine
-//! does. `small` is a zone that lies in the first cache.
+//! does. `small` is a zone that lies in the first cache, and `route` are names whose addresses are chosen, for clients all over
+//! 100,000 networks at three places.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
-use dns::{Facts, Outcome, Query, Transport, Zone, ZoneBuilder, Zones, answer};
+use dns::{
+    Facts, LatencyConfig, Outcome, PlaceConfig, Places, PlacesConfig, PoolHealth, Pools, Query, Route,
+    RoutesConfig, Transport, Which, Zone, ZoneBuilder, Zones, answer,
+};
+use notation::Named;
 use std::fmt::Write;
 use std::fs;
 use std::hint::black_box;
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const BATCHES: usize = 200;
@@ -60,6 +68,20 @@ fn main() {
         ("dname", "www.moved.small.test", 1),
     ] {
         told(&format!("small: {what}"), &small, &[message(name, rtype)]);
+    }
+    let routed = Zones::new([Arc::new(routed())]);
+    for (what, name, rtype) in [
+        ("plain, beside them", "plain.routed.test", 1),
+        ("healthy, 4 values", "all.routed.test", 1),
+        ("healthy, failover", "failover.routed.test", 1),
+        ("healthy, weighted", "weighted.routed.test", 1),
+        ("healthy, nearest, weighted", "www.routed.test", 1),
+        ("the same, AAAA", "www.routed.test", 28),
+        ("the same, by an alias", "routed.test", 1),
+        ("weighted, 16 candidates", "many.routed.test", 1),
+    ] {
+        let clients = (0..QUESTIONS as u64).map(|number| message_for(name, rtype, scattered(number) as u32));
+        told(&format!("route: {what}"), &routed, &clients.collect::<Vec<_>>());
     }
     let asked = |kind: fn(u64) -> String| -> Vec<Vec<u8>> {
         (0..QUESTIONS as u64).map(|number| message(&kind(scattered(number) % records as u64), 1)).collect()
@@ -112,6 +134,71 @@ fn built(text: &[u8]) -> Zone {
     let mut builder = ZoneBuilder::new("small.test".parse().unwrap());
     builder.text("small", text);
     builder.finish().unwrap().zone
+}
+
+/// A pool that is up.
+struct Up(AtomicUsize);
+
+impl PoolHealth for Up {
+    fn available(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+
+    fn addresses(&self, _: Which, look: &mut dyn FnMut(&[IpAddr])) {
+        look(&[]);
+    }
+
+    fn causes(&self) -> String {
+        String::new()
+    }
+}
+
+fn routed() -> Zone {
+    let pair = "{ pool = 'a', at = 'eu', weight = 90, addresses = ['192.0.2.1', '2001:db8::1'] },
+         { pool = 'b', at = 'eu', weight = 10, addresses = ['192.0.2.2', '2001:db8::2'] },
+         { pool = 'c', at = 'us', addresses = ['192.0.2.3', '2001:db8::3'] },
+         { pool = 'd', at = 'asia', addresses = ['192.0.2.4', '2001:db8::4'] }";
+    let plain = pair.replace(", at = 'eu'", "").replace(", at = 'us'", "").replace(", at = 'asia'", "");
+    let bare = plain.replace(", weight = 90", "").replace(", weight = 10", "");
+    let many: Vec<String> =
+        (1..=16).map(|nth| format!("{{ pool = 'a', addresses = ['192.0.2.{nth}'] }}")).collect();
+    let routes: RoutesConfig = toml::from_str(&format!(
+        "all.answers = [{bare}]
+         failover = {{ choose = ['healthy', 'failover'], answers = [{bare}] }}
+         weighted = {{ choose = ['healthy', 'weighted'], answers = [{plain}] }}
+         www = {{ choose = ['healthy', 'nearest', 'weighted'], answers = [{pair}] }}
+         '@'.alias = 'www'
+         many = {{ choose = ['healthy', 'weighted'], answers = [{}] }}",
+        many.join(", ")
+    ))
+    .unwrap();
+    let places = [("eu", 0), ("us", 1), ("asia", 2)].map(|(name, own)| {
+        let networks = (0..100_000).filter(|number| number % 3 == own).map(network).map(notation::Name::new);
+        (notation::Name::new(name), PlaceConfig { networks: networks.collect(), ..PlaceConfig::default() })
+    });
+    let places: Named<PlaceConfig> = places.into_iter().collect();
+    let latency: [LatencyConfig; 0] = [];
+    let config = PlacesConfig { place: &places, latency: &latency, geo: None };
+    let places = Arc::new(Places::load(config, Path::new(".")).unwrap());
+    println!("{} ranges of clients", places.ranges());
+    let pools = Pools::default();
+    pools.bind(["a", "b", "c", "d"].map(|name| (name, Arc::new(Up(2.into())) as Arc<dyn PoolHealth>)));
+    let apex: dns::Name = "routed.test".parse().unwrap();
+    let mut builder = ZoneBuilder::new(apex.clone());
+    builder.text(
+        "routed",
+        b"$TTL 3600\n@ SOA ns admin 1 3600 600 86400 300\n@ NS ns\nns A 192.0.2.53\nplain A 192.0.2.1",
+    );
+    for (name, route) in &routes {
+        builder.route(name, Route::new(route, &apex, &places, &pools).unwrap());
+    }
+    builder.finish().unwrap().zone
+}
+
+/// A /24 that follows from the number.
+fn network(number: u64) -> String {
+    let bits = scattered(number);
+    format!("{}.{}.{}.0/24", bits & 255, bits >> 8 & 255, bits >> 16 & 255)
 }
 
 fn small_zone() -> String {
@@ -180,6 +267,16 @@ fn message(name: &str, rtype: u16) -> Vec<u8> {
     message.extend_from_slice(&rtype.to_be_bytes());
     // Class IN, and an OPT record that takes 1232 octets.
     message.extend_from_slice(&[0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    message
+}
+
+/// The same for a client of this address: its resolver tells the /24.
+fn message_for(name: &str, rtype: u16, client: u32) -> Vec<u8> {
+    let mut message = message(name, rtype);
+    let length = message.len();
+    message[length - 1] = 11;
+    message.extend_from_slice(&[0, 8, 0, 7, 0, 1, 24, 0]);
+    message.extend_from_slice(&client.to_be_bytes()[..3]);
     message
 }
 

@@ -1,6 +1,7 @@
 //! What types cannot say of `[dns]`.
 
 use crate::config::{DnsConfig, ZoneConfig};
+use crate::policy::{Known, check_places, check_routes};
 use crate::protocol::Name;
 use notation::Faults;
 use std::collections::BTreeMap;
@@ -42,6 +43,11 @@ pub fn check(config: &DnsConfig, faults: &mut Faults) {
             Err(error) => faults.add(name.span(), format!("{:?} cannot be a zone: {error}", name.as_str())),
         }
         check_zone(name, zone, faults);
+    }
+    check_places(config.places(), faults);
+    let zones: Vec<Name> = config.zone.keys().filter_map(|name| name.parse().ok()).collect();
+    for (name, zone) in &config.zone {
+        check_routes(name, &zone.route, Known { zones: &zones, places: &config.place }, faults);
     }
 }
 

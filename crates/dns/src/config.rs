@@ -1,5 +1,6 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
+use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
 use notation::{Duration, Listen, Name, Named};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,10 +21,19 @@ pub struct DnsConfig {
     /// query for `id.server` in class CH (RFC 4892). Without it nothing is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// A database in MaxMind's format that tells where clients are, for `nearest`; relative to this file. None comes with nines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub geo: Option<PathBuf>,
+    /// How long it takes between places, for `nearest`: `[{ from = "asia", to = "us", rtt = "120ms" }]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub latency: Vec<LatencyConfig>,
     /// How many connections of TCP.
     pub limit: DnsLimits,
     /// How long a client may take.
     pub timeout: DnsTimeouts,
+    /// Where clients and candidates are, for `nearest`: a name for each place.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub place: Named<PlaceConfig>,
     /// The zones, by the name of their apex: `"shop.test"`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub zone: Named<ZoneConfig>,
@@ -74,10 +84,20 @@ pub struct ZoneConfig {
     pub records: Vec<Name>,
     /// The TTL of those `records` that say none.
     pub ttl: Duration,
+    /// Names whose addresses are chosen for each query, relative to the zone; `"@"` is its apex, `"*"` a wildcard.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub route: RoutesConfig,
+}
+
+impl DnsConfig {
+    /// What is known of places.
+    pub(crate) fn places(&self) -> PlacesConfig<'_> {
+        PlacesConfig { place: &self.place, latency: &self.latency, geo: self.geo.as_ref() }
+    }
 }
 
 impl Default for ZoneConfig {
     fn default() -> Self {
-        Self { file: None, records: Vec::new(), ttl: Duration::secs(3600) }
+        Self { file: None, records: Vec::new(), ttl: Duration::secs(3600), route: RoutesConfig::new() }
     }
 }

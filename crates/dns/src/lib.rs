@@ -12,9 +12,14 @@
 //! A [`Zone`] is made by a [`ZoneBuilder`] from zone files and lines, with every fault named by file, line and column. It is a table from
 //! the hash of a name to its place in one arena, where RRsets lie in wire form (`zone::node` has the layout).
 //!
+//! Over a zone lie routes (`policy`): names whose addresses are chosen for each query, by the health of pools, the client's place and
+//! weights. Whatever they depend on is in the snapshot and the query, but for one thing: a pool says itself whether it is up
+//! ([`PoolHealth`]), at the moment of the answer.
+//!
 //! Invariants:
 //! - A snapshot is swapped whole; a query sees exactly one.
-//! - [`answer()`] is a pure function: no clock, no lock, no I/O; it allocates only for aliases.
+//! - [`answer()`] is a pure function of the zones, the query, a draw, and the state of pools: no clock, no lock, no I/O; it allocates
+//!   only for aliases.
 //! - What an answer costs is bounded by the query's size and the zone's depth, whatever was asked: chains of aliases are followed
 //!   sixteen links at most, and a name that is not there costs what one that is does.
 //! - A response echoes the question with its case, and is never longer than its transport takes.
@@ -29,6 +34,7 @@ mod error;
 mod events;
 mod listener;
 mod loading;
+mod policy;
 mod protocol;
 mod running;
 mod snapshot;
@@ -41,6 +47,11 @@ pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
 pub use loading::{Place, ZoneFault, ZoneSet};
+pub use policy::{
+    AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,
+    PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation, StepName, WhenDown,
+    Which, check_places, check_routes, explain,
+};
 pub use protocol::{
     ClientSubnet, Cookie, Edns, HEADER_BYTES, MESSAGE_BYTES_MAX, Name, NameError, Query, Rejection,
     Transport, UDP_PAYLOAD_BYTES,

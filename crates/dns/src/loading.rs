@@ -1,7 +1,8 @@
 //! The zones of a file, loaded: those whose text has not changed since the last time are taken from there.
 
-use crate::config::ZoneConfig;
+use crate::config::{DnsConfig, ZoneConfig};
 use crate::error::Error;
+use crate::policy::{LatencyConfig, PlaceConfig, Places, PoolHealth, Pools, Route};
 use crate::protocol::Name;
 use crate::zone::{Faults, Loaded, Zone, ZoneBuilder};
 use crate::zones::Zones;
@@ -21,7 +22,21 @@ const UNSETTLED: Duration = Duration::from_millis(50);
 
 /// The zones of a file, each as it was loaded. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct ZoneSet(BTreeMap<String, Arc<LoadedZone>>);
+pub struct ZoneSet {
+    zones: BTreeMap<String, Arc<LoadedZone>>,
+    places: Arc<LoadedPlaces>,
+    /// Shared with every set that was loaded after this one.
+    pools: Pools,
+}
+
+/// Places with what they were made of.
+#[derive(Debug, Default)]
+struct LoadedPlaces {
+    place: Named<PlaceConfig>,
+    latency: Vec<LatencyConfig>,
+    geo: Option<(PathBuf, Stamp)>,
+    places: Arc<Places>,
+}
 
 /// One zone with what it was made of.
 #[derive(Debug)]
@@ -29,6 +44,8 @@ struct LoadedZone {
     config: ZoneConfig,
     zone: Arc<Zone>,
     warnings: Faults,
+    /// What its routes, if it has any, were made with.
+    places: Option<Arc<LoadedPlaces>>,
     /// The files that were read.
     files: Vec<(PathBuf, Stamp)>,
 }
@@ -60,6 +77,8 @@ pub struct ZoneFault {
 pub enum Place {
     /// Of the zone as a whole.
     Zone,
+    /// Of no zone: it is about the geo database.
+    Geo,
     /// The item of `records` with this number, from 0.
     Record(usize),
     /// In a zone file. Line and column are 0 where it is about the file as a whole, or the line.
@@ -79,37 +98,49 @@ impl ZoneSet {
     ///
     /// # Errors
     /// Everything that is wrong with any zone.
-    pub fn load(zones: &Named<ZoneConfig>, dir: &Path, before: &Self) -> Result<Self, Vec<ZoneFault>> {
-        let mut loaded = BTreeMap::new();
+    pub fn load(config: &DnsConfig, dir: &Path, before: &Self) -> Result<Self, Vec<ZoneFault>> {
+        let mut zones = BTreeMap::new();
         let mut faults = Vec::new();
-        for (name, config) in zones {
-            if let Some(zone) = before.0.get(name.as_str()).filter(|zone| zone.is_still(config)) {
-                loaded.insert(name.to_string(), zone.clone());
+        let places = if before.places.is_still(config, dir) {
+            Arc::clone(&before.places)
+        } else {
+            Arc::new(LoadedPlaces::load(config, dir).map_err(|fault| vec![fault])?)
+        };
+        let pools = before.pools.clone();
+        for (name, config) in &config.zone {
+            if let Some(zone) = before.zones.get(name.as_str()).filter(|zone| zone.is_still(config, &places))
+            {
+                zones.insert(name.to_string(), zone.clone());
                 continue;
             }
-            match LoadedZone::load(name, config, dir) {
-                Ok(zone) => drop(loaded.insert(name.to_string(), Arc::new(zone))),
+            match LoadedZone::load(name, config, dir, &places, &pools) {
+                Ok(zone) => drop(zones.insert(name.to_string(), Arc::new(zone))),
                 Err(found) => faults.extend(found),
             }
         }
-        if faults.is_empty() { Ok(Self(loaded)) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { zones, places, pools }) } else { Err(faults) }
+    }
+
+    /// Lets routes of this set, and of every set before and after it, see these pools, by name, and no others.
+    pub fn bind<'p>(&self, pools: impl IntoIterator<Item = (&'p str, Arc<dyn PoolHealth>)>) {
+        self.pools.bind(pools);
     }
 
     /// What looks like a mistake in any of them.
     pub fn warnings(&self) -> Vec<ZoneFault> {
-        let all = self.0.iter();
+        let all = self.zones.iter();
         all.flat_map(|(name, zone)| placed(name, &zone.config, zone.warnings.iter())).collect()
     }
 
     /// The names of zones that are in both, and are not the same.
     pub fn changed_since<'s>(&'s self, before: &'s Self) -> impl Iterator<Item = &'s str> {
-        let both = self.0.iter().filter_map(|(name, zone)| Some((name, zone, before.0.get(name)?)));
+        let both = self.zones.iter().filter_map(|(name, zone)| Some((name, zone, before.zones.get(name)?)));
         both.filter(|(_, zone, before)| !Arc::ptr_eq(zone, before)).map(|(name, ..)| name.as_str())
     }
 
     /// The zones by the names that the file gives them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Zone>)> {
-        self.0.iter().map(|(name, zone)| (name.as_str(), &zone.zone))
+        self.zones.iter().map(|(name, zone)| (name.as_str(), &zone.zone))
     }
 
     /// The snapshot that queries are answered from.
@@ -118,13 +149,46 @@ impl ZoneSet {
     }
 }
 
+impl LoadedPlaces {
+    fn load(config: &DnsConfig, dir: &Path) -> Result<Self, ZoneFault> {
+        let now = SystemTime::now();
+        // Before it is read: what is written meanwhile makes it another file.
+        let stamped = |path: &PathBuf| {
+            let stamp =
+                metadata(dir.join(path)).map_or_else(|_| Stamp::unsettled(), |found| Stamp::of(&found, now));
+            (dir.join(path), stamp)
+        };
+        let geo = config.geo.as_ref().map(stamped);
+        let fault = |message: String| ZoneFault { zone: String::new(), place: Place::Geo, message };
+        let places = Places::load(config.places(), dir).map_err(|error| fault(error.to_string()))?;
+        let (place, latency) = (config.place.clone(), config.latency.clone());
+        Ok(Self { place, latency, geo, places: Arc::new(places) })
+    }
+
+    /// Whether the places would be the same if they were loaded again.
+    fn is_still(&self, config: &DnsConfig, dir: &Path) -> bool {
+        let is_same_file = match (&self.geo, &config.geo) {
+            (Some((path, stamp)), Some(geo)) => *path == dir.join(geo) && is_still(path, stamp),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same_file && self.place == config.place && self.latency == config.latency
+    }
+}
+
 impl LoadedZone {
-    fn load(name: &str, config: &ZoneConfig, dir: &Path) -> Result<Self, Vec<ZoneFault>> {
+    fn load(
+        name: &str,
+        config: &ZoneConfig,
+        dir: &Path,
+        places: &Arc<LoadedPlaces>,
+        pools: &Pools,
+    ) -> Result<Self, Vec<ZoneFault>> {
         let apex: Name = name.parse().map_err(|error| {
             vec![ZoneFault { zone: name.into(), place: Place::Zone, message: format!("no name: {error}") }]
         })?;
         let now = SystemTime::now();
-        let mut builder = ZoneBuilder::new(apex);
+        let mut builder = ZoneBuilder::new(apex.clone());
         if let Some(file) = &config.file {
             // In this folder a file is called as it is in the file that names it.
             builder.file(&if dir == Path::new(".") { file.clone() } else { dir.join(file) });
@@ -134,6 +198,13 @@ impl LoadedZone {
             let lines =
                 std::iter::once(ttl.as_str()).chain(config.records.iter().map(notation::Name::as_str));
             builder.lines(RECORDS, lines);
+        }
+        for (at, route) in &config.route {
+            let fault = |error| {
+                let message = format!("route {at}: {error}");
+                vec![ZoneFault { zone: name.into(), place: Place::Zone, message }]
+            };
+            builder.route(at, Route::new(route, &apex, &places.places, pools).map_err(fault)?);
         }
         let paths: Vec<PathBuf> = builder.files().to_vec();
         match builder.finish() {
@@ -147,6 +218,7 @@ impl LoadedZone {
                     config: config.clone(),
                     zone: Arc::new(zone),
                     warnings,
+                    places: (!config.route.is_empty()).then(|| Arc::clone(places)),
                     files: files.unwrap_or_else(gone),
                 })
             }
@@ -158,13 +230,16 @@ impl LoadedZone {
     }
 
     /// Whether the zone would be the same if it were loaded again.
-    fn is_still(&self, config: &ZoneConfig) -> bool {
-        let is_still = |(path, stamp): &(PathBuf, Stamp)| {
-            stamp.is_settled
-                && metadata(path).is_ok_and(|found| *stamp == Stamp::of(&found, SystemTime::now()))
-        };
-        self.config == *config && self.files.iter().all(is_still)
+    fn is_still(&self, config: &ZoneConfig, places: &Arc<LoadedPlaces>) -> bool {
+        self.config == *config
+            && self.places.as_ref().is_none_or(|own| Arc::ptr_eq(own, places))
+            && self.files.iter().all(|(path, stamp)| is_still(path, stamp))
     }
+}
+
+/// Whether a file is the one that was read.
+fn is_still(path: &Path, stamp: &Stamp) -> bool {
+    stamp.is_settled && metadata(path).is_ok_and(|found| *stamp == Stamp::of(&found, SystemTime::now()))
 }
 
 impl Stamp {

@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
-const TABLES: [Table; 17] = [
+const TABLES: [Table; 21] = [
     Table {
         head: "`[node]`",
         page: "command-line.md",
@@ -50,8 +50,12 @@ const TABLES: [Table; 17] = [
         elsewhere: &["tls", "proxy_protocol", "allow", "deny"],
     },
     Table { head: "`[udp.NAME]`", page: "layer4.md", of: "UdpConfig", elsewhere: &["allow", "deny"] },
-    Table { head: "`[dns]`", page: "dns.md", of: "DnsConfig", elsewhere: &[] },
+    Table { head: "`[dns]`", page: "dns.md", of: "DnsConfig", elsewhere: &["latency"] },
     Table { head: "`[dns.zone.NAME]`", page: "dns.md", of: "ZoneConfig", elsewhere: &[] },
+    Table { head: "`[dns.zone.NAME.route.NAME]`", page: "dns.md", of: "DnsRoute", elsewhere: &["answers"] },
+    Table { head: "`answers`", page: "dns.md", of: "DnsAnswer", elsewhere: &[] },
+    Table { head: "`[dns.place.NAME]`", page: "dns.md", of: "DnsPlace", elsewhere: &[] },
+    Table { head: "`latency`", page: "dns.md", of: "DnsLatency", elsewhere: &[] },
 ];
 const ROUTES: Table = Table {
     head: "a route",

@@ -215,6 +215,18 @@ impl Pool {
         self.snapshot.load().available
     }
 
+    /// Shows where the endpoints are, each address once: those that new clients may be sent to, then all that are known. For
+    /// whoever tells clients an address in place of passing requests on. Takes no lock.
+    pub fn with_addresses<T>(&self, look: impl FnOnce(&[IpAddr], &[IpAddr]) -> T) -> T {
+        let snapshot = self.snapshot.load();
+        look(&snapshot.addresses[..snapshot.addresses_available], &snapshot.addresses)
+    }
+
+    /// What is the matter with the endpoints that may not be picked: `2 unhealthy, 1 draining`. Empty if nothing is.
+    pub fn causes(&self) -> Arc<str> {
+        Arc::clone(&self.snapshot.load().causes)
+    }
+
     /// Whether there are endpoints, and each has had its first check (or there are no checks).
     pub fn is_ready(&self) -> bool {
         is_ready(&self.lock().all)

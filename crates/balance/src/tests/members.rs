@@ -39,6 +39,36 @@ fn an_instance_that_was_drained_is_drained_when_it_comes_back() {
     assert_eq!(world.used(), "shop-1 shop-2");
 }
 
+/// For DNS, which tells clients addresses.
+#[test]
+fn addresses_of_those_that_may_be_picked_are_told_apart() {
+    let world = World::new(
+        "servers = [\"a:1\", \"a:2\", \"b:1\", { address = \"c:1\", backup = true }]\neject = { failures = 1 }",
+    )
+    .resolved();
+    let told = || {
+        world.pool.with_addresses(|available, known| {
+            let hosts = |addresses: &[std::net::IpAddr]| {
+                addresses
+                    .iter()
+                    .map(|address| address.to_string().replace("10.0.0.", ""))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            format!("{} of {}, {}", hosts(available), hosts(known), world.pool.causes())
+        })
+    };
+    assert_eq!(told(), "97 98 of 97 98 99, ");
+    world.pool.drain("a:1").unwrap();
+    assert_eq!(told(), "97 98 of 97 98 99, 1 draining");
+    world.pool.drain("a:2").unwrap();
+    assert_eq!(told(), "98 of 98 97 99, 2 draining");
+    world.pool.drain("b:1").unwrap();
+    assert_eq!(told(), "99 of 99 97 98, 3 draining");
+    world.pool.drain("c:1").unwrap();
+    assert_eq!(told(), " of 97 98 99, 4 draining");
+}
+
 #[test]
 fn a_reload_changes_limits_and_policy() {
     let mut world = World::abc("limit = { inflight = 1, queue = 0 }");

@@ -1,12 +1,17 @@
 //! What an answer depends on beside the zones and the query.
 
 use crate::protocol::{Transport, UDP_PAYLOAD_BYTES};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// What an answer depends on beside the zones and the query.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'f> {
     /// What the query came over.
     pub transport: Transport,
+    /// Who sent the query: routes may look at it.
+    pub sender: IpAddr,
+    /// A number that nobody foresees, another one for each query: where a route chooses by chance, this is the chance.
+    pub draw: u64,
     /// The largest datagram that is sent, and said to be taken.
     pub udp_payload_bytes: u16,
     /// The name of this server for those who ask for it (RFC 5001); at most 128 octets are sent.
@@ -21,10 +26,12 @@ pub struct Facts<'f> {
 }
 
 impl Facts<'_> {
-    /// Facts of a server that tells nothing about itself.
+    /// Facts of a server that tells nothing about itself, to nobody in particular.
     pub fn of_transport(transport: Transport) -> Self {
         Self {
             transport,
+            sender: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            draw: 0,
             udp_payload_bytes: UDP_PAYLOAD_BYTES,
             nsid: None,
             server_cookie: None,

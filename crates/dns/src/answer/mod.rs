@@ -15,7 +15,9 @@ use crate::protocol::response::Response;
 use crate::protocol::{Query, Rejection};
 use crate::zones::{Located, Zones};
 use domain::base::iana::{Class, OptRcode, Rtype};
-use resolution::Resolution;
+use resolution::{Asked, Resolution};
+
+pub(crate) use resolution::ALIASES_MAX;
 
 pub use facts::Facts;
 pub use outcome::{Kind, Outcome};
@@ -76,7 +78,8 @@ fn from_zones<'z>(
     }
     response.apex_at = crate::protocol::HEADER_BYTES + query.name.wire_len() - zone.apex().wire_len();
     response.authoritative = true;
-    let kind = Resolution::new(zone, apex, query.rtype, &mut response).run(&query.name, hash);
+    let kind =
+        Resolution::new(Asked { zones, query, facts }, zone, apex, &mut response).run(&query.name, hash);
     // RFC 1035 §6.2: an answer that is to hold for any class does not speak for all of them.
     response.authoritative &= query.class != Class::ANY;
     let outcome = Outcome {

@@ -1,18 +1,29 @@
 //! One name after the other is looked up in a zone until there is an answer: RFC 1034 §4.3.2, steps 3 to 6.
 
-use super::Kind;
+use super::{Facts, Kind};
+use crate::policy::{self, Client, Policy};
 use crate::protocol::response::{Full, Response, Section};
-use crate::protocol::{HEADER_BYTES, NAME_BYTES_MAX, Name};
+use crate::protocol::{HEADER_BYTES, NAME_BYTES_MAX, Name, Query};
 use crate::zone::hash::{Hash, Key};
 use crate::zone::node::{CNAME, Node, RECORD_HEAD_BYTES, RrSet};
 use crate::zone::{Found, Zone};
+use crate::zones::Zones;
 use domain::base::iana::{OptRcode, Rtype};
 
 /// Links of a chain of aliases that are followed. Sixteen with the longest names stay within what a compression pointer reaches.
-const ALIASES_MAX: usize = 16;
+pub(crate) const ALIASES_MAX: usize = 16;
+
+/// What is asked, of all zones, by whom.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'r, 'z> {
+    pub(super) zones: &'z Zones,
+    pub(super) query: &'r Query<'r>,
+    pub(super) facts: &'r Facts<'r>,
+}
 
 /// A query on its way through a zone.
 pub(super) struct Resolution<'r, 'z, 'o> {
+    asked: Asked<'r, 'z>,
     zone: &'z Zone,
     apex: Hash,
     rtype: Rtype,
@@ -30,8 +41,14 @@ enum Step {
 }
 
 impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
-    pub(super) fn new(zone: &'z Zone, apex: Hash, rtype: Rtype, response: &'r mut Response<'o>) -> Self {
-        Self { zone, apex, rtype, response, followed: [apex; ALIASES_MAX], aliases: 0 }
+    pub(super) fn new(
+        asked: Asked<'r, 'z>,
+        zone: &'z Zone,
+        apex: Hash,
+        response: &'r mut Response<'o>,
+    ) -> Self {
+        let rtype = asked.query.rtype;
+        Self { asked, zone, apex, rtype, response, followed: [apex; ALIASES_MAX], aliases: 0 }
     }
 
     /// Looks up the question's name, and those that its aliases lead to.
@@ -75,7 +92,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             Found::Nothing => {
                 // RFC 6604: the RCODE is about the last name of a chain.
                 self.response.rcode = OptRcode::NXDOMAIN;
-                self.negative();
+                self.negative(self.zone.figures().negative_ttl);
                 Ok(Step::Done(Kind::NoName))
             }
         }
@@ -84,6 +101,11 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     /// What a name that is there has of the type that is asked for.
     #[inline]
     fn records(&mut self, node: Node<'z>, owner_at: usize) -> Result<Step, Full> {
+        if let Some(route) = self.zone.route(node)
+            && let Some(rtype) = routed(self.rtype, node)
+        {
+            return self.route(route, rtype, owner_at);
+        }
         let found = match self.rtype {
             Rtype::ANY => representative(node),
             rtype => node.rrset(rtype),
@@ -100,16 +122,93 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             let target = self.zone.name_in(alias.first_rdata());
             return Ok(Step::Follow(target, start + RECORD_HEAD_BYTES));
         }
-        self.negative();
+        self.negative(self.zone.figures().negative_ttl);
         Ok(Step::Done(Kind::NoData))
+    }
+
+    /// The addresses that a route answers with.
+    fn route(&mut self, route: &policy::Kind, rtype: Rtype, owner_at: usize) -> Result<Step, Full> {
+        match route {
+            policy::Kind::Policy(policy) => self.chosen(policy, rtype, owner_at),
+            policy::Kind::Alias(target) => self.flattened(target, rtype, owner_at),
+        }
+    }
+
+    /// Those of the candidates that are chosen for this client.
+    fn chosen(&mut self, policy: &Policy, rtype: Rtype, owner_at: usize) -> Result<Step, Full> {
+        let Asked { query, facts, .. } = self.asked;
+        let client = Client::of(facts.sender, query.edns.and_then(|edns| edns.client_subnet));
+        let chosen = policy.choose(client, facts.draw);
+        self.response.client_bits = chosen.bits;
+        if chosen.candidates.is_empty() {
+            return Ok(self.failed());
+        }
+        let (response, mut is_empty) = (&mut *self.response, true);
+        policy.records(rtype, chosen, facts.draw, |rrset| {
+            is_empty = false;
+            response.add(Section::Answer, rrset, owner_at).map(drop)
+        })?;
+        if !is_empty {
+            return Ok(Step::Done(Kind::Positive));
+        }
+        // Another choice may have what this one has not.
+        let negative_ttl = self.zone.figures().negative_ttl;
+        self.negative(if policy.may_have(rtype) { policy.ttl.min(negative_ttl) } else { negative_ttl });
+        Ok(Step::Done(Kind::NoData))
+    }
+
+    /// Those that another name has, in whichever of the zones it is.
+    fn flattened(&mut self, target: &Name, rtype: Rtype, owner_at: usize) -> Result<Step, Full> {
+        let mut target = Box::new(target.clone());
+        for _ in 0..ALIASES_MAX {
+            let (located, hash) = self.asked.zones.locate(&target);
+            let Some(located) = located else { return Ok(self.failed()) };
+            let zone = located.zone;
+            let node = match zone.look_up(&target, located.apex, hash) {
+                Found::Name(node) | Found::Wildcard(node) => node,
+                Found::Dname { owner, labels } => {
+                    let dname = owner.rrset(Rtype::DNAME).expect("the owner of a DNAME has one");
+                    match substituted(&target, labels, dname) {
+                        Some(wire) => target = zone.name_in(&wire),
+                        None => return Ok(self.failed()),
+                    }
+                    continue;
+                }
+                Found::Cut { .. } => return Ok(self.failed()),
+                Found::Nothing => break,
+            };
+            if let Some(route) = zone.route(node) {
+                match route {
+                    policy::Kind::Policy(policy) => return self.chosen(policy, rtype, owner_at),
+                    policy::Kind::Alias(next) => target = next.clone(),
+                }
+            } else if let Some(rrset) = node.rrset(rtype) {
+                self.response.add(Section::Answer, rrset, owner_at)?;
+                return Ok(Step::Done(Kind::Positive));
+            } else if let Some(alias) = node.rrset(Rtype::CNAME) {
+                target = zone.name_in(alias.first_rdata());
+            } else {
+                break;
+            }
+        }
+        // This name is there, whatever is the matter with the other one.
+        self.negative(self.zone.figures().negative_ttl);
+        Ok(Step::Done(Kind::NoData))
+    }
+
+    /// Nobody can say what is to be answered.
+    fn failed(&mut self) -> Step {
+        self.response.rcode = OptRcode::SERVFAIL;
+        self.response.authoritative = false;
+        Step::Done(Kind::Error)
     }
 
     /// RFC 2308 §3: the SOA, with the TTL that the absence may be remembered for.
     #[inline]
-    fn negative(&mut self) {
+    fn negative(&mut self, ttl: u32) {
         let soa = self.zone.apex_node().rrset(Rtype::SOA).expect("a zone has an SOA");
         match self.response.add(Section::Authority, soa, self.response.apex_at) {
-            Ok(start) => self.response.set_ttl(start, self.zone.figures().negative_ttl),
+            Ok(start) => self.response.set_ttl(start, ttl),
             Err(Full) => self.response.truncated = true,
         }
     }
@@ -154,11 +253,10 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
         let dname = owner.rrset(Rtype::DNAME).expect("the owner of a DNAME has one");
         let prefix = name.suffix_start(labels);
         self.response.add(Section::Answer, dname, owner_at + prefix)?;
-        let target = [&name.as_wire()[..prefix], dname.first_rdata()].concat();
-        if target.len() > NAME_BYTES_MAX {
+        let Some(target) = substituted(name, labels, dname) else {
             self.response.rcode = OptRcode::YXDOMAIN;
             return Ok(Step::Done(Kind::Alias));
-        }
+        };
         // RFC 6672 §3.1: its TTL is the DNAME's.
         let mut head = [0, 5, 0, 1, 0, 0, 0, 0];
         head[4..].copy_from_slice(&dname.ttl().to_be_bytes());
@@ -168,6 +266,22 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
         }
         Ok(Step::Follow(self.zone.name_in(&target), start + RECORD_HEAD_BYTES))
     }
+}
+
+/// Which addresses a route at this node is asked for, if it is. RFC 8482 §4.1: those who ask for any get one RRset, from it if the
+/// node has no other.
+fn routed(rtype: Rtype, node: Node<'_>) -> Option<Rtype> {
+    match rtype {
+        Rtype::A | Rtype::AAAA => Some(rtype),
+        Rtype::ANY if node.rrsets().next().is_none() => Some(Rtype::A),
+        _ => None,
+    }
+}
+
+/// RFC 6672 §2.2: the name that a DNAME at the last `labels` labels of this one makes of it, if it is not too long.
+fn substituted(name: &Name, labels: usize, dname: RrSet<'_>) -> Option<Vec<u8>> {
+    let target = [&name.as_wire()[..name.suffix_start(labels)], dname.first_rdata()].concat();
+    (target.len() <= NAME_BYTES_MAX).then_some(target)
 }
 
 /// RFC 8482 §4.1: one RRset is enough for those who ask for any; rather one that is in use, and none that is large.

@@ -3,8 +3,11 @@
 use crate::answer::{Facts, Outcome, answer, reject};
 use crate::cookies::{COOKIE_BYTES, judge};
 use crate::events::Dropped;
+use crate::policy::mixed;
 use crate::protocol::{Edns, Query, Transport};
 use crate::snapshot::Snapshot;
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +29,8 @@ pub(super) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out
     let cookie = cookie(snapshot, edns, arrival.client);
     let identity = snapshot.identity.as_deref();
     let facts = Facts {
+        sender: arrival.client,
+        draw: draw(),
         nsid: identity.map(str::as_bytes),
         identity,
         server_cookie: cookie.as_ref().map(<[u8; COOKIE_BYTES]>::as_slice),
@@ -40,6 +45,19 @@ pub(super) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out
         None => snapshot.live.events.dropped(Dropped::NotAQuery, 1),
     }
     outcome.is_some()
+}
+
+thread_local! {
+    /// Known to nobody outside the process.
+    static DRAWN: Cell<u64> = Cell::new(RandomState::new().hash_one(0));
+}
+
+/// The next number by chance: SplitMix64, each core from a seed of its own.
+#[inline]
+fn draw() -> u64 {
+    let drawn = DRAWN.get();
+    DRAWN.set(drawn.wrapping_add(0x9e37_79b9_7f4a_7c15));
+    mixed(drawn)
 }
 
 /// The server's half of the cookie for a client that has sent its own.

@@ -93,7 +93,7 @@ impl<'m> Edns<'m> {
             NSID => self.nsid = true,
             PADDING => self.padding = true,
             COOKIE if self.cookie.is_none() => self.cookie = Some(cookie(value)?),
-            CLIENT_SUBNET if self.client_subnet.is_none() => self.client_subnet = Some(client_subnet(value)?),
+            CLIENT_SUBNET if self.client_subnet.is_none() => self.client_subnet = client_subnet(value)?,
             _ => {}
         }
         Ok(())
@@ -110,8 +110,8 @@ fn cookie(value: &[u8]) -> Result<Cookie<'_>, Malformed> {
 }
 
 /// RFC 7871 §6: family, source prefix, scope prefix (0 in queries), and just as many octets as the prefix needs, of which
-/// the bits beyond it are zero.
-fn client_subnet(value: &[u8]) -> Result<ClientSubnet, Malformed> {
+/// the bits beyond it are zero. Some who hide their client hide the family too: that is none.
+fn client_subnet(value: &[u8]) -> Result<Option<ClientSubnet>, Malformed> {
     let (&[family_high, family_low, prefix, scope], octets) = value.split_first_chunk().ok_or(Malformed)?;
     if scope != 0 || octets.len() != usize::from(prefix).div_ceil(8) {
         return Err(Malformed);
@@ -123,11 +123,12 @@ fn client_subnet(value: &[u8]) -> Result<ClientSubnet, Malformed> {
         return Err(Malformed);
     }
     let address = match u16::from_be_bytes([family_high, family_low]) {
+        0 if prefix == 0 => return Ok(None),
         1 if prefix <= 32 => IpAddr::V4(Ipv4Addr::from(widened::<4>(octets))),
         2 if prefix <= 128 => IpAddr::V6(Ipv6Addr::from(widened::<16>(octets))),
         _ => return Err(Malformed),
     };
-    Ok(ClientSubnet { address, prefix })
+    Ok(Some(ClientSubnet { address, prefix }))
 }
 
 fn widened<const WIDTH: usize>(octets: &[u8]) -> [u8; WIDTH] {

@@ -1,10 +1,11 @@
 //! Writes a response: the header and question that came, RRsets copied whole, and the OPT record.
 
-use super::edns::{COOKIE, Edns, NSID, OPT, OPT_BYTES, PADDING};
+use super::edns::{CLIENT_SUBNET, COOKIE, ClientSubnet, Edns, NSID, OPT, OPT_BYTES, PADDING};
 use super::{HEADER_BYTES, MESSAGE_BYTES_MAX, PLAIN_UDP_BYTES, Transport};
 use crate::answer::Facts;
 use crate::zone::node::{RrSet, TO_QUESTION};
 use domain::base::iana::OptRcode;
+use std::net::IpAddr;
 
 /// RFC 8467 §4.1: responses are padded to a multiple of this.
 const PADDING_BLOCK_BYTES: usize = 468;
@@ -44,6 +45,8 @@ pub(crate) struct Response<'o> {
     pub(crate) authoritative: bool,
     pub(crate) truncated: bool,
     pub(crate) rcode: OptRcode,
+    /// By how many bits of the client's address the answer was chosen.
+    pub(crate) client_bits: u8,
     /// Where the apex of the zone begins in the question's name.
     pub(crate) apex_at: usize,
 }
@@ -73,6 +76,7 @@ impl<'o> Response<'o> {
             authoritative: false,
             truncated: false,
             rcode: OptRcode::NOERROR,
+            client_bits: 0,
             apex_at: HEADER_BYTES,
         }
     }
@@ -164,6 +168,9 @@ impl<'o> Response<'o> {
         if let Some((client, server)) = cookie(edns, facts) {
             self.write_option(COOKIE, &[client, server]);
         }
+        if let Some(subnet) = edns.client_subnet {
+            self.write_client_subnet(subnet);
+        }
         if edns.padding && facts.transport.is_encrypted() {
             let bare = self.out.len() + 4;
             let padded = bare.next_multiple_of(PADDING_BLOCK_BYTES).min(MESSAGE_BYTES_MAX);
@@ -176,6 +183,18 @@ impl<'o> Response<'o> {
         let options = (self.out.len() - start - OPT_BYTES) as u16;
         self.out[start + 9..start + OPT_BYTES].copy_from_slice(&options.to_be_bytes());
         self.counts[Section::Additional as usize] += 1;
+    }
+
+    /// RFC 7871 §7.2.1: what was asked is repeated, and it is said for whom else the answer holds. One that was not to be chosen by the
+    /// client was not.
+    fn write_client_subnet(&mut self, subnet: ClientSubnet) {
+        let (family, octets): (u8, &[u8]) = match &subnet.address {
+            IpAddr::V4(v4) => (1, &v4.octets()),
+            IpAddr::V6(v6) => (2, &v6.octets()),
+        };
+        let scope = if subnet.prefix == 0 { 0 } else { self.client_bits };
+        let octets = &octets[..usize::from(subnet.prefix).div_ceil(8)];
+        self.write_option(CLIENT_SUBNET, &[&[0, family, subnet.prefix, scope], octets]);
     }
 
     fn write_option(&mut self, code: u16, parts: &[&[u8]]) {
@@ -192,7 +211,8 @@ impl<'o> Response<'o> {
 fn opt_bytes(edns: &Edns<'_>, facts: &Facts<'_>) -> usize {
     let nsid = nsid(edns, facts).map_or(0, |nsid| 4 + nsid.len());
     let cookie = cookie(edns, facts).map_or(0, |(client, server)| 4 + client.len() + server.len());
-    OPT_BYTES + nsid + cookie
+    let subnet = edns.client_subnet.map_or(0, |subnet| 8 + usize::from(subnet.prefix).div_ceil(8));
+    OPT_BYTES + nsid + cookie + subnet
 }
 
 fn nsid<'f>(edns: &Edns<'_>, facts: &Facts<'f>) -> Option<&'f [u8]> {

@@ -132,6 +132,15 @@ fn what_edns_says_is_read() {
 }
 
 #[test]
+fn a_client_subnet_of_no_family_is_none() {
+    let mut message = with_options(&[0, 8, 0, 4, 0, 0, 0, 0]);
+    assert_eq!(Query::parse(&message).unwrap().edns.unwrap().client_subnet, None);
+    let prefix = message.len() - 2;
+    message[prefix] = 8;
+    assert!(Query::parse(&message).is_err());
+}
+
+#[test]
 fn a_client_subnet_has_as_many_bits_as_it_says() {
     let subnet = |octets: &[u8]| {
         let option = [&[0, 8, 0, octets.len() as u8][..], octets].concat();

@@ -4,6 +4,7 @@ use super::fault::{Fault, Faults};
 use super::interned::{NONE, Names};
 use super::{Zone, check, layout, text};
 use crate::error::Error;
+use crate::policy::{self, Route};
 use crate::protocol::{Name, NameError};
 use domain::base::iana::Rtype;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,8 @@ pub struct ZoneBuilder {
     pub(super) records: Vec<Record>,
     /// The data of all records.
     pub(super) rdata: Vec<u8>,
+    /// What answers for the addresses of these names.
+    pub(super) routes: Vec<(u32, policy::Kind)>,
     /// Where the records came from: from which record on, and the source.
     sources: Vec<(u32, Arc<str>)>,
     /// The files among them.
@@ -83,6 +86,7 @@ impl ZoneBuilder {
         Self {
             names: Names::new(apex),
             records: Vec::new(),
+            routes: Vec::new(),
             rdata: Vec::new(),
             sources: Vec::new(),
             files: Vec::new(),
@@ -118,6 +122,24 @@ impl ZoneBuilder {
             text.push('\n');
         }
         self.text(source, text.as_bytes());
+    }
+
+    /// Puts a route over the addresses of a name, which then is there, whether or not it has records. The name is relative to the
+    /// zone; `@` is its apex.
+    pub fn route(&mut self, name: &str, route: Route) {
+        let apex = self.names.apex().clone();
+        let found = match policy::name_in(name, &apex).map(|name| self.names.intern(&name)) {
+            Ok(Some(id)) if self.routes.iter().any(|(other, _)| *other == id) => {
+                Err("there are two".to_owned())
+            }
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => Err(format!("it is not in {apex}")),
+            Err(error) => Err(error.to_string()),
+        };
+        match found {
+            Ok(id) => self.routes.push((id, route.0)),
+            Err(why) => self.error(NONE, format!("route {name}: {why}")),
+        }
     }
 
     /// Checks the records and lays them out.

@@ -2,11 +2,11 @@
 
 use super::build::ZoneBuilder;
 use super::interned::{APEX, NONE};
-use super::node::{CNAME, CUT, DNAME, OCCLUDED, WILDCARD_BELOW};
+use super::node::{CNAME, CUT, DNAME, OCCLUDED, ROUTE, WILDCARD_BELOW};
 use domain::base::iana::Rtype;
 
 /// Flags that the arena has.
-pub(super) const ARENA_FLAGS: u8 = CUT | OCCLUDED | WILDCARD_BELOW | CNAME | DNAME;
+pub(super) const ARENA_FLAGS: u8 = CUT | OCCLUDED | WILDCARD_BELOW | CNAME | DNAME | ROUTE;
 /// It has an address. Not for the arena.
 pub(super) const ADDRESS: u8 = 128;
 /// It is below a DNAME. Not for the arena.
@@ -27,16 +27,19 @@ struct Types {
     other: Option<u32>,
     /// A record that is neither an address nor what a signer adds.
     no_address: Option<u32>,
-    address: bool,
+    address: Option<u32>,
 }
 
 pub(super) fn check(builder: &mut ZoneBuilder) -> Checked {
     let mut flags: Checked = vec![0; builder.names.len()];
+    for (id, _) in &builder.routes {
+        flags[*id as usize] |= ROUTE;
+    }
     for id in 0..builder.names.len() as u32 {
         let types = types(builder, id);
         let parent = builder.names.parent(id);
         let above = if id == APEX { 0 } else { flags[parent as usize] };
-        let mut own = 0;
+        let mut own = flags[id as usize] & ROUTE;
         if above & (CUT | OCCLUDED) != 0 {
             own |= OCCLUDED;
         } else if id != APEX && types.ns.is_some() {
@@ -47,7 +50,7 @@ pub(super) fn check(builder: &mut ZoneBuilder) -> Checked {
         }
         own |= if types.cname.is_some() { CNAME } else { 0 };
         own |= if types.dname.is_some() { DNAME } else { 0 };
-        own |= if types.address { ADDRESS } else { 0 };
+        own |= if types.address.is_some() && own & ROUTE == 0 { ADDRESS } else { 0 };
         flags[id as usize] = own;
         if id != APEX && builder.names.relative(id).starts_with(b"\x01*") {
             flags[parent as usize] |= WILDCARD_BELOW;
@@ -64,6 +67,9 @@ pub(super) fn check(builder: &mut ZoneBuilder) -> Checked {
             builder.warn(record, message);
         }
         name(builder, id, &types);
+        if own & ROUTE != 0 {
+            route(builder, id, own, &types);
+        }
     }
     flags
 }
@@ -74,7 +80,7 @@ fn types(builder: &ZoneBuilder, id: u32) -> Types {
         let rtype = builder.records[record as usize].rtype;
         let own = match rtype {
             Rtype::A | Rtype::AAAA => {
-                types.address = true;
+                types.address = Some(record);
                 types.other = Some(record);
                 continue;
             }
@@ -115,6 +121,26 @@ fn name(builder: &mut ZoneBuilder, id: u32, types: &Types) {
     {
         let name = builder.name_of(id);
         builder.error(record, format!("{name} has a DNAME and is delegated (NS): it cannot be both"));
+    }
+}
+
+/// A route answers for a name that is this zone's, and no other name's.
+fn route(builder: &mut ZoneBuilder, id: u32, flags: u8, types: &Types) {
+    let name = builder.name_of(id);
+    if flags & (CUT | OCCLUDED) != 0 {
+        builder.error(
+            NONE,
+            format!("the route {name} is at or below a delegation: nobody would ask for it here"),
+        );
+    }
+    if flags & BELOW_DNAME != 0 {
+        builder.error(NONE, format!("the route {name} is below a DNAME, which stands for all names there"));
+    }
+    if let Some(record) = types.cname {
+        builder.error(record, format!("{name} has a CNAME and a route: an alias stands alone"));
+    }
+    if let Some(record) = types.address {
+        builder.warn(record, format!("the addresses of {name} are not used: it has a route"));
     }
 }
 

@@ -3,9 +3,9 @@
 use super::build::{Loaded, ZoneBuilder};
 use super::check::{ADDRESS, ARENA_FLAGS, Checked};
 use super::interned::APEX;
-use super::node::{CUT, LINKED, NODE_BYTES, OCCLUDED, TARGET_BYTES};
+use super::node::{CUT, LINKED, NODE_BYTES, OCCLUDED, ROUTE, TARGET_BYTES};
 use super::rrset::{RrSetLayout, comparable};
-use super::{Figures, Node, Zone};
+use super::{Figures, Node, Routes, Zone};
 use crate::error::Error;
 use crate::protocol::{MESSAGE_BYTES_MAX, Name};
 use domain::base::iana::Rtype;
@@ -18,6 +18,9 @@ const USUAL_BYTES: usize = NODE_BYTES + 8 + 16;
 
 /// Types of which a name has one record at most.
 const SINGLETONS: [Rtype; 3] = [Rtype::SOA, Rtype::CNAME, Rtype::DNAME];
+
+/// What a route answers for.
+const ADDRESSES: [Rtype; 2] = [Rtype::A, Rtype::AAAA];
 
 struct Layout {
     arena: Vec<u8>,
@@ -43,6 +46,9 @@ pub(super) fn lay_out(mut builder: ZoneBuilder, checked: &Checked) -> Result<Loa
         own.clear();
         own.extend(builder.newest_first(id));
         own.reverse();
+        if checked[id as usize] & ROUTE != 0 {
+            own.retain(|record| !ADDRESSES.contains(&builder.records[*record as usize].rtype));
+        }
         if own.len() > 1 {
             own.sort_by_key(|record| builder.records[*record as usize].rtype);
         }
@@ -69,6 +75,7 @@ pub(super) fn lay_out(mut builder: ZoneBuilder, checked: &Checked) -> Result<Loa
         arena: layout.arena.into(),
         names: table,
         apex_node: offsets[APEX as usize],
+        routes: Routes::new(builder.routes.into_iter().map(|(id, route)| (offsets[id as usize], route))),
         figures: Figures { serial: 0, negative_ttl: 0, records: layout.records, names, bytes: 0 },
     };
     let (serial, negative_ttl) = start_of_authority(zone.apex_node());

@@ -17,9 +17,10 @@ pub(crate) mod table;
 mod tests;
 mod text;
 
+use crate::policy::Kind;
 use crate::protocol::Name;
 use hash::{Hash, Key};
-use node::{CUT, DNAME, Node, OCCLUDED, WILDCARD_BELOW};
+use node::{CUT, DNAME, Node, OCCLUDED, ROUTE, WILDCARD_BELOW};
 use std::fmt;
 use table::Table;
 
@@ -32,7 +33,23 @@ pub struct Zone {
     arena: Box<[u8]>,
     names: Table,
     apex_node: u32,
+    routes: Routes,
     figures: Figures,
+}
+
+/// What answers for the addresses of some names, by the offset of their node.
+struct Routes {
+    nodes: Box<[u32]>,
+    kinds: Box<[Kind]>,
+}
+
+impl Routes {
+    fn new(routes: impl Iterator<Item = (u32, Kind)>) -> Self {
+        let mut routes: Vec<(u32, Kind)> = routes.collect();
+        routes.sort_unstable_by_key(|(node, _)| *node);
+        let (nodes, kinds): (Vec<u32>, Vec<Kind>) = routes.into_iter().unzip();
+        Self { nodes: nodes.into(), kinds: kinds.into() }
+    }
 }
 
 /// What a zone is like.
@@ -91,6 +108,16 @@ impl Zone {
     #[inline]
     pub(crate) fn node(&self, offset: u32) -> Node<'_> {
         Node::at(&self.arena, offset)
+    }
+
+    /// What answers for the addresses of a name in the place of its records.
+    #[inline]
+    pub(crate) fn route(&self, node: Node<'_>) -> Option<&Kind> {
+        if !node.has(ROUTE) {
+            return None;
+        }
+        let offset = (self.arena.len() - node.octets_left()) as u32;
+        self.routes.nodes.binary_search(&offset).ok().map(|at| &self.routes.kinds[at])
     }
 
     /// What there is to say about a name in this zone, by RFC 1034 §4.3.2. `apex` and `hash` are the hashes of the zone's

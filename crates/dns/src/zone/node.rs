@@ -22,6 +22,8 @@ pub(crate) const WILDCARD_BELOW: u8 = 4;
 pub(crate) const CNAME: u8 = 8;
 /// It has a DNAME.
 pub(crate) const DNAME: u8 = 16;
+/// A route answers for its addresses.
+pub(crate) const ROUTE: u8 = 32;
 
 pub(crate) const NODE_BYTES: usize = 4;
 pub(crate) const LINKED: u32 = 1 << 31;
@@ -50,6 +52,12 @@ impl<'z> Node<'z> {
     #[inline]
     pub(crate) fn has(self, flags: u8) -> bool {
         self.bytes[0] & flags != 0
+    }
+
+    /// Octets from its beginning to the arena's end: what tells it from all others.
+    #[inline]
+    pub(crate) fn octets_left(self) -> usize {
+        self.bytes.len()
     }
 
     /// Lower-cased, without what is above the zone's apex and without the root's octet.
@@ -134,6 +142,12 @@ impl<'z> Iterator for RrSets<'z> {
 }
 
 impl<'z> RrSet<'z> {
+    /// One that lies in no zone: its records begin with a pointer to the question's name, and hold no names.
+    #[inline]
+    pub(crate) fn of_addresses(rtype: Rtype, records: u16, wire: &'z [u8]) -> Self {
+        Self { rtype, records, wire, pointers: &[], targets: &[] }
+    }
+
     /// Where pointers have to be set, and whether into the RRset itself (else to the apex).
     #[inline]
     pub(crate) fn pointers(self) -> impl Iterator<Item = (usize, bool)> + use<'z> {

@@ -31,7 +31,7 @@ fn two() -> World {
 
 fn load(world: &World, before: &ZoneSet) -> ZoneSet {
     let config: DnsConfig = toml::from_str(TWO).unwrap();
-    ZoneSet::load(&config.zone, world.dir.path(), before).unwrap()
+    ZoneSet::load(&config, world.dir.path(), before).unwrap()
 }
 
 fn is_same(before: &ZoneSet, after: &ZoneSet, name: &str) -> bool {
@@ -127,7 +127,7 @@ fn all_that_is_wrong_with_zones_is_told_each_at_its_place() {
         [zone.'c.test']\nrecords = ['@ NS ns.elsewhere.test.']\n\
         [zone.'d.test']\nfile = 'd.zone'\n";
     let config: DnsConfig = toml::from_str(file).unwrap();
-    let faults = ZoneSet::load(&config.zone, dir.path(), &ZoneSet::default()).unwrap_err();
+    let faults = ZoneSet::load(&config, dir.path(), &ZoneSet::default()).unwrap_err();
     let places: Vec<(&str, &Place)> =
         faults.iter().map(|fault| (fault.zone.as_str(), &fault.place)).collect();
     let path = dir.path().join("a.zone");

@@ -48,7 +48,7 @@ impl World {
 
     pub(crate) fn parts(&self, file: &str) -> DnsParts {
         let config: DnsConfig = toml::from_str(file).unwrap();
-        let zones = ZoneSet::load(&config.zone, self.dir.path(), &self.zones()).unwrap();
+        let zones = ZoneSet::load(&config, self.dir.path(), &self.zones()).unwrap();
         DnsParts { config, zones, cookie_key: [7; 16] }
     }
 

@@ -2,7 +2,7 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 26] = [
+const LATER: [(&[&str], &str); 24] = [
     (&["cdn"], TIERS),
     (&["cache"], TIERS),
     (&["sql"], TIERS),
@@ -20,8 +20,6 @@ const LATER: [(&[&str], &str); 26] = [
     (&["dns", "resolver"], DNS),
     (&["dns", "tls"], DNS),
     (&["dns", "https"], DNS),
-    (&["dns", "geo"], DNS),
-    (&["dns", "zone", "*", "route"], ZONES),
     (&["dns", "zone", "*", "dnssec"], ZONES),
     (&["dns", "zone", "*", "primary"], ZONES),
     (&["dns", "zone", "*", "transfer"], ZONES),
@@ -33,7 +31,7 @@ const LATER: [(&[&str], &str); 26] = [
 
 const TIERS: &str = "this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`";
 const DNS: &str = "zones are answered for over UDP and TCP; remove the key";
-const ZONES: &str = "a zone may have `file` and `records`; remove the key";
+const ZONES: &str = "a zone may have `file`, `records` and `route`; remove the key";
 const ROUTES: &str = "a route may have `pool`, `redirect`, `respond` or `files`";
 
 /// What to do about a key that is planned but not built; `None` for a key that is not planned.

@@ -35,7 +35,15 @@ impl<'i> Tree<'i> {
             let named = listener.get("sni").into_iter().flat_map(values);
             listener.get("pool").into_iter().chain(named)
         });
-        self.routed_pools().chain(pools.filter_map(text))
+        self.routed_pools().chain(pools.filter_map(text)).chain(self.answered_pools())
+    }
+
+    /// The pools that routes of DNS answer with.
+    fn answered_pools(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        let zones = self.node(&["dns", "zone"]).into_iter().flat_map(values);
+        let routes = zones.filter_map(|zone| table(zone)?.get("route")).flat_map(values);
+        let answers = routes.filter_map(|route| table(route)?.get("answers")).flat_map(items);
+        answers.filter_map(|answer| text(table(answer)?.get("pool")?))
     }
 
     /// The pools that routes name.

@@ -8,7 +8,7 @@ use notation::Fault;
 /// Reads the zones into the checked file, all but those that are as they were `before`; what is wrong with any of them.
 pub(super) fn load(checked: &mut Checked, before: &ZoneSet) -> Vec<Problem> {
     let Some(config) = &checked.topology.dns else { return Vec::new() };
-    match ZoneSet::load(&config.zone, checked.dir(), before) {
+    match ZoneSet::load(config, checked.dir(), before) {
         Ok(zones) => {
             let warnings = problems(checked, zones.warnings(), Level::Warning);
             checked.warnings.extend(warnings);
@@ -26,7 +26,10 @@ fn problems(checked: &Checked, faults: Vec<ZoneFault>, level: Level) -> Vec<Prob
     let (tree, lines) = (tree_of(&checked.text), Lines::of(&checked.text));
     let problem = |fault: ZoneFault| {
         let names = &["dns", "zone", &fault.zone];
-        let message = format!("zone {}: {}", fault.zone, fault.message);
+        let message = match fault.place {
+            Place::Geo => format!("dns: {}", fault.message),
+            _ => format!("zone {}: {}", fault.zone, fault.message),
+        };
         let span = match fault.place {
             Place::File { path, line, column } => {
                 return Problem::elsewhere(level, &path, (line, column), message);
@@ -35,6 +38,7 @@ fn problems(checked: &Checked, faults: Vec<ZoneFault>, level: Level) -> Vec<Prob
                 tree.texts(&[&names[..], &["records"]].concat()).nth(nth).map(|(_, span)| span)
             }
             Place::Zone => tree.name(names),
+            Place::Geo => tree.value(&["dns", "geo"]),
         };
         Problem::new(level, &checked.path, &lines, Fault { span, message, help: None })
     };

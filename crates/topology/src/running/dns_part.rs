@@ -3,15 +3,51 @@
 use super::{ReloadError, StartError};
 use crate::config::Topology;
 use crate::node_secret;
+use balance::Pool;
 use cores::Socket;
-use dns::{Dns, DnsParts, ZoneSet, ZoneStatus};
+use dns::{Dns, DnsParts, PoolHealth, Which, ZoneSet, ZoneStatus};
+use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
 
 /// DNS, if the file names it.
 #[derive(Default)]
 pub(super) struct DnsPart(Option<Dns>);
+
+/// A pool as routes of DNS see it.
+struct Health(Arc<Pool>);
+
+impl PoolHealth for Health {
+    fn available(&self) -> usize {
+        self.0.available()
+    }
+
+    fn addresses(&self, of: Which, look: &mut dyn FnMut(&[IpAddr])) {
+        self.0
+            .with_addresses(|available, known| look(if of == Which::Available { available } else { known }));
+    }
+
+    fn causes(&self) -> String {
+        self.0.causes().to_string()
+    }
+}
+
+/// Lets the routes of zones see these pools and no others.
+pub(super) fn bind(zones: &ZoneSet, pools: &HashMap<String, Arc<Pool>>) {
+    zones.bind(pools.iter().map(|(name, pool)| {
+        let health: Arc<dyn PoolHealth> = Arc::new(Health(Arc::clone(pool)));
+        (name.as_str(), health)
+    }));
+}
+
+/// The pools that the routes of DNS name.
+pub(super) fn pools(topology: &Topology) -> impl Iterator<Item = &str> {
+    let zones = topology.dns.iter().flat_map(|dns| dns.zone.values());
+    zones.flat_map(|zone| zone.route.values()).flat_map(dns::RouteConfig::pools).map(notation::Name::as_str)
+}
 
 /// A change of DNS that is known to work.
 pub(super) enum PreparedDns {

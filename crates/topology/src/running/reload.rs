@@ -3,7 +3,7 @@
 //! What is new is started before requests are sent to it, and what is gone ends after the last request could
 //! be: so a route moves from one pool to another without a gap.
 
-use super::dns_part::PreparedDns;
+use super::dns_part::{self, PreparedDns};
 use super::edge_part::PreparedEdge;
 use super::layer4_part::PreparedLayer4;
 use super::pools::{self, PoolMaker, PoolPart};
@@ -134,8 +134,10 @@ fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, R
         }
     }
     let mut by_name = pools::by_name(&live.pools);
-    by_name.retain(|name, _| configs.contains_key(name));
     by_name.extend(pools::by_name(&added));
+    // Those that go are seen by the routes until these are gone as well.
+    dns_part::bind(zones, &by_name);
+    by_name.retain(|name, _| configs.contains_key(name));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
     let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
     let dns = live.dns.prepare(new, zones, &running.secret, registry)?;
@@ -218,6 +220,7 @@ fn commit(
     for part in removed.iter().filter_map(|name| live.pools.remove(name)).collect::<Vec<_>>() {
         live.leaving.spawn(part.stop());
     }
+    dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
     while live.leaving.try_join_next().is_some() {}
     live.topology = Arc::new(new);
     Ok(())

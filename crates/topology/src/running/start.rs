@@ -9,6 +9,7 @@ use super::layer4_part::{self, Layer4Part};
 use super::listen::Inherited;
 use super::pools::{self, PoolMaker, PoolPart};
 use super::{Live, Phase, Running, StartError, StartOptions, TakeoverError, reload, report};
+use crate::config::Topology;
 use crate::file::Checked;
 use crate::{node_secret, paths};
 use balance::PoolStatus;
@@ -23,6 +24,9 @@ use tokio::task::JoinSet;
 
 /// How long the pools of a new process may take before it gives up taking over.
 const READY_WAIT: Duration = Duration::from_secs(30);
+
+/// How long the pools that DNS answers with may take to be checked. Before that all of them would be down.
+const CHECKED_WAIT: Duration = Duration::from_secs(5);
 
 /// How often it looks.
 const READY_EVERY: Duration = Duration::from_millis(50);
@@ -54,6 +58,7 @@ async fn start_alone(
     layer4_part::check_free(&checked.topology)?;
     dns_part::check_free(&checked.topology)?;
     let backends = Backends::start(&checked, &options, &dir, &home)?;
+    backends.until_checked(&checked.topology, CHECKED_WAIT).await;
     let fronts = backends.start_fronts(&checked, &dir, &mut inherited);
     finish(checked, dir, home, admin, backends, fronts).await
 }
@@ -169,8 +174,18 @@ impl Backends {
         // An edge that is dropped again, where this fails, ends by itself.
         let edge = EdgePart::start(topology, dir, pools::by_name(&self.pools), &self.registry, inherited)?;
         let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
+        dns_part::bind(&checked.zones, &pools::by_name(&self.pools));
         let dns = DnsPart::start(topology, &checked.zones, &self.secret, &self.registry, dns_sockets)?;
         Ok(Fronts { edge, layer4, dns })
+    }
+
+    /// Waits until the pools that DNS answers with have been checked once, whatever was found.
+    async fn until_checked(&self, topology: &Topology, wait: Duration) {
+        let end = tokio::time::Instant::now() + wait;
+        let is_ready = |name: &str| self.pools.get(name).is_none_or(|part| part.pool.is_ready());
+        while tokio::time::Instant::now() < end && !dns_part::pools(topology).all(is_ready) {
+            tokio::time::sleep(READY_EVERY).await;
+        }
     }
 
     /// Waits until every pool can do here what it can do in the previous process.

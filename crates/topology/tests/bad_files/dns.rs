@@ -34,6 +34,24 @@ fn what_dns_lacks_is_said_at_its_name() {
 }
 
 #[test]
+fn a_route_names_pools_and_places_of_the_file() {
+    let zone = "[dns]\nlisten = '127.0.0.1:53'\n[pool.shop]\nservers = ['10.0.0.1:1']\n[dns.place.eu]\n[dns.zone.'a.test']\nfile = 'a'\n";
+    let with = |route: &str| format!("{zone}[dns.zone.'a.test'.route.www]\n{route}\n");
+    says(&with("answers = [{ pool = 'shop' }]"), &[]);
+    says(
+        &with("choose = ['nearest']\nanswers = [{ pool = 'shop', at = 'eu' }, { pool = 'shpo', at = 'ue' }]"),
+        &[
+            "10:51: unknown pool `shpo` (did you mean `shop`?)",
+            "10:64: unknown place `ue` (did you mean `eu`?)",
+        ],
+    );
+    says(
+        &with("answers = [{ pool = 'shop', weight = 3 }]"),
+        &["8:26: zone a.test: route www: `weight` does nothing without `weighted` in choose"],
+    );
+}
+
+#[test]
 fn faults_of_records_are_shown_in_the_file_and_those_of_a_zone_file_in_that() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("nines.toml");

@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_zone_is_read_again_and_the_others_are_left", || block_on(one_zone_changes())),
     ("a_bad_zone_changes_nothing", || block_on(a_bad_zone())),
     ("a_takeover_answers_every_query", || block_on(a_takeover())),
+    ("a_route_of_dns_follows_its_pools", || block_on(a_route_follows())),
     ("a_taken_port_of_dns_is_found_before_anything_starts", || block_on(a_taken_port())),
 ];
 
@@ -167,6 +168,58 @@ async fn a_takeover() {
     assert!(asking.await.unwrap() > 0);
     assert_eq!(asked_over(&mut after, "www.b.test").await, 2);
     assert!(new.stop(Duration::from_secs(30)).await);
+}
+
+/// Two pools of one endpoint each, that are checked often; `www` is answered with the first that is up.
+fn routed(pools: &[(&str, SocketAddr)]) -> String {
+    let pool = |(name, server): &(&str, SocketAddr)| {
+        format!(
+            "[pool.{name}]\nservers = ['{server}']\nhealth = {{ tcp = true, every = '20ms', fall = 1, rise = 1 }}\n"
+        )
+    };
+    let answer = |(nth, (name, _)): (usize, &(&str, SocketAddr))| {
+        format!("{{ pool = '{name}', addresses = ['192.0.2.{}'] }}", nth + 1)
+    };
+    let answers: Vec<String> = pools.iter().enumerate().map(answer).collect();
+    format!(
+        "{NODE}{}[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'a.test']\nrecords = ['@ SOA ns admin 1 1 1 1 1', '@ NS ns.elsewhere.test.']\n\
+         [dns.zone.'a.test'.route.www]\nchoose = ['healthy', 'failover']\nanswers = [{}]\n",
+        pools.iter().map(pool).collect::<String>(),
+        answers.join(", ")
+    )
+}
+
+async fn a_route_follows() {
+    let listen = |address: &str| tokio::net::TcpListener::bind(address.to_owned());
+    let (first, second) = (listen("127.0.0.1:0").await.unwrap(), listen("127.0.0.1:0").await.unwrap());
+    let (one, two) = (first.local_addr().unwrap(), second.local_addr().unwrap());
+    let world = World::new(&routed(&[("one", one), ("two", two)]));
+    // Not waited for: the pools are checked before the first query is answered.
+    let running = world.start().await.unwrap();
+    let udp = at(&running, "udp");
+    assert_eq!(asked(udp, "www.a.test").await, (0, 1));
+    let is_up = |pool: &str| {
+        let pools = running.status().pools;
+        let found = pools.into_iter().find(|known| known.name == pool).unwrap();
+        found.endpoints.iter().all(|endpoint| endpoint.state == balance::State::Healthy)
+    };
+    drop(first);
+    until("the pool is down", || !is_up("one")).await;
+    assert_eq!(asked(udp, "www.a.test").await, (0, 2), "with the next query");
+    let first = listen(&one.to_string()).await.unwrap();
+    until("the pool is up", || is_up("one")).await;
+    assert_eq!(asked(udp, "www.a.test").await, (0, 1));
+    running.drain(&one.to_string()).unwrap();
+    assert_eq!(asked(udp, "www.a.test").await, (0, 2), "draining is seen as well");
+
+    // A pool that goes, and one that comes.
+    world.write(&routed(&[("three", one), ("two", two)]));
+    running.reload().await.unwrap();
+    assert_eq!(asked(udp, "www.a.test").await, (0, 1));
+    drop(first);
+    until("the pool is down", || !is_up("three")).await;
+    assert_eq!(asked(udp, "www.a.test").await, (0, 2));
+    assert!(running.stop(Duration::from_secs(30)).await);
 }
 
 async fn a_taken_port() {

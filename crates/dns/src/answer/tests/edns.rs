@@ -10,7 +10,7 @@ pub(super) fn with_opt(payload: u16, ttl: [u8; 4], options: &[u8]) -> Vec<u8> {
     message
 }
 
-pub(super) fn add_opt(message: &mut Vec<u8>, payload: u16, ttl: [u8; 4], options: &[u8]) {
+pub(crate) fn add_opt(message: &mut Vec<u8>, payload: u16, ttl: [u8; 4], options: &[u8]) {
     message[11] = 1;
     message.extend_from_slice(&[0, 0, 41]);
     message.extend_from_slice(&payload.to_be_bytes());
@@ -101,12 +101,30 @@ fn an_opt_record_fits_beside_any_question() {
     let mut message = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     message.extend_from_slice(&name);
     message.extend_from_slice(&[0, 1, 0, 1]);
-    add_opt(&mut message, 512, [0; 4], &[&[0, 3, 0, 0, 0, 10, 0, 8][..], b"clientck"].concat());
+    let mut longer = message.clone();
+    let options = [&[0, 3, 0, 0, 0, 10, 0, 8][..], b"clientck"].concat();
+    add_opt(&mut message, 512, [0; 4], &options);
+    let subnet = [&[0, 8, 0, 20, 0, 2, 128, 0][..], &[0xff; 16]].concat();
+    add_opt(&mut longer, 512, [0; 4], &[options, subnet].concat());
+    let response = answered(&longer, &facts);
+    assert!(response.len() <= 512, "{}", response.len());
+    assert_eq!(read(&response).status(), "NXDOMAIN aa tc", "the SOA has no room any more");
     let response = answered(&message, &facts);
     assert!(response.len() <= 512, "{}", response.len());
     assert_eq!(read(&response).status(), "NXDOMAIN aa");
     let odd = Facts { server_cookie: Some(b"short"), ..facts };
     assert_eq!(answered(&message, &odd).len(), response.len() - 44);
+}
+
+/// RFC 7871 §7.2.1: what every client gets says so.
+#[test]
+fn a_client_subnet_is_repeated_with_whom_the_answer_is_for() {
+    let subnet = b"\0\x08\0\x07\0\x01\x18\0\xc0\0\x02";
+    let response = answered(&with_opt(4096, [0; 4], subnet), &Facts::of_transport(Transport::Udp));
+    assert_eq!(opt(&response, 11)[11..], *subnet);
+    let subnet = b"\0\x08\0\x09\0\x02\x28\0\x20\x01\x0d\xb8\x01";
+    let response = answered(&with_opt(4096, [0; 4], subnet), &Facts::of_transport(Transport::Udp));
+    assert_eq!(opt(&response, 13)[11..], *subnet);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod basics;
 mod chaos;
 mod delegations;
 mod dname;
-mod edns;
+pub(crate) mod edns;
 mod reference;
 mod truncation;
 mod wildcards;
