@@ -32,6 +32,7 @@ mod cookies;
 mod core;
 mod error;
 mod events;
+mod explanation;
 mod listener;
 mod loading;
 mod policy;
@@ -46,6 +47,7 @@ pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
+pub use explanation::{Explained, Question, QuestionError};
 pub use loading::{Place, ZoneFault, ZoneSet};
 pub use policy::{
     AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,

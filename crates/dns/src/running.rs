@@ -3,6 +3,8 @@
 use crate::config::DnsConfig;
 use crate::core::Core;
 use crate::error::Error;
+use crate::explanation::{Explained, Question};
+use crate::listener::draw;
 use crate::loading::ZoneSet;
 use crate::snapshot::{Live, Snapshot};
 use cores::{Address, Cores, Socket};
@@ -137,6 +139,11 @@ impl Dns {
     /// Connections that are open.
     pub fn connections(&self) -> usize {
         self.snapshots.borrow().live.gate.inflight()
+    }
+
+    /// What would be answered to a question at this moment, and why.
+    pub fn explain(&self, question: &Question) -> Explained {
+        self.snapshots.borrow().zones.explain(question, draw())
     }
 
     /// The zones, by name.

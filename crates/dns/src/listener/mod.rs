@@ -3,3 +3,5 @@
 mod responder;
 pub(crate) mod tcp;
 pub(crate) mod udp;
+
+pub(crate) use responder::draw;

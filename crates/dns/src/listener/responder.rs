@@ -54,7 +54,7 @@ thread_local! {
 
 /// The next number by chance: SplitMix64, each core from a seed of its own.
 #[inline]
-fn draw() -> u64 {
+pub(crate) fn draw() -> u64 {
     let drawn = DRAWN.get();
     DRAWN.set(drawn.wrapping_add(0x9e37_79b9_7f4a_7c15));
     mixed(drawn)

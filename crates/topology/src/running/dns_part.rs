@@ -1,21 +1,31 @@
 //! DNS as a part of a node: the only file that knows how it is started, changed and asked.
 
-use super::{ReloadError, StartError};
+use super::{ReloadError, StartError, pools};
 use crate::config::Topology;
+use crate::file::Checked;
 use crate::node_secret;
 use balance::Pool;
 use cores::Socket;
-use dns::{Dns, DnsParts, PoolHealth, Which, ZoneSet, ZoneStatus};
+use dns::{Dns, DnsParts, Explained, PoolHealth, Question, Which, ZoneSet, ZoneStatus};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
+use thiserror::Error;
 
 /// DNS, if the file names it.
 #[derive(Default)]
 pub(super) struct DnsPart(Option<Dns>);
+
+/// Why a question cannot be explained.
+#[derive(Debug, Error)]
+pub enum DnsExplainError {
+    /// The file names no DNS, so that no query arrives.
+    #[error("the file has no `[dns]`")]
+    NoDns,
+}
 
 /// A pool as routes of DNS see it.
 struct Health(Arc<Pool>);
@@ -139,6 +149,11 @@ impl DnsPart {
         }
     }
 
+    /// What would be answered to a question.
+    pub(super) fn explain(&self, question: &Question) -> Result<Explained, DnsExplainError> {
+        Ok(self.0.as_ref().ok_or(DnsExplainError::NoDns)?.explain(question))
+    }
+
     /// Open client connections.
     pub(super) fn connections(&self) -> usize {
         self.0.as_ref().map_or(0, Dns::connections)
@@ -152,6 +167,16 @@ impl DnsPart {
     pub(super) fn status(&self) -> Vec<ZoneStatus> {
         self.0.as_ref().map_or_else(Vec::new, Dns::status)
     }
+}
+
+/// What [`super::Running::explain_dns`] would say of a file that does not run: endpoints of pools are those
+/// that the file itself names.
+pub fn explain_dns_file(checked: &Checked, question: &Question) -> Result<Explained, DnsExplainError> {
+    if checked.topology.dns.is_none() {
+        return Err(DnsExplainError::NoDns);
+    }
+    bind(&checked.zones, &pools::silent(checked));
+    Ok(checked.zones.explain(question))
 }
 
 /// Whether everything that the file wants to listen on is free.
