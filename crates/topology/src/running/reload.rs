@@ -135,12 +135,15 @@ fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, R
     }
     let mut by_name = pools::by_name(&live.pools);
     by_name.extend(pools::by_name(&added));
-    // Those that go are seen by the routes until these are gone as well.
-    dns_part::bind(zones, &by_name);
+    let with_leaving = by_name.clone();
     by_name.retain(|name, _| configs.contains_key(name));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
     let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
-    let dns = live.dns.prepare(new, zones, &running.secret, registry)?;
+    // Pools that go are seen by the routes until these are gone as well.
+    dns_part::bind(zones, &with_leaving);
+    let dns = live.dns.prepare(new, zones, &running.secret, registry).inspect_err(|_| {
+        dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
+    })?;
     Ok(Plan { edge, layer4, dns, services, services_of_both, added, changed, configs })
 }
 
