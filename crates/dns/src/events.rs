@@ -71,6 +71,9 @@ pub(crate) struct Events {
     pub(crate) truncated: Counter,
     dropped: [Counter; Dropped::ALL.len()],
     cookies: [Counter; SHOWN.len()],
+    /// Limited answers, by what became of them.
+    pub(crate) slipped: Counter,
+    pub(crate) limited: Counter,
     pub(crate) connections: Counter,
     pub(crate) open: Gauge,
     /// Connections that were reset because their client has as many as it may have.
@@ -137,6 +140,10 @@ impl Events {
                 reason,
             )
         };
+        let limited = |outcome| {
+            let help = "Answers over UDP that were limited, by what became of them.";
+            registry.counter("nines_dns_limited_total", help, &[("outcome", outcome)])
+        };
         Self {
             udp: TransportEvents::new(registry, Transport::Udp),
             tcp: TransportEvents::new(registry, Transport::Tcp),
@@ -152,6 +159,8 @@ impl Events {
                 let help = "Queries with a cookie, by what it showed.";
                 registry.counter("nines_dns_cookies_total", help, &[("outcome", outcome)])
             }),
+            slipped: limited("slipped"),
+            limited: limited("dropped"),
             connections: registry.counter("nines_dns_connections_total", "Connections of TCP accepted.", &[]),
             open: registry.gauge("nines_dns_connections", "Connections of TCP open.", &[]),
             client_limit: registry.counter(
@@ -202,10 +211,16 @@ impl TransportEvents {
         }
     }
 
+    /// One message, whatever becomes of it.
+    #[inline]
+    pub(crate) fn asked(&self, rtype: Option<Rtype>) {
+        self.types[usize::from(place_of(rtype))].inc();
+    }
+
     /// One message that is answered.
     #[inline]
     pub(crate) fn answered(&self, rtype: Option<Rtype>, rcode: OptRcode) {
-        self.types[usize::from(place_of(rtype))].inc();
+        self.asked(rtype);
         let at = RCODES.iter().position(|(known, _)| *known == rcode).unwrap_or(RCODES.len());
         self.rcodes[at].inc();
     }

@@ -32,6 +32,7 @@ mod cookies;
 mod core;
 mod error;
 mod events;
+mod limit;
 mod listener;
 mod loading;
 mod policy;

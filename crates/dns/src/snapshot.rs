@@ -3,11 +3,12 @@
 use crate::config::DnsLimits;
 use crate::cookies::CookieKey;
 use crate::events::{Events, ZoneEvents};
+use crate::limit::{Limiter, Table};
 use crate::running::DnsParts;
 use crate::zones::Zones;
 use admission::PerClient;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use telemetry::Registry;
 
 /// One state of the file.
@@ -18,6 +19,7 @@ pub(crate) struct Snapshot {
     pub(crate) cookie_key: CookieKey,
     pub(crate) limit: DnsLimits,
     pub(crate) idle: Duration,
+    pub(crate) limiter: Option<Limiter>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -27,6 +29,8 @@ pub(crate) struct Live {
     pub(crate) gate: flow::Gate,
     pub(crate) clients: PerClient,
     pub(crate) events: Events,
+    /// Made when there is first a limit.
+    rates: OnceLock<Arc<Table>>,
 }
 
 /// Accept loops that wait for a place; there are as many as sockets.
@@ -40,7 +44,14 @@ impl Live {
             gate: flow::Gate::new(limit.connections as usize, WAITING_MAX, WAIT),
             clients: PerClient::new(),
             events: Events::new(registry),
+            rates: OnceLock::new(),
         }
+    }
+}
+
+impl Live {
+    fn rates(&self) -> Arc<Table> {
+        self.rates.get_or_init(|| Arc::new(Table::new(Table::ENTRIES, Instant::now()))).clone()
     }
 }
 
@@ -54,6 +65,7 @@ impl Snapshot {
             cookie_key: parts.cookie_key,
             limit: config.limit.clone(),
             idle: config.timeout.idle.get(),
+            limiter: Limiter::new(&config.limit, || live.rates()),
             live,
         }
     }
