@@ -32,6 +32,7 @@ pub fn check(config: &DnsConfig, faults: &mut Faults) {
         faults.add(None, format!("dns: identity has {} bytes, of 1 to {IDENTITY_BYTES_MAX}", identity.len()));
     }
     crate::limit::check(&config.limit, faults);
+    crate::log::check(&config.log, faults);
     let mut apexes: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
     for (name, zone) in &config.zone {
         match name.parse::<Name>() {

@@ -1,5 +1,6 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
+use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
 use notation::{Duration, Listen, Name, Named, Rate};
 use schemars::JsonSchema;
@@ -29,6 +30,8 @@ pub struct DnsConfig {
     pub latency: Vec<LatencyConfig>,
     /// How many connections of TCP, and how many answers.
     pub limit: DnsLimits,
+    /// What is told of queries.
+    pub log: LogConfig,
     /// How long a client may take.
     pub timeout: DnsTimeouts,
     /// Where clients and candidates are, for `nearest`: a name for each place.

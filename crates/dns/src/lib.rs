@@ -35,6 +35,7 @@ mod events;
 mod limit;
 mod listener;
 mod loading;
+mod log;
 mod policy;
 mod protocol;
 mod running;
@@ -48,6 +49,7 @@ pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
 pub use loading::{Place, ZoneFault, ZoneSet};
+pub use log::{DnstapConfig, LogConfig};
 pub use policy::{
     AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,
     PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation, StepName, WhenDown,

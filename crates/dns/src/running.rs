@@ -9,6 +9,7 @@ use cores::{Address, Cores, Socket};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
@@ -23,6 +24,8 @@ pub struct DnsParts {
     pub zones: ZoneSet,
     /// What cookies for clients are made with: nodes that have the same know each other's.
     pub cookie_key: [u8; 16],
+    /// The folder that paths start from.
+    pub dir: PathBuf,
 }
 
 impl DnsParts {
@@ -75,7 +78,7 @@ impl Dns {
     /// When an address cannot be listened on, or a thread cannot be made.
     pub fn start(parts: &DnsParts, registry: Registry, inherited: Vec<Socket>) -> Result<Self, Error> {
         let live = Arc::new(Live::new(&parts.config.limit, &registry));
-        let snapshot = Arc::new(Snapshot::new(parts, live, &registry));
+        let snapshot = Arc::new(Snapshot::new(parts, live, &registry, None)?);
         snapshot.apply();
         let (snapshots, receiver) = watch::channel(snapshot);
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
@@ -92,8 +95,8 @@ impl Dns {
         if parts.config.cores.is_some_and(|cores| cores as usize != self.cores.count()) {
             return Err(Error::CoresChanged);
         }
-        let live = self.snapshots.borrow().live.clone();
-        let snapshot = Snapshot::new(parts, live, &self.registry);
+        let before = self.snapshots.borrow().clone();
+        let snapshot = Snapshot::new(parts, before.live.clone(), &self.registry, Some(&before))?;
         let sockets = self.cores.prepare(&parts.doors(), Vec::new())?;
         Ok(Prepared { snapshot, zones: parts.zones.clone(), sockets })
     }
@@ -101,6 +104,9 @@ impl Dns {
     /// Makes a prepared change. Connections stay as they are; each query is answered by one state of the zones.
     pub fn commit(&self, prepared: Prepared) {
         prepared.snapshot.apply();
+        if let Some(log) = &prepared.snapshot.log {
+            log.reopen();
+        }
         self.snapshots.send_replace(Arc::new(prepared.snapshot));
         *self.zones.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = prepared.zones;
         self.cores.commit(prepared.sockets);
@@ -131,7 +137,11 @@ impl Dns {
 
     /// Answers what is under way, at most until the deadline, and ends the cores. `false`: connections were cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
-        self.cores.drain(deadline).await
+        let is_drained = self.cores.drain(deadline).await;
+        if let Some(log) = &self.snapshots.borrow().log {
+            log.flush();
+        }
+        is_drained
     }
 
     /// Connections that are open.

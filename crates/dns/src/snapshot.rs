@@ -2,8 +2,10 @@
 
 use crate::config::DnsLimits;
 use crate::cookies::CookieKey;
+use crate::error::Error;
 use crate::events::{Events, ZoneEvents};
 use crate::limit::{Limiter, Table};
+use crate::log::QueryLog;
 use crate::running::DnsParts;
 use crate::zones::Zones;
 use admission::PerClient;
@@ -20,6 +22,7 @@ pub(crate) struct Snapshot {
     pub(crate) limit: DnsLimits,
     pub(crate) idle: Duration,
     pub(crate) limiter: Option<Limiter>,
+    pub(crate) log: Option<Arc<QueryLog>>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -56,9 +59,18 @@ impl Live {
 }
 
 impl Snapshot {
-    pub(crate) fn new(parts: &DnsParts, live: Arc<Live>, registry: &Registry) -> Self {
+    /// # Errors
+    /// When a log cannot be written.
+    pub(crate) fn new(
+        parts: &DnsParts,
+        live: Arc<Live>,
+        registry: &Registry,
+        before: Option<&Self>,
+    ) -> Result<Self, Error> {
         let (config, zones) = (&parts.config, parts.zones.zones());
-        Self {
+        let log = before.and_then(|before| before.log.as_ref());
+        Ok(Self {
+            log: QueryLog::open(&config.log, &parts.dir, config.identity.as_deref(), log, registry)?,
             zone_events: ZoneEvents::new(registry, &zones),
             zones,
             identity: config.identity.clone(),
@@ -67,7 +79,13 @@ impl Snapshot {
             idle: config.timeout.idle.get(),
             limiter: Limiter::new(&config.limit, || live.rates()),
             live,
-        }
+        })
+    }
+
+    /// Whether anybody wants to know when a message came.
+    #[inline]
+    pub(crate) fn wants_time(&self) -> bool {
+        self.limiter.is_some() || self.log.is_some()
     }
 
     /// Lets the limits hold that outlive a snapshot, and tells what is served from now on.

@@ -15,8 +15,6 @@ const TIME_BITS: u32 = 40;
 const TIME: u64 = (1 << TIME_BITS) - 1;
 /// What may be owed at most, in microseconds: less than half of the clock, so that the past is told from the future.
 const DEBT_MAX: u64 = 1 << 38;
-/// Looks at an entry that other cores change meanwhile.
-const TRIES: usize = 4;
 
 #[repr(align(64))]
 #[derive(Default)]
@@ -71,7 +69,8 @@ impl Table {
         // No entry is zero: that is one of nobody.
         let tag = key >> TIME_BITS | 1;
         let bucket = &self.buckets[key as usize & (self.buckets.len() - 1)].0;
-        for _ in 0..TRIES {
+        // Another core that was quicker has counted one as well: this goes on no longer than a burst.
+        loop {
             let entries: [u64; WAYS] = std::array::from_fn(|way| bucket[way].load(Relaxed));
             let own = entries.iter().position(|entry| entry >> TIME_BITS == tag);
             let way = own.unwrap_or_else(|| least(&entries, now));
@@ -85,8 +84,6 @@ impl Table {
                 return true;
             }
         }
-        // Others were counted in its place, each of them by a core that was quicker.
-        true
     }
 }
 
@@ -161,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn cores_that_share_it_let_no_more_through_than_one_but_for_a_few() {
+    fn cores_that_share_it_let_no_more_through_than_one() {
         let now = Instant::now();
         let (table, pace) = (Table::new(1024, now), Pace::new(10_000.0));
         let passed = || (0..20_000).filter(|_| table.is_allowed(pace, 1, [0, 0], now)).count();
@@ -169,7 +166,8 @@ mod tests {
             let threads = [scope.spawn(passed), scope.spawn(passed)];
             threads.map(|thread| thread.join().unwrap()).iter().sum()
         });
-        assert!((10_000..10_500).contains(&passed), "{passed}");
+        // Two that come first at once may each take a place.
+        assert!((10_000..=10_001).contains(&passed), "{passed}");
     }
 
     proptest! {

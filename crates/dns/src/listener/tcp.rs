@@ -12,7 +12,7 @@ use admission::{Held, Key};
 use flow::Permit;
 use std::cell::RefCell;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ pub(crate) async fn listen(core: Rc<Core>, listener: std::net::TcpListener) {
         let counted = Counted::new(&core, snapshot.live.clone(), permit, held);
         let core = core.clone();
         tokio::task::spawn_local(async move {
-            let ended = Connection { core: &core, stream: &stream, client: peer.ip() }.serve().await;
+            let ended = Connection { core: &core, stream: &stream, client: peer }.serve().await;
             counted.live.events.ended(ended);
             if ended == Ended::Slow {
                 // Half of an answer is none.
@@ -141,7 +141,7 @@ fn patience(idle: Duration, open: usize, most: usize) -> Duration {
 struct Connection<'c> {
     core: &'c Core,
     stream: &'c TcpStream,
-    client: IpAddr,
+    client: SocketAddr,
 }
 
 impl Connection<'_> {
@@ -203,7 +203,8 @@ impl Connection<'_> {
             Err(_) => return Err(Ended::Broken),
         }
         let Buffers { input, answer, output } = buffers;
-        let arrival = Arrival { client: self.client, transport: Transport::Tcp };
+        let received = snapshot.wants_time().then(std::time::Instant::now);
+        let arrival = Arrival { client: self.client, transport: Transport::Tcp, received };
         let (mut at, mut messages) = (0, 0);
         while let Some(message) = first_message(&input[at..]) {
             if !respond(snapshot, message, arrival, answer) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod limits;
+mod logs;
 mod reloads;
 mod tcp;
 mod udp;
