@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import ssl
 import socket
 import struct
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import dns.message
 import dns.query
 import dns.rcode
+import pytest
 from conftest import eventually, free_port
 from proxy_protocol import exactly
 
@@ -159,3 +161,50 @@ def test_a_file_of_dnstap_is_read_by_its_own_tool(start, tmp_path):
     assert [line.split()[2] for line in lines] == ["AQ", "AR", "AQ", "AR"]
     assert all("UDP" in line and "www.shop.test/IN/A" in line for line in lines[:2])
     assert "status: NXDOMAIN" in tool("dnstap-read", "-p", str(path))
+
+
+# --- TLS ---
+
+@pytest.fixture(scope="module")
+def encrypted(start):
+    """A nines that is asked over TLS, and its own authority."""
+    nines = start(dns_file(free_port(), f'dot = "127.0.0.1:{(dot := free_port())}"\ntls = "self-signed"'))
+    nines.dot = dot
+    nines.authority = eventually(lambda: next(iter(nines.folder.rglob("ca.pem")), None))
+    return nines
+
+
+def test_kdig_asks_over_tls_and_verifies(encrypted):
+    ask = ["kdig", "@127.0.0.1", "-p", str(encrypted.dot), f"+tls-ca={encrypted.authority}", "+tls-hostname=localhost"]
+    assert tool(*ask, "+short", "www.shop.test").split() == ["192.0.2.1"]
+    text = tool(*ask, "+padding=64", "www.shop.test")
+    assert "PADDING" in text and "Received 468 B" in text
+    assert tool(*ask, "+keepopen", "+short", *["www.shop.test"] * 20).split() == ["192.0.2.1"] * 20
+    assert encrypted.metric("nines_dns_queries_total", transport="tls", type="A") >= 22
+
+
+def test_dnspython_asks_over_tls_in_one_session(encrypted):
+    context = ssl.create_default_context(cafile=str(encrypted.authority))
+    context.set_alpn_protocols(["dot"])
+    query = dns.message.make_query("nothing.shop.test", "A", pad=128)
+    with socket.create_connection(("127.0.0.1", encrypted.dot), 10) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as connection:
+            assert connection.selected_alpn_protocol() == "dot"
+            for _ in range(30):
+                dns.query.send_tcp(connection, query)
+            for _ in range(30):
+                answer, _ = dns.query.receive_tcp(connection)
+                assert answer.rcode() == dns.rcode.NXDOMAIN and answer.id == query.id
+
+
+def test_tls_hears_nothing_of_strangers(encrypted):
+    context = ssl.create_default_context(cafile=str(encrypted.authority))
+    context.set_alpn_protocols(["http/1.1"])
+    with socket.create_connection(("127.0.0.1", encrypted.dot), 10) as plain, pytest.raises(ssl.SSLError):
+        context.wrap_socket(plain, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", encrypted.dot), 10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        plain.settimeout(10)
+        while plain.recv(4096):
+            pass
+    eventually(lambda: encrypted.metric("nines_dns_connections_ended_total", reason="handshake") >= 2)

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use tls::TlsConfig;
 
 /// Authoritative DNS: the zones of this file are answered for, everything else is refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +15,12 @@ use std::path::PathBuf;
 pub struct DnsConfig {
     /// Where queries arrive, over UDP and TCP both: one address, or an array of them.
     pub listen: Listen,
+    /// Where queries arrive over TLS (DoT, RFC 7858), usually on port 853: one address, or an array of them.
+    #[serde(skip_serializing_if = "is_nowhere")]
+    pub dot: Listen,
+    /// The certificates that are shown there: `"self-signed"`, or a table with files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// Cores that serve, each with a runtime and sockets of its own; all the machine's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
@@ -64,6 +71,10 @@ pub struct DnsLimits {
     /// Networks whose answers are not limited: `["10.0.0.0/8"]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exempt: Vec<Name>,
+}
+
+fn is_nowhere(listen: &Listen) -> bool {
+    listen.0.is_empty()
 }
 
 impl Default for DnsLimits {

@@ -28,6 +28,9 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// An address cannot be listened on, or a thread not be made.
     #[error(transparent)]
     Cores(#[from] cores::Error),

@@ -66,7 +66,9 @@ static TYPE_PLACES: [u8; 258] = {
 /// Counted of all queries.
 pub(crate) struct Events {
     pub(crate) udp: TransportEvents,
-    pub(crate) tcp: TransportEvents,
+    tcp: TransportEvents,
+    tls: TransportEvents,
+    pub(crate) handshakes: tls::Events,
     /// Answers over UDP that were too long for it.
     pub(crate) truncated: Counter,
     dropped: [Counter; Dropped::ALL.len()],
@@ -116,16 +118,19 @@ pub(crate) enum Ended {
     Slow,
     /// It broke, or carried what is no query.
     Broken,
+    /// Its TLS never began.
+    Handshake,
     /// This process drains.
     Drained,
 }
 
 impl Ended {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Client, "client"),
         (Self::Idle, "idle"),
         (Self::Slow, "slow"),
         (Self::Broken, "broken"),
+        (Self::Handshake, "handshake"),
         (Self::Drained, "drained"),
     ];
 }
@@ -147,6 +152,8 @@ impl Events {
         Self {
             udp: TransportEvents::new(registry, Transport::Udp),
             tcp: TransportEvents::new(registry, Transport::Tcp),
+            tls: TransportEvents::new(registry, Transport::Tls),
+            handshakes: tls::Events::new(registry, "dns"),
             truncated: registry.counter(
                 "nines_dns_truncated_total",
                 "Answers over UDP that sent the client to TCP (TC).",
@@ -169,6 +176,16 @@ impl Events {
                 &[],
             ),
             ended: Ended::ALL.map(ended),
+        }
+    }
+
+    /// What is counted of this transport.
+    #[inline]
+    pub(crate) fn of(&self, transport: Transport) -> &TransportEvents {
+        match transport {
+            Transport::Udp => &self.udp,
+            Transport::Tcp | Transport::Https => &self.tcp,
+            Transport::Tls => &self.tls,
         }
     }
 

@@ -1,11 +1,11 @@
 //! DNS as the topology sees it: started, changed without a stop, handed over, drained.
 
 use crate::config::DnsConfig;
-use crate::core::Core;
+use crate::core::{Core, Door};
 use crate::error::Error;
 use crate::loading::ZoneSet;
 use crate::snapshot::{Live, Snapshot};
-use cores::{Address, Cores, Socket};
+use cores::{Address, Cores, Socket, Watcher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
+use tls::EdgeTls;
 use tokio::sync::watch;
 
 /// What DNS is made of.
@@ -26,17 +27,30 @@ pub struct DnsParts {
     pub cookie_key: [u8; 16],
     /// The folder that paths start from.
     pub dir: PathBuf,
+    /// The node's data folder, where certificates of its own are kept.
+    pub data: PathBuf,
+    /// What holds wherever TLS ends, of `[edge.tls]`.
+    pub tls: EdgeTls,
 }
 
 impl DnsParts {
-    fn doors(&self) -> Vec<(Address, ())> {
-        self.config.listeners().map(|address| (address, ())).collect()
+    fn doors(&self) -> Vec<(Address, Door)> {
+        let plain = self.config.plain_listeners().map(|address| (address, Door::Plain));
+        plain.chain(self.config.tls_listeners().map(|address| (address, Door::Tls))).collect()
     }
 }
 
 impl DnsConfig {
-    /// Where this is listened for: each address over UDP and TCP.
+    /// Where this is listened for: each address over UDP and TCP, and those of TLS.
     pub fn listeners(&self) -> impl Iterator<Item = Address> {
+        self.plain_listeners().chain(self.tls_listeners())
+    }
+
+    fn tls_listeners(&self) -> impl Iterator<Item = Address> {
+        self.dot.0.iter().map(|at| Address::tcp(*at))
+    }
+
+    fn plain_listeners(&self) -> impl Iterator<Item = Address> {
         self.listen.0.iter().flat_map(|at| [Address::udp(*at), Address::tcp(*at)])
     }
 }
@@ -46,14 +60,16 @@ pub struct Dns {
     registry: Registry,
     snapshots: watch::Sender<Arc<Snapshot>>,
     zones: std::sync::Mutex<ZoneSet>,
-    cores: Cores<()>,
+    cores: Cores<Door>,
+    /// Looks for changed certificates until it is dropped.
+    _watcher: Watcher,
 }
 
 /// A change that can no longer fail.
 pub struct Prepared {
     snapshot: Snapshot,
     zones: ZoneSet,
-    sockets: cores::Prepared<()>,
+    sockets: cores::Prepared<Door>,
 }
 
 /// A zone as people see it.
@@ -81,10 +97,18 @@ impl Dns {
         let snapshot = Arc::new(Snapshot::new(parts, live, &registry, None)?);
         snapshot.apply();
         let (snapshots, receiver) = watch::channel(snapshot);
+        let watched = receiver.clone();
+        let look = move || {
+            let snapshot = watched.borrow().clone();
+            if let Some(tls) = &snapshot.tls {
+                tls.refresh();
+            }
+        };
+        let watcher = Watcher::start("dns-files", look).map_err(cores::Error::Core)?;
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        Ok(Self { registry, snapshots, zones: parts.zones.clone().into(), cores })
+        Ok(Self { registry, snapshots, zones: parts.zones.clone().into(), cores, _watcher: watcher })
     }
 
     /// Does everything of a change that may fail, and nothing that shows.
@@ -119,7 +143,7 @@ impl Dns {
 
     /// Where queries arrive, with the ports that the kernel chose where the file says 0.
     pub fn addresses(&self) -> Vec<Address> {
-        self.cores.listening().into_iter().map(|(address, ())| address).collect()
+        self.cores.listening().into_iter().map(|(address, _)| address).collect()
     }
 
     /// Copies of all sockets, for a nines that takes over.

@@ -5,6 +5,7 @@ use crate::cookies::CookieKey;
 use crate::error::Error;
 use crate::events::{Events, ZoneEvents};
 use crate::limit::{Limiter, Table};
+use crate::listener::tls::TlsDoor;
 use crate::log::QueryLog;
 use crate::running::DnsParts;
 use crate::zones::Zones;
@@ -23,6 +24,7 @@ pub(crate) struct Snapshot {
     pub(crate) idle: Duration,
     pub(crate) limiter: Option<Limiter>,
     pub(crate) log: Option<Arc<QueryLog>>,
+    pub(crate) tls: Option<TlsDoor>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -60,7 +62,7 @@ impl Live {
 
 impl Snapshot {
     /// # Errors
-    /// When a log cannot be written.
+    /// When a log cannot be written, or a certificate not be used.
     pub(crate) fn new(
         parts: &DnsParts,
         live: Arc<Live>,
@@ -69,7 +71,9 @@ impl Snapshot {
     ) -> Result<Self, Error> {
         let (config, zones) = (&parts.config, parts.zones.zones());
         let log = before.and_then(|before| before.log.as_ref());
+        let tls = before.and_then(|before| before.tls.as_ref());
         Ok(Self {
+            tls: TlsDoor::load(parts, registry, tls)?,
             log: QueryLog::open(&config.log, &parts.dir, config.identity.as_deref(), log, registry)?,
             zone_events: ZoneEvents::new(registry, &zones),
             zones,

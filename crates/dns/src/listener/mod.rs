@@ -2,4 +2,6 @@
 
 mod responder;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 pub(crate) mod udp;
+mod wire;

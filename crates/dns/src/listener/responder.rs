@@ -137,10 +137,7 @@ fn cookie(
 #[inline]
 fn count(snapshot: &Snapshot, transport: Transport, outcome: &Outcome<'_>, verdict: Verdict) {
     let events = &snapshot.live.events;
-    let of_transport = match transport {
-        Transport::Udp => &events.udp,
-        Transport::Tcp | Transport::Tls | Transport::Https => &events.tcp,
-    };
+    let of_transport = events.of(transport);
     if let Some(zone) = outcome.zone {
         snapshot.zone_events.answered(zone);
     }

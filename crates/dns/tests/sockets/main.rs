@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod dot;
 mod limits;
 mod logs;
 mod reloads;

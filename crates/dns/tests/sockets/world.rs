@@ -49,7 +49,14 @@ impl World {
     pub(crate) fn parts(&self, file: &str) -> DnsParts {
         let config: DnsConfig = toml::from_str(file).unwrap();
         let zones = ZoneSet::load(&config, self.dir.path(), &self.zones()).unwrap();
-        DnsParts { config, zones, cookie_key: [7; 16], dir: self.dir.path().to_owned() }
+        DnsParts {
+            config,
+            zones,
+            cookie_key: [7; 16],
+            dir: self.dir.path().to_owned(),
+            data: self.dir.path().join("data"),
+            tls: tls::EdgeTls::default(),
+        }
     }
 
     pub(crate) fn reload(&self, file: &str) {

@@ -168,5 +168,12 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
 /// `secret` is the node's, of which comes what cookies are made with.
 fn parts(topology: &Topology, dir: &Path, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
     let cookie_key = node_secret::dns_cookie_key(secret);
-    Some(DnsParts { config: topology.dns.clone()?, zones: zones.clone(), cookie_key, dir: dir.to_owned() })
+    Some(DnsParts {
+        config: topology.dns.clone()?,
+        zones: zones.clone(),
+        cookie_key,
+        dir: dir.to_owned(),
+        data: dir.join(&topology.node.data),
+        tls: topology.edge.as_ref().map(|edge| edge.tls.clone()).unwrap_or_default(),
+    })
 }
