@@ -14,7 +14,7 @@ const IDENTITY_BYTES_MAX: usize = 255;
 
 /// Checks `[dns]`, all but what is in its zones.
 pub fn check(config: &DnsConfig, faults: &mut Faults) {
-    if config.listen.0.is_empty() {
+    if config.listen.0.is_empty() && config.dot.0.is_empty() {
         faults.add_with_help(None, "dns listens nowhere", "add `listen = \"127.0.0.1:5353\"`");
     }
     let zeroes = [
@@ -31,6 +31,9 @@ pub fn check(config: &DnsConfig, faults: &mut Faults) {
     {
         faults.add(None, format!("dns: identity has {} bytes, of 1 to {IDENTITY_BYTES_MAX}", identity.len()));
     }
+    check_tls(config, faults);
+    crate::limit::check(&config.limit, faults);
+    crate::log::check(&config.log, faults);
     let mut apexes: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
     for (name, zone) in &config.zone {
         match name.parse::<Name>() {
@@ -48,6 +51,25 @@ pub fn check(config: &DnsConfig, faults: &mut Faults) {
     let zones: Vec<Name> = config.zone.keys().filter_map(|name| name.parse().ok()).collect();
     for (name, zone) in &config.zone {
         check_routes(name, &zone.route, Known { zones: &zones, places: &config.place }, faults);
+    }
+}
+
+fn check_tls(config: &DnsConfig, faults: &mut Faults) {
+    match (&config.tls, config.dot.0.is_empty()) {
+        (None, false) => {
+            let help = "add `tls = { cert = \"ns1.pem\", key = \"ns1.key\" }`, or `tls = \"self-signed\"`";
+            faults.add_with_help(None, "dns: dot is without certificates", help);
+        }
+        (Some(_), true) => {
+            faults.add_with_help(None, "dns: tls is for nobody", "add `dot = \"127.0.0.1:853\"`");
+        }
+        _ => {}
+    }
+    let Some(certificates) = &config.tls else { return };
+    tls::check_server(certificates, "dns", &notation::Name::new("dns"), faults);
+    if certificates.0.auto == Some(tls::Automatic::Acme) {
+        let help = "a listener of DNS answers no challenges: use \"self-signed\" or files";
+        faults.add_with_help(None, "dns: no certificate comes by ACME here", help);
     }
 }
 
@@ -88,6 +110,19 @@ mod tests {
         let long = "x".repeat(256);
         let said = faults_of(&format!("listen = '127.0.0.1:53'\nidentity = '{long}'"));
         assert_eq!(said, ["dns: identity has 256 bytes, of 1 to 255"]);
+    }
+
+    #[test]
+    fn a_listener_of_tls_has_certificates_that_come_from_somewhere() {
+        assert_eq!(faults_of("dot = '127.0.0.1:853'\ntls = 'self-signed'"), [""; 0]);
+        assert_eq!(faults_of("dot = '127.0.0.1:853'"), ["dns: dot is without certificates"]);
+        assert_eq!(faults_of("listen = '127.0.0.1:53'\ntls = 'self-signed'"), ["dns: tls is for nobody"]);
+        assert_eq!(
+            faults_of("dot = '127.0.0.1:853'\ntls = 'acme'"),
+            ["dns: no certificate comes by ACME here"]
+        );
+        let said = faults_of("dot = '127.0.0.1:853'\ntls = { cert = 'a.pem' }");
+        assert_eq!(said, ["dns: `tls.cert` is without its `key`"]);
     }
 
     #[test]

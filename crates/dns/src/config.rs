@@ -1,11 +1,13 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
+use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
-use notation::{Duration, Listen, Name, Named};
+use notation::{Duration, Listen, Name, Named, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use tls::TlsConfig;
 
 /// Authoritative DNS: the zones of this file are answered for, everything else is refused.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +15,12 @@ use std::path::PathBuf;
 pub struct DnsConfig {
     /// Where queries arrive, over UDP and TCP both: one address, or an array of them.
     pub listen: Listen,
+    /// Where queries arrive over TLS (DoT, RFC 7858), usually on port 853: one address, or an array of them.
+    #[serde(skip_serializing_if = "is_nowhere")]
+    pub dot: Listen,
+    /// The certificates that are shown there: `"self-signed"`, or a table with files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// Cores that serve, each with a runtime and sockets of its own; all the machine's when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
@@ -27,8 +35,10 @@ pub struct DnsConfig {
     /// How long it takes between places, for `nearest`: `[{ from = "asia", to = "us", rtt = "120ms" }]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub latency: Vec<LatencyConfig>,
-    /// How many connections of TCP.
+    /// How many connections of TCP, and how many answers.
     pub limit: DnsLimits,
+    /// What is told of queries.
+    pub log: LogConfig,
     /// How long a client may take.
     pub timeout: DnsTimeouts,
     /// Where clients and candidates are, for `nearest`: a name for each place.
@@ -39,7 +49,7 @@ pub struct DnsConfig {
     pub zone: Named<ZoneConfig>,
 }
 
-/// How many connections of TCP.
+/// How many connections of TCP, and how many answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DnsLimits {
@@ -50,11 +60,32 @@ pub struct DnsLimits {
     /// Connections of one client address (of IPv6: of one /64); more are reset.
     #[schemars(range(min = 1))]
     pub connections_per_client: u32,
+    /// Answers over UDP that are alike, to one network (/24 of IPv4, /56 of IPv6): so many at most, however many queries come
+    /// from there, or seem to. Clients with a cookie of this server, and connections, are not limited. Without it nobody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responses_per_client: Option<Rate>,
+    /// Of so many answers that are too many, one is sent all the same, cut off: whoever is really there asks again over TCP.
+    /// 0: none.
+    #[schemars(range(max = 10))]
+    pub slip: u8,
+    /// Networks whose answers are not limited: `["10.0.0.0/8"]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exempt: Vec<Name>,
+}
+
+fn is_nowhere(listen: &Listen) -> bool {
+    listen.0.is_empty()
 }
 
 impl Default for DnsLimits {
     fn default() -> Self {
-        Self { connections: 4096, connections_per_client: 64 }
+        Self {
+            connections: 4096,
+            connections_per_client: 64,
+            responses_per_client: None,
+            slip: 2,
+            exempt: Vec::new(),
+        }
     }
 }
 

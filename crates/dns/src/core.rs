@@ -9,6 +9,15 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{Notify, watch};
 
+/// What comes to a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Messages, as they are.
+    Plain,
+    /// Messages within TLS.
+    Tls,
+}
+
 pub(crate) struct Core {
     snapshots: RefCell<watch::Receiver<Arc<Snapshot>>>,
     snapshot: RefCell<Arc<Snapshot>>,
@@ -45,12 +54,11 @@ impl Core {
 }
 
 impl Work for Core {
-    /// All sockets are for the same.
-    type Door = ();
+    type Door = Door;
 
-    async fn serve(self: Rc<Self>, (): (), socket: Socket) {
+    async fn serve(self: Rc<Self>, door: Door, socket: Socket) {
         match socket {
-            Socket::Tcp(listener) => tcp::listen(self, listener).await,
+            Socket::Tcp(listener) => tcp::listen(self, listener, door).await,
             Socket::Udp(socket) => udp::listen(self, socket).await,
         }
     }

@@ -2,6 +2,8 @@
 
 use crate::protocol::NameError;
 use crate::zone::Faults;
+use std::io;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a zone cannot be loaded, or DNS not be served.
@@ -18,6 +20,17 @@ pub enum Error {
         /// Each fault with its place.
         faults: Faults,
     },
+    /// A log cannot be written.
+    #[error("[dns.log] {}: {source}", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// An address cannot be listened on, or a thread not be made.
     #[error(transparent)]
     Cores(#[from] cores::Error),

@@ -66,11 +66,16 @@ static TYPE_PLACES: [u8; 258] = {
 /// Counted of all queries.
 pub(crate) struct Events {
     pub(crate) udp: TransportEvents,
-    pub(crate) tcp: TransportEvents,
+    tcp: TransportEvents,
+    tls: TransportEvents,
+    pub(crate) handshakes: tls::Events,
     /// Answers over UDP that were too long for it.
     pub(crate) truncated: Counter,
     dropped: [Counter; Dropped::ALL.len()],
     cookies: [Counter; SHOWN.len()],
+    /// Limited answers, by what became of them.
+    pub(crate) slipped: Counter,
+    pub(crate) limited: Counter,
     pub(crate) connections: Counter,
     pub(crate) open: Gauge,
     /// Connections that were reset because their client has as many as it may have.
@@ -113,16 +118,19 @@ pub(crate) enum Ended {
     Slow,
     /// It broke, or carried what is no query.
     Broken,
+    /// Its TLS never began.
+    Handshake,
     /// This process drains.
     Drained,
 }
 
 impl Ended {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Client, "client"),
         (Self::Idle, "idle"),
         (Self::Slow, "slow"),
         (Self::Broken, "broken"),
+        (Self::Handshake, "handshake"),
         (Self::Drained, "drained"),
     ];
 }
@@ -137,9 +145,15 @@ impl Events {
                 reason,
             )
         };
+        let limited = |outcome| {
+            let help = "Answers over UDP that were limited, by what became of them.";
+            registry.counter("nines_dns_limited_total", help, &[("outcome", outcome)])
+        };
         Self {
             udp: TransportEvents::new(registry, Transport::Udp),
             tcp: TransportEvents::new(registry, Transport::Tcp),
+            tls: TransportEvents::new(registry, Transport::Tls),
+            handshakes: tls::Events::new(registry, "dns"),
             truncated: registry.counter(
                 "nines_dns_truncated_total",
                 "Answers over UDP that sent the client to TCP (TC).",
@@ -152,6 +166,8 @@ impl Events {
                 let help = "Queries with a cookie, by what it showed.";
                 registry.counter("nines_dns_cookies_total", help, &[("outcome", outcome)])
             }),
+            slipped: limited("slipped"),
+            limited: limited("dropped"),
             connections: registry.counter("nines_dns_connections_total", "Connections of TCP accepted.", &[]),
             open: registry.gauge("nines_dns_connections", "Connections of TCP open.", &[]),
             client_limit: registry.counter(
@@ -160,6 +176,16 @@ impl Events {
                 &[],
             ),
             ended: Ended::ALL.map(ended),
+        }
+    }
+
+    /// What is counted of this transport.
+    #[inline]
+    pub(crate) fn of(&self, transport: Transport) -> &TransportEvents {
+        match transport {
+            Transport::Udp => &self.udp,
+            Transport::Tcp | Transport::Https => &self.tcp,
+            Transport::Tls => &self.tls,
         }
     }
 
@@ -202,10 +228,16 @@ impl TransportEvents {
         }
     }
 
+    /// One message, whatever becomes of it.
+    #[inline]
+    pub(crate) fn asked(&self, rtype: Option<Rtype>) {
+        self.types[usize::from(place_of(rtype))].inc();
+    }
+
     /// One message that is answered.
     #[inline]
     pub(crate) fn answered(&self, rtype: Option<Rtype>, rcode: OptRcode) {
-        self.types[usize::from(place_of(rtype))].inc();
+        self.asked(rtype);
         let at = RCODES.iter().position(|(known, _)| *known == rcode).unwrap_or(RCODES.len());
         self.rcodes[at].inc();
     }

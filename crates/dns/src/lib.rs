@@ -33,8 +33,10 @@ mod core;
 mod error;
 mod events;
 mod explanation;
+mod limit;
 mod listener;
 mod loading;
+mod log;
 mod policy;
 mod protocol;
 mod running;
@@ -49,6 +51,7 @@ pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
 pub use explanation::{Explained, Question, QuestionError};
 pub use loading::{Place, ZoneFault, ZoneSet};
+pub use log::{DnstapConfig, LogConfig};
 pub use policy::{
     AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,
     PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation, StepName, WhenDown,

@@ -2,12 +2,16 @@
 
 use crate::config::DnsLimits;
 use crate::cookies::CookieKey;
+use crate::error::Error;
 use crate::events::{Events, ZoneEvents};
+use crate::limit::{Limiter, Table};
+use crate::listener::tls::TlsDoor;
+use crate::log::QueryLog;
 use crate::running::DnsParts;
 use crate::zones::Zones;
 use admission::PerClient;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use telemetry::Registry;
 
 /// One state of the file.
@@ -18,6 +22,9 @@ pub(crate) struct Snapshot {
     pub(crate) cookie_key: CookieKey,
     pub(crate) limit: DnsLimits,
     pub(crate) idle: Duration,
+    pub(crate) limiter: Option<Limiter>,
+    pub(crate) log: Option<Arc<QueryLog>>,
+    pub(crate) tls: Option<TlsDoor>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -27,6 +34,8 @@ pub(crate) struct Live {
     pub(crate) gate: flow::Gate,
     pub(crate) clients: PerClient,
     pub(crate) events: Events,
+    /// Made when there is first a limit.
+    rates: OnceLock<Arc<Table>>,
 }
 
 /// Accept loops that wait for a place; there are as many as sockets.
@@ -40,22 +49,47 @@ impl Live {
             gate: flow::Gate::new(limit.connections as usize, WAITING_MAX, WAIT),
             clients: PerClient::new(),
             events: Events::new(registry),
+            rates: OnceLock::new(),
         }
     }
 }
 
+impl Live {
+    fn rates(&self) -> Arc<Table> {
+        self.rates.get_or_init(|| Arc::new(Table::new(Table::ENTRIES, Instant::now()))).clone()
+    }
+}
+
 impl Snapshot {
-    pub(crate) fn new(parts: &DnsParts, live: Arc<Live>, registry: &Registry) -> Self {
+    /// # Errors
+    /// When a log cannot be written, or a certificate not be used.
+    pub(crate) fn new(
+        parts: &DnsParts,
+        live: Arc<Live>,
+        registry: &Registry,
+        before: Option<&Self>,
+    ) -> Result<Self, Error> {
         let (config, zones) = (&parts.config, parts.zones.zones());
-        Self {
+        let log = before.and_then(|before| before.log.as_ref());
+        let tls = before.and_then(|before| before.tls.as_ref());
+        Ok(Self {
+            tls: TlsDoor::load(parts, registry, tls)?,
+            log: QueryLog::open(&config.log, &parts.dir, config.identity.as_deref(), log, registry)?,
             zone_events: ZoneEvents::new(registry, &zones),
             zones,
             identity: config.identity.clone(),
             cookie_key: parts.cookie_key,
             limit: config.limit.clone(),
             idle: config.timeout.idle.get(),
+            limiter: Limiter::new(&config.limit, || live.rates()),
             live,
-        }
+        })
+    }
+
+    /// Whether anybody wants to know when a message came.
+    #[inline]
+    pub(crate) fn wants_time(&self) -> bool {
+        self.limiter.is_some() || self.log.is_some()
     }
 
     /// Lets the limits hold that outlive a snapshot, and tells what is served from now on.

@@ -9,7 +9,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use tls::{EdgeTls, TlsConfig};
 
 /// The listeners and what holds for all sites.
@@ -102,42 +101,7 @@ impl SiteConfig {
 }
 
 /// Where access log lines go.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(from = "String", into = "String")]
-#[schemars(with = "String")]
-pub enum AccessLogTarget {
-    /// Nowhere.
-    #[default]
-    Off,
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// A file that is appended to; reopened on reload.
-    File(PathBuf),
-}
-
-impl From<String> for AccessLogTarget {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "off" => Self::Off,
-            "stdout" => Self::Stdout,
-            "stderr" => Self::Stderr,
-            path => Self::File(path.into()),
-        }
-    }
-}
-
-impl From<AccessLogTarget> for String {
-    fn from(target: AccessLogTarget) -> Self {
-        match target {
-            AccessLogTarget::Off => "off".into(),
-            AccessLogTarget::Stdout => "stdout".into(),
-            AccessLogTarget::Stderr => "stderr".into(),
-            AccessLogTarget::File(path) => path.display().to_string(),
-        }
-    }
-}
+pub use notation::LogTarget as AccessLogTarget;
 
 /// What a client may send.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

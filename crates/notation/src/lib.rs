@@ -14,6 +14,7 @@
 //! | [`TextOr`]   | `"x"` or `{ … }`                  | a table with a short form     |
 //! | [`OneOrMany`]| `{ … }` or `[{ … }, …]`           | a list with a short form      |
 //! | [`Listen`]   | `"a"` or `["a", "b"]`         | addresses with ports          |
+//! | [`LogTarget`]| `"stdout"`, `"a.log"`           | where lines of a log go       |
 //! | [`Secret`]   | `{ env = "X" }`, `{ file = "x" }` | a value that is never printed |
 //!
 //! A check that needs more than one value reports to [`Faults`], which keeps all of them.
@@ -21,6 +22,7 @@
 mod duration;
 mod faults;
 mod listen;
+mod log_target;
 mod name;
 mod percent;
 mod rate;
@@ -32,6 +34,7 @@ mod text;
 pub use duration::Duration;
 pub use faults::{Fault, Faults, nearest};
 pub use listen::Listen;
+pub use log_target::LogTarget;
 pub use name::{Name, Named};
 pub use percent::Percent;
 pub use rate::Rate;

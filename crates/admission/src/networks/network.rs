@@ -72,6 +72,13 @@ impl Network {
         }
     }
 
+    /// Whether an address is in it. An IPv4 address within IPv6 is the IPv4 address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        // All of IPv4 is before all of IPv6.
+        self.first() <= address && address <= self.last()
+    }
+
     /// How many bits its addresses have in common.
     pub fn prefix(&self) -> u8 {
         self.prefix

@@ -31,5 +31,6 @@ pub(super) fn answer(query: &Query<'_>, facts: &Facts<'_>, mut response: Respons
         rtype: Some(query.rtype),
         class: Some(query.class),
         truncated,
+        about: 0,
     }
 }

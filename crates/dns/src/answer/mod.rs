@@ -56,7 +56,15 @@ pub fn reject(rejection: &Rejection<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -
     response.rcode = rejection.rcode;
     response.finish(rejection.edns.as_ref(), facts);
     let rcode = rejection.rcode;
-    Some(Outcome { kind: Kind::Error, rcode, zone: None, rtype: None, class: None, truncated: false })
+    Some(Outcome {
+        kind: Kind::Error,
+        rcode,
+        zone: None,
+        rtype: None,
+        class: None,
+        truncated: false,
+        about: 0,
+    })
 }
 
 fn from_zones<'z>(
@@ -89,6 +97,7 @@ fn from_zones<'z>(
         rtype: Some(query.rtype),
         class: Some(query.class),
         truncated: response.truncated,
+        about: response.about,
     };
     response.finish(query.edns.as_ref(), facts);
     outcome
@@ -110,5 +119,6 @@ fn error(
         rtype: Some(query.rtype),
         class: Some(query.class),
         truncated,
+        about: 0,
     }
 }

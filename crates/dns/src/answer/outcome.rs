@@ -19,6 +19,9 @@ pub struct Outcome<'z> {
     pub class: Option<Class>,
     /// The client has to ask again over a stream.
     pub truncated: bool,
+    /// What of the zone it was answered with, as a number: the name, or the wildcard, DNAME or cut that stands for it. 0 where
+    /// nothing of the zone is the answer, so that names that are not there are all alike.
+    pub about: u64,
 }
 
 /// What kind of answer it is.

@@ -80,7 +80,11 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     /// One name, which stands in the response at `owner_at`.
     #[inline]
     fn step(&mut self, name: &Name, hash: Hash, owner_at: usize) -> Result<Step, Full> {
-        match self.zone.look_up(name, self.apex, hash) {
+        let found = self.zone.look_up(name, self.apex, hash);
+        if self.aliases == 0 {
+            self.response.about = found.number();
+        }
+        match found {
             Found::Name(node) | Found::Wildcard(node) => self.records(node, owner_at),
             // RFC 4035 §3.1.4.1: DS at a cut is the upper zone's, which is this one.
             Found::Cut { cut, is_exact: true, .. } if self.rtype == Rtype::DS => self.records(cut, owner_at),

@@ -2,6 +2,8 @@
 
 mod responder;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 pub(crate) mod udp;
 
 pub(crate) use responder::draw;
+mod wire;

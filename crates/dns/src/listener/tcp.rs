@@ -4,15 +4,16 @@
 //! together leave together. Who does not take them is not read from.
 
 use super::responder::{Arrival, respond};
-use crate::core::Core;
+use super::wire::Wire;
+use crate::core::{Core, Door};
 use crate::events::Ended;
-use crate::protocol::{MESSAGE_BYTES_MAX, Transport};
+use crate::protocol::MESSAGE_BYTES_MAX;
 use crate::snapshot::{Live, Snapshot};
 use admission::{Held, Key};
 use flow::Permit;
 use std::cell::RefCell;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,8 +21,6 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-/// What is read at once: some hundred queries.
-const READ_BYTES: usize = 16 << 10;
 /// Answers that are gathered before they are sent.
 const GATHERED_BYTES: usize = 32 << 10;
 /// The length before each message (RFC 1035 §4.2.2).
@@ -74,7 +73,7 @@ impl Spares {
 }
 
 /// Accepts on a socket for as long as it is listened on.
-pub(crate) async fn listen(core: Rc<Core>, listener: std::net::TcpListener) {
+pub(crate) async fn listen(core: Rc<Core>, listener: std::net::TcpListener, door: Door) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(target: "dns", %error, "a listener could not be used"),
@@ -95,14 +94,35 @@ pub(crate) async fn listen(core: Rc<Core>, listener: std::net::TcpListener) {
         let counted = Counted::new(&core, snapshot.live.clone(), permit, held);
         let core = core.clone();
         tokio::task::spawn_local(async move {
-            let ended = Connection { core: &core, stream: &stream, client: peer.ip() }.serve().await;
+            let ended = match door {
+                Door::Plain => serve(&core, &stream, peer).await,
+                Door::Tls => {
+                    let events = &snapshot.live.events.handshakes;
+                    let entered = match &snapshot.tls {
+                        Some(tls) => tls.enter(stream, snapshot.idle, events).await,
+                        // The certificates have gone, and the socket is about to.
+                        None => None,
+                    };
+                    match entered {
+                        Some(secured) => serve(&core, &secured, peer).await,
+                        None => Ended::Handshake,
+                    }
+                }
+            };
             counted.live.events.ended(ended);
-            if ended == Ended::Slow {
-                // Half of an answer is none.
-                reset(&stream);
-            }
         });
     }
+}
+
+/// Answers on a connection to its end.
+async fn serve(core: &Core, stream: &impl Wire, client: SocketAddr) -> Ended {
+    let ended = Connection { core, stream, client }.serve().await;
+    match ended {
+        // Half of an answer is none.
+        Ended::Slow => reset(stream.tcp()),
+        _ => stream.say_end(),
+    }
+    ended
 }
 
 /// Lets a connection be closed at once, without what may wait in its buffers.
@@ -138,13 +158,13 @@ fn patience(idle: Duration, open: usize, most: usize) -> Duration {
     if open > most / 2 { idle / HURRY } else { idle }
 }
 
-struct Connection<'c> {
+struct Connection<'c, W> {
     core: &'c Core,
-    stream: &'c TcpStream,
-    client: IpAddr,
+    stream: &'c W,
+    client: SocketAddr,
 }
 
-impl Connection<'_> {
+impl<W: Wire> Connection<'_, W> {
     /// Answers until the client has had enough, or this side.
     async fn serve(&self) -> Ended {
         let mut buffers = None;
@@ -174,7 +194,7 @@ impl Connection<'_> {
 
     /// Waits until something comes, at most as long as a client may take since its last query.
     async fn readable(&self, last: Instant) -> Result<(), Ended> {
-        let mut readable = pin!(self.stream.readable());
+        let mut readable = pin!(self.stream.tcp().readable());
         loop {
             let snapshot = self.core.snapshot();
             let open = snapshot.live.gate.inflight();
@@ -196,14 +216,15 @@ impl Connection<'_> {
 
     /// Reads what is there and answers what of it is whole: how many messages that were.
     async fn work(&self, snapshot: &Snapshot, buffers: &mut Buffers) -> Result<usize, Ended> {
-        match self.read(&mut buffers.input) {
+        match self.stream.try_read(&mut buffers.input) {
             Ok(0) => return Err(if buffers.input.is_empty() { Ended::Client } else { Ended::Broken }),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(_) => return Err(Ended::Broken),
         }
         let Buffers { input, answer, output } = buffers;
-        let arrival = Arrival { client: self.client, transport: Transport::Tcp };
+        let received = snapshot.wants_time().then(std::time::Instant::now);
+        let arrival = Arrival { client: self.client, transport: W::TRANSPORT, received };
         let (mut at, mut messages) = (0, 0);
         while let Some(message) = first_message(&input[at..]) {
             if !respond(snapshot, message, arrival, answer) {
@@ -219,35 +240,32 @@ impl Connection<'_> {
                 self.write(snapshot, output).await?;
             }
         }
-        snapshot.live.events.tcp.received_bytes.add((at - messages * LENGTH_BYTES) as u64);
+        snapshot.live.events.of(W::TRANSPORT).received_bytes.add((at - messages * LENGTH_BYTES) as u64);
         input.drain(..at);
         self.write(snapshot, output).await?;
         Ok(messages)
-    }
-
-    fn read(&self, input: &mut Vec<u8>) -> io::Result<usize> {
-        input.reserve(READ_BYTES);
-        // Bounded, whatever capacity there is.
-        let mut room = bytes::BufMut::limit(input, READ_BYTES);
-        self.stream.try_read_buf(&mut room)
     }
 
     /// Sends what is gathered, within the time that a client may take.
     async fn write(&self, snapshot: &Snapshot, output: &mut Vec<u8>) -> Result<(), Ended> {
         let mut at = 0;
         let until = Instant::now() + snapshot.idle;
-        while at < output.len() {
-            match self.stream.try_write(&output[at..]) {
-                Ok(0) => return Err(Ended::Broken),
-                Ok(count) => at += count,
+        loop {
+            let tried = match &output[at..] {
+                [] => self.stream.try_flush().map(|()| None),
+                rest => self.stream.try_write(rest).map(Some),
+            };
+            match tried {
+                Ok(Some(count)) => at += count,
+                Ok(None) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let writable = timeout_at(until, self.stream.writable()).await;
+                    let writable = timeout_at(until, self.stream.tcp().writable()).await;
                     writable.map_err(|_| Ended::Slow)?.map_err(|_| Ended::Broken)?;
                 }
                 Err(_) => return Err(Ended::Broken),
             }
         }
-        snapshot.live.events.tcp.sent_bytes.add(output.len() as u64);
+        snapshot.live.events.of(W::TRANSPORT).sent_bytes.add(output.len() as u64);
         output.clear();
         Ok(())
     }

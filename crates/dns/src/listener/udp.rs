@@ -8,7 +8,7 @@ use crate::snapshot::Snapshot;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use sys::{Answers, BATCH_MAX, Datagrams};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -83,12 +83,13 @@ impl Batch {
         let Self { queries, answers } = self;
         answers.clear();
         let mut received_bytes = 0;
+        let received = snapshot.wants_time().then(Instant::now);
         for nth in 0..count {
             let query = queries.get(nth);
             received_bytes += query.bytes.len();
             // Port 0 is nobody's.
             let Some(from) = query.from.filter(|from| from.port() != 0) else { continue };
-            let arrival = Arrival { client: from.ip(), transport: Transport::Udp };
+            let arrival = Arrival { client: from, transport: Transport::Udp, received };
             if respond(snapshot, query.bytes, arrival, answers.room()) {
                 answers.answer(nth);
             }

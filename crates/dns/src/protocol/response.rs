@@ -47,6 +47,8 @@ pub(crate) struct Response<'o> {
     pub(crate) rcode: OptRcode,
     /// By how many bits of the client's address the answer was chosen.
     pub(crate) client_bits: u8,
+    /// What of the zone answers, as a number; see `Outcome::about`.
+    pub(crate) about: u64,
     /// Where the apex of the zone begins in the question's name.
     pub(crate) apex_at: usize,
 }
@@ -77,6 +79,7 @@ impl<'o> Response<'o> {
             truncated: false,
             rcode: OptRcode::NOERROR,
             client_bits: 0,
+            about: 0,
             apex_at: HEADER_BYTES,
         }
     }

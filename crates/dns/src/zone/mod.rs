@@ -87,6 +87,18 @@ pub(crate) enum Found<'z> {
     Nothing,
 }
 
+impl Found<'_> {
+    /// What stands for the name, as a number within the zone; 0 if nothing does.
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Found::Name(node) | Found::Wildcard(node) => node.octets_left() as u64,
+            Found::Cut { cut: node, .. } | Found::Dname { owner: node, .. } => node.octets_left() as u64,
+            Found::Nothing => 0,
+        }
+    }
+}
+
 impl Zone {
     /// The name of the zone.
     pub fn apex(&self) -> &Name {

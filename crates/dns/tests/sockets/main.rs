@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod dot;
+mod limits;
+mod logs;
 mod reloads;
 mod tcp;
 mod udp;

@@ -49,7 +49,14 @@ impl World {
     pub(crate) fn parts(&self, file: &str) -> DnsParts {
         let config: DnsConfig = toml::from_str(file).unwrap();
         let zones = ZoneSet::load(&config, self.dir.path(), &self.zones()).unwrap();
-        DnsParts { config, zones, cookie_key: [7; 16] }
+        DnsParts {
+            config,
+            zones,
+            cookie_key: [7; 16],
+            dir: self.dir.path().to_owned(),
+            data: self.dir.path().join("data"),
+            tls: tls::EdgeTls::default(),
+        }
     }
 
     pub(crate) fn reload(&self, file: &str) {
@@ -97,6 +104,13 @@ impl World {
             assert!(Instant::now() < end, "{series} is {}, not {expected}", self.metric(series));
             std::thread::yield_now();
         }
+    }
+
+    /// Ends it, and what it wrote is there until the folder is dropped.
+    pub(crate) fn drain_keeping(mut self, deadline: Duration) -> tempfile::TempDir {
+        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
+        assert!(self.drain(deadline));
+        dir
     }
 
     pub(crate) fn drain(mut self, deadline: Duration) -> bool {

@@ -10,6 +10,7 @@ use dns::{Dns, DnsParts, Explained, PoolHealth, Question, Which, ZoneSet, ZoneSt
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
@@ -84,12 +85,13 @@ impl DnsPart {
     /// Starts DNS; it serves at once.
     pub(super) fn start(
         topology: &Topology,
+        dir: &Path,
         zones: &ZoneSet,
         secret: &[u8; 16],
         registry: &Registry,
         inherited: Vec<Socket>,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, zones, secret) else { return Ok(Self(None)) };
+        let Some(parts) = parts(topology, dir, zones, secret) else { return Ok(Self(None)) };
         Ok(Self(Some(Dns::start(&parts, registry.clone(), inherited)?)))
     }
 
@@ -97,11 +99,12 @@ impl DnsPart {
     pub(super) fn prepare(
         &self,
         topology: &Topology,
+        dir: &Path,
         zones: &ZoneSet,
         secret: &[u8; 16],
         registry: &Registry,
     ) -> Result<PreparedDns, ReloadError> {
-        Ok(match (&self.0, parts(topology, zones, secret)) {
+        Ok(match (&self.0, parts(topology, dir, zones, secret)) {
             (None, None) => PreparedDns::Absent,
             (Some(_), None) => PreparedDns::Removed,
             (None, Some(parts)) => PreparedDns::Added(Dns::start(&parts, registry.clone(), Vec::new())?),
@@ -188,7 +191,14 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
 }
 
 /// `secret` is the node's, of which comes what cookies are made with.
-fn parts(topology: &Topology, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
+fn parts(topology: &Topology, dir: &Path, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
     let cookie_key = node_secret::dns_cookie_key(secret);
-    Some(DnsParts { config: topology.dns.clone()?, zones: zones.clone(), cookie_key })
+    Some(DnsParts {
+        config: topology.dns.clone()?,
+        zones: zones.clone(),
+        cookie_key,
+        dir: dir.to_owned(),
+        data: dir.join(&topology.node.data),
+        tls: topology.edge.as_ref().map(|edge| edge.tls.clone()).unwrap_or_default(),
+    })
 }

@@ -141,7 +141,7 @@ fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, R
     let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
     // Pools that go are seen by the routes until these are gone as well.
     dns_part::bind(zones, &with_leaving);
-    let dns = live.dns.prepare(new, zones, &running.secret, registry).inspect_err(|_| {
+    let dns = live.dns.prepare(new, &running.dir, zones, &running.secret, registry).inspect_err(|_| {
         dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
     })?;
     Ok(Plan { edge, layer4, dns, services, services_of_both, added, changed, configs })

@@ -52,6 +52,7 @@ fn listeners(tree: &Tree<'_>) -> Vec<Listening> {
         edge.filter_map(|(text, span)| Some((text.parse().ok()?, "the edge", Some(span)))).collect();
     all.extend(layer4_listeners(tree, "tcp", "a listener of TCP"));
     all.extend(dns_listeners(tree));
+    all.extend(dot_listeners(tree));
     let (address, span) = admin(tree);
     let admin = (address, "the admin API", span);
     match admin.2 {
@@ -86,6 +87,12 @@ fn layer4_listeners<'t>(
 /// DNS has each of its addresses over UDP and TCP.
 fn dns_listeners(tree: &Tree<'_>) -> Vec<Listening> {
     let texts = tree.one_or_many(&["dns", "listen"]);
+    texts.filter_map(|(text, span)| Some((text.parse().ok()?, "dns", Some(span)))).collect()
+}
+
+/// Under TLS it is TCP alone.
+fn dot_listeners(tree: &Tree<'_>) -> Vec<Listening> {
+    let texts = tree.one_or_many(&["dns", "dot"]);
     texts.filter_map(|(text, span)| Some((text.parse().ok()?, "dns", Some(span)))).collect()
 }
 

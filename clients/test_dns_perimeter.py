@@ -1,0 +1,210 @@
+"""DNS: what stands around the answers. Limits, logs, encrypted transports, the names of services, and what a check finds."""
+
+import json
+import shutil
+import ssl
+import socket
+import struct
+import subprocess
+import threading
+
+import dns.message
+import dns.query
+import dns.rcode
+import pytest
+from conftest import eventually, free_port
+from proxy_protocol import exactly
+
+SITE = '[site.default.route]\n"/" = { respond = { body = "http" } }\n'
+ZONE = """
+[dns.zone."shop.test"]
+records = ["@ 1h SOA ns1 admin 7 1h 10m 1d 5m", "@ NS ns1", "@ NS ns2", "ns1 A 192.0.2.53", "ns2 A 192.0.2.54", "www A 192.0.2.1"]
+"""
+
+
+def dns_file(port, more=""):
+    return f'[dns]\nlisten = "127.0.0.1:{port}"\n{more}\n{ZONE}\n{SITE}'
+
+
+def tool(*words):
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+# --- limits ---
+
+def test_a_flood_is_limited_and_dig_gets_its_answer_over_tcp_or_with_a_cookie(start):
+    port = free_port()
+    nines = start(dns_file(port, 'limit = { responses_per_client = "1/m", slip = 1 }'))
+    query = dns.message.make_query("www.shop.test", "A").to_wire()
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.1", port))
+        client.settimeout(10)
+        for _ in range(50):
+            client.send(query)
+            client.recv(4096)
+    assert nines.metric("nines_dns_limited_total", outcome="slipped") >= 48
+    text = tool("dig", "@127.0.0.1", "-p", str(port), "+nocookie", "www.shop.test")
+    assert "retrying in TCP mode" in text and "192.0.2.1" in text
+    text = tool("kdig", "@127.0.0.1", "-p", str(port), "+cookie", "+ignore", "www.shop.test")
+    assert "192.0.2.1" in text or " tc" in text
+    cookie = next(line.split()[2] for line in tool("dig", "@127.0.0.1", "-p", str(port), "+ignore", "www.shop.test").splitlines()
+                  if "COOKIE:" in line)
+    text = tool("dig", "@127.0.0.1", "-p", str(port), "+ignore", f"+cookie={cookie}", "www.shop.test")
+    assert "192.0.2.1" in text and " tc" not in text
+
+
+# --- logs ---
+
+def test_each_query_is_a_line_of_json(start, tmp_path):
+    port, log = free_port(), tmp_path / "queries.log"
+    start(dns_file(port, f'log = {{ queries = "{log}" }}'))
+    tool("dig", "@127.0.0.1", "-p", str(port), "+nocookie", "+subnet=198.51.100.0/24", "www.shop.test")
+    tool("dig", "@127.0.0.1", "-p", str(port), "+tcp", "nothing.shop.test", "MX")
+    told = eventually(lambda: (lines := log.read_text().splitlines()) and len(lines) == 2 and [json.loads(line) for line in lines])
+    first, second = told
+    assert (first["client"], first["transport"], first["name"], first["type"]) == ("127.0.0.1", "udp", "www.shop.test", "A")
+    assert (first["rcode"], first["zone"], first["subnet"], first["flags"]) == ("NOERROR", "shop.test", "198.51.100.0/24", "aa rd")
+    assert first["sent_bytes"] > first["received_bytes"] > 12 and first["took_us"] < 1_000_000
+    assert (second["transport"], second["rcode"], second["kind"], second["type"]) == ("tcp", "NXDOMAIN", "nxdomain", "MX")
+
+
+CONTENT_TYPE = b"protobuf:dnstap.Dnstap"
+ACCEPT, START, STOP, READY, FINISH = range(1, 6)
+
+
+def control(kind, content_type=True):
+    body = struct.pack("!I", kind) + (struct.pack("!II", 1, len(CONTENT_TYPE)) + CONTENT_TYPE if content_type else b"")
+    return struct.pack("!II", 0, len(body)) + body
+
+
+def protobuf(data):
+    """Fields of a message by their number."""
+    at, fields = 0, {}
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            octet = data[at]
+            at += 1
+            value |= (octet & 127) << shift
+            shift += 7
+            if octet < 128:
+                return value
+    while at < len(data):
+        key = varint()
+        if key & 7 == 0:
+            fields[key >> 3] = varint()
+        elif key & 7 == 2:
+            length = varint()
+            fields[key >> 3] = data[at:at + length]
+            at += length
+        else:
+            assert key & 7 == 5
+            fields[key >> 3] = struct.unpack("<I", data[at:at + 4])[0]
+            at += 4
+    return fields
+
+
+class Reader:
+    """What listens for dnstap's frames on a socket."""
+
+    def __init__(self, path):
+        self.frames, self.finished = [], False
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        connection, _ = self.listener.accept()
+        connection.settimeout(30)
+        assert exactly(connection, len(control(READY))) == control(READY)
+        connection.sendall(control(ACCEPT))
+        assert exactly(connection, len(control(START))) == control(START)
+        while length := struct.unpack("!I", exactly(connection, 4))[0]:
+            self.frames.append(protobuf(exactly(connection, length)))
+        assert exactly(connection, 8) == struct.pack("!II", 4, STOP)
+        connection.sendall(control(FINISH, content_type=False))
+        connection.close()
+        self.finished = True
+
+
+def test_a_reader_of_dnstap_gets_the_messages_and_hears_the_end(start, tmp_path):
+    port, reader = free_port(), Reader(tmp_path / "sock")
+    nines = start(dns_file(port, f'identity = "ns1"\nlog = {{ dnstap = {{ socket = "{tmp_path}/sock" }} }}'))
+    query = dns.message.make_query("www.shop.test", "A", use_edns=0)
+    answer = dns.query.udp(query, "127.0.0.1", 10, port)
+    dns.query.tcp(query, "127.0.0.1", 10, port)
+    eventually(lambda: len(reader.frames) == 4)
+    messages = [protobuf(frame[14]) for frame in reader.frames]
+    assert [message[1] for message in messages] == [1, 2, 1, 2], "AUTH_QUERY, AUTH_RESPONSE"
+    assert [message[3] for message in messages] == [1, 1, 2, 2], "UDP, TCP"
+    assert reader.frames[0][1] == b"ns1" and reader.frames[0][2].startswith(b"nines ") and reader.frames[0][15] == 1
+    assert messages[0][10] == query.to_wire() and messages[1][14] == answer.to_wire()
+    assert all(message[2] == 1 and message[4] == socket.inet_aton("127.0.0.1") and message[6] > 0 for message in messages)
+    assert messages[1][8] <= messages[1][12] and messages[1][13] < 10 ** 9
+    nines.stop()
+    reader.thread.join(20)
+    assert reader.finished
+
+
+def test_a_file_of_dnstap_is_read_by_its_own_tool(start, tmp_path):
+    assert shutil.which("dnstap-read"), "apt install bind9-utils"
+    port, path = free_port(), tmp_path / "queries.tap"
+    nines = start(dns_file(port, f'log = {{ dnstap = {{ file = "{path}" }} }}'))
+    for name in ["www.shop.test", "nothing.shop.test"]:
+        tool("dig", "@127.0.0.1", "-p", str(port), "+nocookie", name)
+    nines.stop()
+    lines = tool("dnstap-read", str(path)).splitlines()
+    assert [line.split()[2] for line in lines] == ["AQ", "AR", "AQ", "AR"]
+    assert all("UDP" in line and "www.shop.test/IN/A" in line for line in lines[:2])
+    assert "status: NXDOMAIN" in tool("dnstap-read", "-p", str(path))
+
+
+# --- TLS ---
+
+@pytest.fixture(scope="module")
+def encrypted(start):
+    """A nines that is asked over TLS, and its own authority."""
+    nines = start(dns_file(free_port(), f'dot = "127.0.0.1:{(dot := free_port())}"\ntls = "self-signed"'))
+    nines.dot = dot
+    nines.authority = eventually(lambda: next(iter(nines.folder.rglob("ca.pem")), None))
+    return nines
+
+
+def test_kdig_asks_over_tls_and_verifies(encrypted):
+    ask = ["kdig", "@127.0.0.1", "-p", str(encrypted.dot), f"+tls-ca={encrypted.authority}", "+tls-hostname=localhost"]
+    assert tool(*ask, "+short", "www.shop.test").split() == ["192.0.2.1"]
+    text = tool(*ask, "+padding=64", "www.shop.test")
+    assert "PADDING" in text and "Received 468 B" in text
+    assert tool(*ask, "+keepopen", "+short", *["www.shop.test"] * 20).split() == ["192.0.2.1"] * 20
+    assert encrypted.metric("nines_dns_queries_total", transport="tls", type="A") >= 22
+
+
+def test_dnspython_asks_over_tls_in_one_session(encrypted):
+    context = ssl.create_default_context(cafile=str(encrypted.authority))
+    context.set_alpn_protocols(["dot"])
+    query = dns.message.make_query("nothing.shop.test", "A", pad=128)
+    with socket.create_connection(("127.0.0.1", encrypted.dot), 10) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as connection:
+            assert connection.selected_alpn_protocol() == "dot"
+            for _ in range(30):
+                dns.query.send_tcp(connection, query)
+            for _ in range(30):
+                answer, _ = dns.query.receive_tcp(connection)
+                assert answer.rcode() == dns.rcode.NXDOMAIN and answer.id == query.id
+
+
+def test_tls_hears_nothing_of_strangers(encrypted):
+    context = ssl.create_default_context(cafile=str(encrypted.authority))
+    context.set_alpn_protocols(["http/1.1"])
+    with socket.create_connection(("127.0.0.1", encrypted.dot), 10) as plain, pytest.raises(ssl.SSLError):
+        context.wrap_socket(plain, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", encrypted.dot), 10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        plain.settimeout(10)
+        while plain.recv(4096):
+            pass
+    eventually(lambda: encrypted.metric("nines_dns_connections_ended_total", reason="handshake") >= 2)
