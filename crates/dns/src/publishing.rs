@@ -38,7 +38,7 @@ impl Publisher {
 
     /// Answers from this zone in the place of the one with the same apex, from the next query on. `false`, and nothing changes, if
     /// no zone of the file has this apex (any more).
-    pub fn replace(&self, zone: Arc<Zone>) -> bool {
+    pub fn replace(&self, zone: &Arc<Zone>) -> bool {
         let mut zones = self.zones();
         let now = self.snapshot();
         if now.zones.get(zone.apex()).is_none() {
@@ -47,13 +47,13 @@ impl Publisher {
         if !zones.published.contains(zone.apex()) {
             zones.published.push(zone.apex().clone());
         }
-        self.send(now.with(&zone, &self.0.registry));
+        self.send(now.with(zone, &self.0.registry));
         true
     }
 
     /// Fails whatever is asked of this zone, until there is another one. `false` as [`Publisher::replace`].
     pub fn withdraw(&self, apex: &Name) -> bool {
-        self.replace(Arc::new(Zone::withdrawn(apex.clone())))
+        self.replace(&Arc::new(Zone::withdrawn(apex.clone())))
     }
 
     /// The zone with this apex that queries are answered from.

@@ -24,22 +24,22 @@ fn a_published_zone_is_answered_from_and_counted_as_the_one_before() {
     let world = World::new(&file(1));
     let publisher = world.dns().publisher();
     assert_eq!(world.ask("www.a.test", Rtype::A).address(), [192, 0, 2, 1]);
-    assert!(publisher.replace(zone("a.test", "192.0.2.9")));
+    assert!(publisher.replace(&zone("a.test", "192.0.2.9")));
     assert_eq!(world.ask("www.a.test", Rtype::A).address(), [192, 0, 2, 9]);
     assert_eq!(world.metric(r#"nines_dns_zone_serial{zone="a.test"}"#), 9.0);
     assert_eq!(world.metric(r#"nines_dns_zone_queries_total{zone="a.test"}"#), 2.0);
     assert_eq!(world.dns().status()[0].serial, 9);
     assert_eq!(world.ask("ns.b.test", Rtype::A).address(), [192, 0, 2, 2]);
-    assert!(!publisher.replace(zone("c.test", "192.0.2.9")), "it is not in the file");
+    assert!(!publisher.replace(&zone("c.test", "192.0.2.9")), "it is not in the file");
     assert_eq!(world.ask("www.c.test", Rtype::A).rcode(), 5);
 }
 
 #[test]
 fn a_published_zone_outlives_a_reload_until_its_text_changes() {
     let world = World::new(&file(1));
-    world.dns().publisher().replace(zone("a.test", "192.0.2.9"));
+    world.dns().publisher().replace(&zone("a.test", "192.0.2.9"));
     let prepared = world.dns().prepare(&world.parts(&file(1))).unwrap();
-    world.dns().publisher().replace(zone("a.test", "192.0.2.10"));
+    world.dns().publisher().replace(&zone("a.test", "192.0.2.10"));
     world.dns().commit(prepared);
     assert_eq!(world.ask("www.a.test", Rtype::A).address(), [192, 0, 2, 10], "the reload came in between");
     world.reload(&file(2));
@@ -56,6 +56,6 @@ fn a_withdrawn_zone_fails_until_there_is_another() {
         assert_eq!(world.ask("a.test", rtype).rcode(), 2, "{rtype}");
     }
     assert_eq!(world.ask("ns.b.test", Rtype::A).rcode(), 0);
-    publisher.replace(zone("a.test", "192.0.2.9"));
+    publisher.replace(&zone("a.test", "192.0.2.9"));
     assert_eq!(world.ask("www.a.test", Rtype::A).address(), [192, 0, 2, 9]);
 }
