@@ -39,6 +39,8 @@ mod protocol;
 mod publishing;
 mod running;
 mod snapshot;
+mod transfer;
+mod tsig;
 mod zone;
 mod zones;
 
@@ -59,5 +61,6 @@ pub use protocol::{
 };
 pub use publishing::Publisher;
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
+pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};
 pub use zones::Zones;

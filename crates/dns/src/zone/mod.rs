@@ -26,7 +26,8 @@ use std::fmt;
 use std::sync::Arc;
 use table::Table;
 
-use text::TTL_MAX;
+pub(crate) use records::{is_data_of, is_stored};
+pub(crate) use text::{TTL_MAX, uncompressed_data};
 
 pub use build::{Limits, Loaded, ZoneBuilder};
 pub use fault::{Fault, Faults};

@@ -18,7 +18,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(super) use rdata::is_well_formed;
-pub(super) use ttl::TTL_MAX;
+pub(crate) use rdata::uncompressed_data;
+pub(crate) use ttl::TTL_MAX;
 
 /// Adds the records of a file.
 pub(super) fn read_file(builder: &mut ZoneBuilder, path: &Path) {
