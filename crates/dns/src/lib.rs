@@ -26,6 +26,7 @@
 //! - A response (QR=1) is never answered.
 
 mod answer;
+mod changes;
 mod check;
 mod config;
 mod cookies;
@@ -45,6 +46,7 @@ mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
+pub use changes::{KeyConfig, Peer, TransferConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use domain::base::iana::{Class, OptRcode, Rtype};

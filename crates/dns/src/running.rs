@@ -1,11 +1,13 @@
 //! DNS as the topology sees it: started, changed without a stop, handed over, drained.
 
+use crate::changes::Keeper;
 use crate::config::DnsConfig;
 use crate::core::Core;
 use crate::error::Error;
 use crate::loading::ZoneSet;
 use crate::publishing::Publisher;
 use crate::snapshot::{Live, Snapshot};
+use crate::tsig::Keys;
 use cores::{Address, Cores, Socket};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,8 @@ pub struct DnsParts {
     pub zones: ZoneSet,
     /// What cookies for clients are made with: nodes that have the same know each other's.
     pub cookie_key: [u8; 16],
+    /// The keys that the file names, with their secrets.
+    pub keys: Keys,
     /// The folder for what of zones must outlive a restart; it is made when something is kept.
     pub data: PathBuf,
 }
@@ -46,6 +50,7 @@ pub struct Dns {
     registry: Registry,
     publisher: Publisher,
     cores: Cores<()>,
+    keeper: Keeper,
 }
 
 /// A change that can no longer fail.
@@ -83,7 +88,8 @@ impl Dns {
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        Ok(Self { registry, publisher, cores })
+        let keeper = Keeper::start(publisher.clone()).map_err(Error::Keeper)?;
+        Ok(Self { registry, publisher, cores, keeper })
     }
 
     /// Does everything of a change that may fail, and nothing that shows.
@@ -136,6 +142,7 @@ impl Dns {
 
     /// Answers what is under way, at most until the deadline, and ends the cores. `false`: connections were cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
+        self.keeper.stop().await;
         self.cores.drain(deadline).await
     }
 

@@ -1,5 +1,6 @@
 //! Everything that queries are answered by, made of the file, swapped whole on reload.
 
+use crate::changes::{Changing, Rules};
 use crate::config::DnsLimits;
 use crate::cookies::CookieKey;
 use crate::events::{Events, ZoneEvents};
@@ -18,6 +19,8 @@ pub(crate) struct Snapshot {
     pub(crate) zone_events: ZoneEvents,
     pub(crate) identity: Option<String>,
     pub(crate) cookie_key: CookieKey,
+    /// Who may do what with which zone.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) limit: DnsLimits,
     pub(crate) idle: Duration,
     pub(crate) live: Arc<Live>,
@@ -29,6 +32,7 @@ pub(crate) struct Live {
     pub(crate) gate: flow::Gate,
     pub(crate) clients: PerClient,
     pub(crate) events: Events,
+    pub(crate) changing: Changing,
 }
 
 /// Accept loops that wait for a place; there are as many as sockets.
@@ -42,6 +46,7 @@ impl Live {
             gate: flow::Gate::new(limit.connections as usize, WAITING_MAX, WAIT),
             clients: PerClient::new(),
             events: Events::new(registry),
+            changing: Changing::new(registry),
         }
     }
 }
@@ -54,6 +59,7 @@ impl Snapshot {
             zones,
             identity: config.identity.clone(),
             cookie_key: parts.cookie_key,
+            rules: Arc::new(Rules::new(config, &parts.keys)),
             limit: config.limit.clone(),
             idle: config.timeout.idle.get(),
             live,

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use table::Table;
 
 pub(crate) use records::{is_data_of, is_stored};
+pub(crate) use rrset::comparable_data;
 pub(crate) use text::{TTL_MAX, uncompressed_data};
 
 pub use build::{Limits, Loaded, ZoneBuilder};

@@ -156,6 +156,11 @@ impl<'z> RrSet<'z> {
         Self { rtype, records, wire, pointers: &[], targets: &[] }
     }
 
+    /// Whether it has the same records as one at the same name in another state of the zone. `false` may be wrong.
+    pub(crate) fn is_same(self, other: RrSet<'_>) -> bool {
+        self.wire == other.wire && self.pointers == other.pointers
+    }
+
     /// Where pointers have to be set, and whether into the RRset itself (else to the apex).
     #[inline]
     pub(crate) fn pointers(self) -> impl Iterator<Item = (usize, bool)> + use<'z> {

@@ -2,6 +2,7 @@
 
 use super::build::ZoneBuilder;
 use super::fault::Fault;
+use super::hash::Key;
 use super::node::{Node, RECORD_HEAD_BYTES, RrSet};
 use super::{Zone, text};
 use crate::policy::Kind;
@@ -45,16 +46,34 @@ impl Zone {
 
     /// The names by the offset of their node, each after all that it is below, the apex first.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (u32, Node<'_>)> {
-        let mut at = 0;
+        let mut next = (!self.is_withdrawn()).then_some(0);
         std::iter::from_fn(move || {
-            if self.is_withdrawn() || at >= self.arena.len() {
-                return None;
-            }
-            let offset = at as u32;
-            let node = self.node(offset);
-            at = self.arena.len() - node.rrsets().rest().len();
+            let offset = next?;
+            let (node, after) = self.node_and_next(offset);
+            next = after;
             Some((offset, node))
         })
+    }
+
+    /// The node at this offset, and where the next one is.
+    pub(crate) fn node_and_next(&self, offset: u32) -> (Node<'_>, Option<u32>) {
+        let node = self.node(offset);
+        let next = self.arena.len() - node.rrsets().rest().len();
+        (node, (next < self.arena.len()).then_some(next as u32))
+    }
+
+    /// The node of this name, whatever is above it.
+    pub(crate) fn node_named(&self, name: &Name) -> Option<Node<'_>> {
+        if self.is_withdrawn() || !name.is_within(&self.apex) {
+            return None;
+        }
+        self.get(name, name.labels(), Key::of_process().name(name))
+    }
+
+    /// The node that has the same name as one of another state of this zone.
+    pub(crate) fn same_node(&self, other: &Zone, node: Node<'_>) -> Option<Node<'_>> {
+        let wire = [node.relative_name(), other.apex.as_wire()].concat();
+        self.node_named(&Name::from_wire(&wire).ok()?)
     }
 
     /// Appends the data of the record at `start` of an RRset of this zone, its names uncompressed.

@@ -2,10 +2,10 @@
 
 use super::{ReloadError, StartError};
 use crate::config::Topology;
-use crate::node_secret;
+use crate::{node_secret, paths};
 use balance::Pool;
 use cores::Socket;
-use dns::{Dns, DnsParts, PoolHealth, Which, ZoneSet, ZoneStatus};
+use dns::{Dns, DnsParts, Keys, PoolHealth, Which, ZoneSet, ZoneStatus};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -81,7 +81,7 @@ impl DnsPart {
         registry: &Registry,
         inherited: Vec<Socket>,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, dir, zones, secret) else { return Ok(Self(None)) };
+        let Some(parts) = parts(topology, dir, zones, secret)? else { return Ok(Self(None)) };
         Ok(Self(Some(Dns::start(&parts, registry.clone(), inherited)?)))
     }
 
@@ -94,7 +94,7 @@ impl DnsPart {
         secret: &[u8; 16],
         registry: &Registry,
     ) -> Result<PreparedDns, ReloadError> {
-        Ok(match (&self.0, parts(topology, dir, zones, secret)) {
+        Ok(match (&self.0, parts(topology, dir, zones, secret)?) {
             (None, None) => PreparedDns::Absent,
             (Some(_), None) => PreparedDns::Removed,
             (None, Some(parts)) => PreparedDns::Added(Dns::start(&parts, registry.clone(), Vec::new())?),
@@ -166,8 +166,19 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
 }
 
 /// `dir` is the file's folder, and `secret` the node's, of which comes what cookies are made with.
-fn parts(topology: &Topology, dir: &Path, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
+fn parts(
+    topology: &Topology,
+    dir: &Path,
+    zones: &ZoneSet,
+    secret: &[u8; 16],
+) -> Result<Option<DnsParts>, dns::Error> {
+    let Some(config) = topology.dns.clone() else { return Ok(None) };
+    let keys = config.key.iter().map(|(name, key)| {
+        let unusable = |cause: String| dns::Error::Key { name: name.to_string(), cause };
+        paths::dns_key(dir, name, key).map_err(unusable)
+    });
+    let keys = Keys::new(keys.collect::<Result<Vec<_>, _>>()?);
     let cookie_key = node_secret::dns_cookie_key(secret);
     let data = dir.join(&topology.node.data).join("dns");
-    Some(DnsParts { config: topology.dns.clone()?, zones: zones.clone(), cookie_key, data })
+    Ok(Some(DnsParts { config, zones: zones.clone(), cookie_key, keys, data }))
 }
