@@ -1,5 +1,6 @@
 //! What types cannot say of `[dns]`.
 
+use crate::changes::check_changes;
 use crate::config::{DnsConfig, ZoneConfig};
 use crate::policy::{Known, check_places, check_routes};
 use crate::protocol::Name;
@@ -47,6 +48,7 @@ pub fn check(config: &DnsConfig, faults: &mut Faults) {
         }
         check_zone(name, zone, faults);
     }
+    check_changes(config, faults);
     check_places(config.places(), faults);
     let zones: Vec<Name> = config.zone.keys().filter_map(|name| name.parse().ok()).collect();
     for (name, zone) in &config.zone {

@@ -1,5 +1,6 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
+use crate::changes::{KeyConfig, TransferConfig};
 use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
 use notation::{Duration, Listen, Name, Named, Rate};
@@ -44,6 +45,9 @@ pub struct DnsConfig {
     /// Where clients and candidates are, for `nearest`: a name for each place.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub place: Named<PlaceConfig>,
+    /// Keys for TSIG, by the name that both sides call them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub key: Named<KeyConfig>,
     /// The zones, by the name of their apex: `"shop.test"`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub zone: Named<ZoneConfig>,
@@ -115,6 +119,9 @@ pub struct ZoneConfig {
     pub records: Vec<Name>,
     /// The TTL of those `records` that say none.
     pub ttl: Duration,
+    /// Who may copy the zone, and who is told when it changes. Nobody, without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferConfig>,
     /// Names whose addresses are chosen for each query, relative to the zone; `"@"` is its apex, `"*"` a wildcard.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub route: RoutesConfig,
@@ -129,6 +136,12 @@ impl DnsConfig {
 
 impl Default for ZoneConfig {
     fn default() -> Self {
-        Self { file: None, records: Vec::new(), ttl: Duration::secs(3600), route: RoutesConfig::new() }
+        Self {
+            file: None,
+            records: Vec::new(),
+            ttl: Duration::secs(3600),
+            transfer: None,
+            route: RoutesConfig::new(),
+        }
     }
 }

@@ -34,6 +34,17 @@ pub enum Error {
     /// An address cannot be listened on, or a thread not be made.
     #[error(transparent)]
     Cores(#[from] cores::Error),
+    /// A key cannot be used.
+    #[error("key {name}: {cause}")]
+    Key {
+        /// Its name.
+        name: String,
+        /// Why; never its secret.
+        cause: String,
+    },
+    /// The thread for zones that change cannot be made.
+    #[error("cannot start the thread for zones that change: {0}")]
+    Keeper(std::io::Error),
     /// `cores` cannot change while nines runs.
     #[error("[dns] cores cannot change while running: restart with --takeover")]
     CoresChanged,

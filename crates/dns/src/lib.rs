@@ -26,6 +26,7 @@
 //! - A response (QR=1) is never answered.
 
 mod answer;
+mod changes;
 mod check;
 mod config;
 mod cookies;
@@ -39,12 +40,16 @@ mod loading;
 mod log;
 mod policy;
 mod protocol;
+mod publishing;
 mod running;
 mod snapshot;
+mod transfer;
+mod tsig;
 mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
+pub use changes::{KeyConfig, Peer, TransferConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
@@ -61,6 +66,8 @@ pub use protocol::{
     ClientSubnet, Cookie, Edns, HEADER_BYTES, MESSAGE_BYTES_MAX, Name, NameError, Query, Rejection,
     Transport, UDP_PAYLOAD_BYTES,
 };
+pub use publishing::Publisher;
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
-pub use zone::{Fault, Faults, Figures, Limits, Loaded, Zone, ZoneBuilder};
+pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
+pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};
 pub use zones::Zones;

@@ -1,5 +1,6 @@
 //! Everything that queries are answered by, made of the file, swapped whole on reload.
 
+use crate::changes::{Changing, Rules};
 use crate::config::DnsLimits;
 use crate::cookies::CookieKey;
 use crate::error::Error;
@@ -8,6 +9,7 @@ use crate::limit::{Limiter, Table};
 use crate::listener::tls::TlsDoor;
 use crate::log::QueryLog;
 use crate::running::DnsParts;
+use crate::zone::Zone;
 use crate::zones::Zones;
 use admission::PerClient;
 use std::sync::{Arc, OnceLock};
@@ -15,11 +17,14 @@ use std::time::{Duration, Instant};
 use telemetry::Registry;
 
 /// One state of the file.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(crate) zones: Zones,
     pub(crate) zone_events: ZoneEvents,
     pub(crate) identity: Option<String>,
     pub(crate) cookie_key: CookieKey,
+    /// Who may do what with which zone.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) limit: DnsLimits,
     pub(crate) idle: Duration,
     pub(crate) limiter: Option<Limiter>,
@@ -36,6 +41,7 @@ pub(crate) struct Live {
     pub(crate) events: Events,
     /// Made when there is first a limit.
     rates: OnceLock<Arc<Table>>,
+    pub(crate) changing: Changing,
 }
 
 /// Accept loops that wait for a place; there are as many as sockets.
@@ -50,6 +56,7 @@ impl Live {
             clients: PerClient::new(),
             events: Events::new(registry),
             rates: OnceLock::new(),
+            changing: Changing::new(registry),
         }
     }
 }
@@ -79,6 +86,7 @@ impl Snapshot {
             zones,
             identity: config.identity.clone(),
             cookie_key: parts.cookie_key,
+            rules: Arc::new(Rules::new(config, &parts.keys)),
             limit: config.limit.clone(),
             idle: config.timeout.idle.get(),
             limiter: Limiter::new(&config.limit, || live.rates()),
@@ -90,6 +98,13 @@ impl Snapshot {
     #[inline]
     pub(crate) fn wants_time(&self) -> bool {
         self.limiter.is_some() || self.log.is_some()
+    }
+
+    /// The same with another zone in the place of the one with its apex.
+    #[must_use]
+    pub(crate) fn with(&self, zone: &Arc<Zone>, registry: &Registry) -> Self {
+        let zone_events = self.zone_events.with(self.zones.get(zone.apex()), zone, registry);
+        Self { zones: self.zones.with(Arc::clone(zone)), zone_events, ..self.clone() }
     }
 
     /// Lets the limits hold that outlive a snapshot, and tells what is served from now on.

@@ -4,11 +4,14 @@
 //! together leave together. Who does not take them is not read from.
 
 use super::responder::{Arrival, respond};
+use super::special::{Special, Transfer, begin, is_special};
 use super::wire::Wire;
+use crate::changes::{Changing, Direction, TransferKind, TransferOutcome, unix_now};
 use crate::core::{Core, Door};
 use crate::events::Ended;
 use crate::protocol::MESSAGE_BYTES_MAX;
 use crate::snapshot::{Live, Snapshot};
+use crate::tsig::RECORD_BYTES_MAX;
 use admission::{Held, Key};
 use flow::Permit;
 use std::cell::RefCell;
@@ -158,6 +161,19 @@ fn patience(idle: Duration, open: usize, most: usize) -> Duration {
     if open > most / 2 { idle / HURRY } else { idle }
 }
 
+/// A transfer, which is counted when it ends, however it does.
+struct CountedTransfer<'c> {
+    changing: &'c Changing,
+    kind: TransferKind,
+    outcome: TransferOutcome,
+}
+
+impl Drop for CountedTransfer<'_> {
+    fn drop(&mut self) {
+        self.changing.events.transfer(Direction::Out, self.kind, self.outcome);
+    }
+}
+
 struct Connection<'c, W> {
     core: &'c Core,
     stream: &'c W,
@@ -227,7 +243,22 @@ impl<W: Wire> Connection<'_, W> {
         let arrival = Arrival { client: self.client, transport: W::TRANSPORT, received };
         let (mut at, mut messages) = (0, 0);
         while let Some(message) = first_message(&input[at..]) {
-            if !respond(snapshot, message, arrival, answer) {
+            let is_answered = if is_special(message) {
+                match begin(snapshot, message, arrival, answer) {
+                    Special::Silent => false,
+                    Special::Answered => true,
+                    Special::Transfer(transfer) => {
+                        self.write(snapshot, output).await?;
+                        self.transfer(snapshot, *transfer, answer, output).await?;
+                        at += LENGTH_BYTES + message.len();
+                        messages += 1;
+                        continue;
+                    }
+                }
+            } else {
+                respond(snapshot, message, arrival, answer)
+            };
+            if !is_answered {
                 // Who sends what is no query has lost its place.
                 return Err(Ended::Broken);
             }
@@ -244,6 +275,38 @@ impl<W: Wire> Connection<'_, W> {
         input.drain(..at);
         self.write(snapshot, output).await?;
         Ok(messages)
+    }
+
+    /// Sends a transfer, as fast as the client takes it. Others have their turn after each message.
+    async fn transfer(
+        &self,
+        snapshot: &Snapshot,
+        transfer: Transfer,
+        message: &mut Vec<u8>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Ended> {
+        let Transfer { mut outgoing, kind, mut session, _place } = transfer;
+        let changing = &snapshot.live.changing;
+        let mut counted = CountedTransfer { changing, kind, outcome: TransferOutcome::Failed };
+        let reserved = if session.is_some() { RECORD_BYTES_MAX } else { 0 };
+        loop {
+            match outgoing.next_message(message, MESSAGE_BYTES_MAX, reserved) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // Half of a transfer is none.
+                Err(_) => return Err(Ended::Slow),
+            }
+            if let Some(session) = &mut session {
+                session.sign(message, unix_now());
+            }
+            output.extend_from_slice(&(message.len() as u16).to_be_bytes());
+            output.extend_from_slice(message);
+            self.write(snapshot, output).await?;
+            tokio::task::yield_now().await;
+        }
+        let is_current = kind == TransferKind::Ixfr && outgoing.sent_records() == 1;
+        counted.outcome = if is_current { TransferOutcome::Current } else { TransferOutcome::Done };
+        Ok(())
     }
 
     /// Sends what is gathered, within the time that a client may take.

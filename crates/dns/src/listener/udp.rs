@@ -1,6 +1,7 @@
 //! Datagrams: a batch is received, answered, and its answers sent, by two system calls.
 
 use super::responder::{Arrival, respond};
+use super::special::{Special, begin, is_special};
 use crate::core::Core;
 use crate::events::Dropped;
 use crate::protocol::Transport;
@@ -90,7 +91,12 @@ impl Batch {
             // Port 0 is nobody's.
             let Some(from) = query.from.filter(|from| from.port() != 0) else { continue };
             let arrival = Arrival { client: from, transport: Transport::Udp, received };
-            if respond(snapshot, query.bytes, arrival, answers.room()) {
+            let is_answered = if is_special(query.bytes) {
+                matches!(begin(snapshot, query.bytes, arrival, answers.room()), Special::Answered)
+            } else {
+                respond(snapshot, query.bytes, arrival, answers.room())
+            };
+            if is_answered {
                 answers.answer(nth);
             }
         }

@@ -199,6 +199,18 @@ impl Policy {
         Ok(())
     }
 
+    /// The addresses that its candidates were given. Those of a pool's endpoints come and go.
+    pub(crate) fn fixed_addresses(&self, mut take: impl FnMut(Rtype, &[u8])) {
+        for candidate in &self.candidates {
+            let Answer::Fixed { a, aaaa } = &candidate.answer else { continue };
+            for (rtype, records, bytes) in [(Rtype::A, a, 4), (Rtype::AAAA, aaaa, 16)] {
+                for record in records.wire.chunks_exact(RECORD_BYTES_MAX - 16 + bytes) {
+                    take(rtype, &record[record.len() - bytes..]);
+                }
+            }
+        }
+    }
+
     /// Writes records of a pool's endpoints, as many as there is room for, beginning at one by chance. Says how many octets.
     fn endpoints(&self, rtype: Rtype, pool: &Place, draw: u64, wire: &mut [u8], count: &mut u16) -> usize {
         let mut length = 0;

@@ -5,6 +5,7 @@
 mod dot;
 mod limits;
 mod logs;
+mod publishing;
 mod reloads;
 mod tcp;
 mod udp;

@@ -3,10 +3,10 @@
 use super::{ReloadError, StartError, pools};
 use crate::config::Topology;
 use crate::file::Checked;
-use crate::node_secret;
+use crate::{node_secret, paths};
 use balance::Pool;
 use cores::Socket;
-use dns::{Dns, DnsParts, Explained, PoolHealth, Question, Which, ZoneSet, ZoneStatus};
+use dns::{Dns, DnsParts, Explained, Keys, PoolHealth, Question, Which, ZoneSet, ZoneStatus};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -91,7 +91,7 @@ impl DnsPart {
         registry: &Registry,
         inherited: Vec<Socket>,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, dir, zones, secret) else { return Ok(Self(None)) };
+        let Some(parts) = parts(topology, dir, zones, secret)? else { return Ok(Self(None)) };
         Ok(Self(Some(Dns::start(&parts, registry.clone(), inherited)?)))
     }
 
@@ -104,7 +104,7 @@ impl DnsPart {
         secret: &[u8; 16],
         registry: &Registry,
     ) -> Result<PreparedDns, ReloadError> {
-        Ok(match (&self.0, parts(topology, dir, zones, secret)) {
+        Ok(match (&self.0, parts(topology, dir, zones, secret)?) {
             (None, None) => PreparedDns::Absent,
             (Some(_), None) => PreparedDns::Removed,
             (None, Some(parts)) => PreparedDns::Added(Dns::start(&parts, registry.clone(), Vec::new())?),
@@ -190,15 +190,27 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
     Ok(())
 }
 
-/// `secret` is the node's, of which comes what cookies are made with.
-fn parts(topology: &Topology, dir: &Path, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
-    let cookie_key = node_secret::dns_cookie_key(secret);
-    Some(DnsParts {
-        config: topology.dns.clone()?,
+/// `dir` is the file's folder, and `secret` the node's, of which comes what cookies are made with.
+fn parts(
+    topology: &Topology,
+    dir: &Path,
+    zones: &ZoneSet,
+    secret: &[u8; 16],
+) -> Result<Option<DnsParts>, dns::Error> {
+    let Some(config) = topology.dns.clone() else { return Ok(None) };
+    let keys = config.key.iter().map(|(name, key)| {
+        let unusable = |cause: String| dns::Error::Key { name: name.to_string(), cause };
+        paths::dns_key(dir, name, key).map_err(unusable)
+    });
+    let node_data = dir.join(&topology.node.data);
+    Ok(Some(DnsParts {
+        keys: Keys::new(keys.collect::<Result<Vec<_>, _>>()?),
+        config,
         zones: zones.clone(),
-        cookie_key,
+        cookie_key: node_secret::dns_cookie_key(secret),
+        data: node_data.join("dns"),
         dir: dir.to_owned(),
-        data: dir.join(&topology.node.data),
+        node_data,
         tls: topology.edge.as_ref().map(|edge| edge.tls.clone()).unwrap_or_default(),
-    })
+    }))
 }
