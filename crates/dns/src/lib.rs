@@ -30,6 +30,7 @@ mod check;
 mod config;
 mod cookies;
 mod core;
+mod dnssec;
 mod error;
 mod events;
 mod listener;

@@ -1,8 +1,8 @@
 //! A zone: an immutable snapshot in which every name is found by one look into a hash table, and every RRset lies ready to be
 //! copied into a response.
 //!
-//! All of it is one arena of octets and a table of offsets into it (`node`, `table`). What the signer of zones will need, the names
-//! in canonical order, is a list of those offsets.
+//! All of it is one arena of octets and a table of offsets into it (`node`, `table`). The names of a signed zone in canonical order, or
+//! in that of their hashes, are a list of those offsets.
 
 mod build;
 mod check;
@@ -17,6 +17,7 @@ pub(crate) mod table;
 mod tests;
 mod text;
 
+use crate::dnssec::Denial;
 use crate::policy::Kind;
 use crate::protocol::Name;
 use hash::{Hash, Key};
@@ -34,6 +35,8 @@ pub struct Zone {
     names: Table,
     apex_node: u32,
     routes: Routes,
+    /// If it is signed.
+    denial: Option<Box<Denial>>,
     figures: Figures,
 }
 
@@ -102,6 +105,25 @@ impl Zone {
     #[inline]
     pub(crate) fn apex_node(&self) -> Node<'_> {
         Node::at(&self.arena, self.apex_node)
+    }
+
+    /// What it proves with that something is not there, if it is signed.
+    #[inline]
+    pub(crate) fn denial(&self) -> Option<&Denial> {
+        self.denial.as_deref()
+    }
+
+    /// How many labels of a name that is not there are those of its closest encloser. `apex` is the hash of the zone's apex.
+    pub(crate) fn encloser_labels(&self, name: &Name, apex: Hash) -> usize {
+        let key = Key::of_process();
+        let mut hash = apex;
+        for labels in self.apex.labels() + 1..=name.labels() {
+            hash = key.below(hash, name, labels);
+            if self.get(name, labels, hash).is_none() {
+                return labels - 1;
+            }
+        }
+        name.labels()
     }
 
     /// The node at an offset that this zone told.

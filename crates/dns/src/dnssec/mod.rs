@@ -1,0 +1,7 @@
+//! DNSSEC: signed zones are answered with their signatures and with proofs of what is not there.
+
+mod denial;
+pub(crate) mod nsec3;
+pub(crate) mod order;
+
+pub(crate) use denial::{Denial, Proof};
