@@ -37,6 +37,7 @@ mod listener;
 mod loading;
 mod policy;
 mod protocol;
+mod publishing;
 mod running;
 mod snapshot;
 mod zone;
@@ -57,6 +58,7 @@ pub use protocol::{
     ClientSubnet, Cookie, Edns, HEADER_BYTES, MESSAGE_BYTES_MAX, Name, NameError, Query, Rejection,
     Transport, UDP_PAYLOAD_BYTES,
 };
+pub use publishing::Publisher;
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
-pub use zone::{Fault, Faults, Figures, Limits, Loaded, Zone, ZoneBuilder};
+pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};
 pub use zones::Zones;

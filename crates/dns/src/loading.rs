@@ -138,6 +138,12 @@ impl ZoneSet {
         both.filter(|(_, zone, before)| !Arc::ptr_eq(zone, before)).map(|(name, ..)| name.as_str())
     }
 
+    /// Whether the zone of this apex is in both, and is the same.
+    pub(crate) fn is_same_in(&self, other: &Self, apex: &Name) -> bool {
+        let find = |set: &Self| set.zones.values().find(|zone| zone.zone.apex() == apex).cloned();
+        find(self).zip(find(other)).is_some_and(|(one, other)| Arc::ptr_eq(&one, &other))
+    }
+
     /// The zones by the names that the file gives them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Zone>)> {
         self.zones.iter().map(|(name, zone)| (name.as_str(), &zone.zone))

@@ -4,15 +4,16 @@ use crate::config::DnsConfig;
 use crate::core::Core;
 use crate::error::Error;
 use crate::loading::ZoneSet;
+use crate::publishing::Publisher;
 use crate::snapshot::{Live, Snapshot};
 use cores::{Address, Cores, Socket};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
-use tokio::sync::watch;
 
 /// What DNS is made of.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct DnsParts {
     pub zones: ZoneSet,
     /// What cookies for clients are made with: nodes that have the same know each other's.
     pub cookie_key: [u8; 16],
+    /// The folder for what of zones must outlive a restart; it is made when something is kept.
+    pub data: PathBuf,
 }
 
 impl DnsParts {
@@ -41,8 +44,7 @@ impl DnsConfig {
 /// A running DNS.
 pub struct Dns {
     registry: Registry,
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    zones: std::sync::Mutex<ZoneSet>,
+    publisher: Publisher,
     cores: Cores<()>,
 }
 
@@ -75,13 +77,13 @@ impl Dns {
     /// When an address cannot be listened on, or a thread cannot be made.
     pub fn start(parts: &DnsParts, registry: Registry, inherited: Vec<Socket>) -> Result<Self, Error> {
         let live = Arc::new(Live::new(&parts.config.limit, &registry));
-        let snapshot = Arc::new(Snapshot::new(parts, live, &registry));
-        snapshot.apply();
-        let (snapshots, receiver) = watch::channel(snapshot);
+        let snapshot = Snapshot::new(parts, live, &registry);
+        let publisher = Publisher::new(snapshot, parts.zones.clone(), registry.clone());
+        let receiver = publisher.subscribe();
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        Ok(Self { registry, snapshots, zones: parts.zones.clone().into(), cores })
+        Ok(Self { registry, publisher, cores })
     }
 
     /// Does everything of a change that may fail, and nothing that shows.
@@ -92,7 +94,7 @@ impl Dns {
         if parts.config.cores.is_some_and(|cores| cores as usize != self.cores.count()) {
             return Err(Error::CoresChanged);
         }
-        let live = self.snapshots.borrow().live.clone();
+        let live = self.publisher.snapshot().live.clone();
         let snapshot = Snapshot::new(parts, live, &self.registry);
         let sockets = self.cores.prepare(&parts.doors(), Vec::new())?;
         Ok(Prepared { snapshot, zones: parts.zones.clone(), sockets })
@@ -100,15 +102,18 @@ impl Dns {
 
     /// Makes a prepared change. Connections stay as they are; each query is answered by one state of the zones.
     pub fn commit(&self, prepared: Prepared) {
-        prepared.snapshot.apply();
-        self.snapshots.send_replace(Arc::new(prepared.snapshot));
-        *self.zones.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = prepared.zones;
+        self.publisher.commit(prepared.snapshot, prepared.zones);
         self.cores.commit(prepared.sockets);
     }
 
     /// The zones that are served, as they were loaded.
     pub fn zones(&self) -> ZoneSet {
-        self.zones.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.publisher.loaded()
+    }
+
+    /// Replaces zones while they are served.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
     }
 
     /// Where queries arrive, with the ports that the kernel chose where the file says 0.
@@ -136,14 +141,14 @@ impl Dns {
 
     /// Connections that are open.
     pub fn connections(&self) -> usize {
-        self.snapshots.borrow().live.gate.inflight()
+        self.publisher.snapshot().live.gate.inflight()
     }
 
     /// The zones, by name.
     pub fn status(&self) -> Vec<ZoneStatus> {
-        let zones = self.zones();
+        let (zones, served) = (self.zones(), self.publisher.snapshot());
         let statuses = zones.iter().map(|(name, zone)| {
-            let figures = zone.figures();
+            let figures = served.zones.get(zone.apex()).unwrap_or(zone).figures();
             ZoneStatus {
                 name: name.to_owned(),
                 serial: figures.serial,

@@ -4,6 +4,7 @@ use crate::config::DnsLimits;
 use crate::cookies::CookieKey;
 use crate::events::{Events, ZoneEvents};
 use crate::running::DnsParts;
+use crate::zone::Zone;
 use crate::zones::Zones;
 use admission::PerClient;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use telemetry::Registry;
 
 /// One state of the file.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     pub(crate) zones: Zones,
     pub(crate) zone_events: ZoneEvents,
@@ -56,6 +58,13 @@ impl Snapshot {
             idle: config.timeout.idle.get(),
             live,
         }
+    }
+
+    /// The same with another zone in the place of the one with its apex.
+    #[must_use]
+    pub(crate) fn with(&self, zone: &Arc<Zone>, registry: &Registry) -> Self {
+        let zone_events = self.zone_events.with(self.zones.get(zone.apex()), zone, registry);
+        Self { zones: self.zones.with(Arc::clone(zone)), zone_events, ..self.clone() }
     }
 
     /// Lets the limits hold that outlive a snapshot, and tells what is served from now on.

@@ -77,6 +77,9 @@ fn from_zones<'z>(
     {
         (zone, apex) = above;
     }
+    if zone.is_withdrawn() {
+        return error(query, facts, response, OptRcode::SERVFAIL);
+    }
     response.apex_at = crate::protocol::HEADER_BYTES + query.name.wire_len() - zone.apex().wire_len();
     response.authoritative = true;
     let kind =

@@ -202,6 +202,9 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             let (located, hash) = self.asked.zones.locate(&target);
             let Some(located) = located else { return Ok(self.failed()) };
             let zone = located.zone;
+            if zone.is_withdrawn() {
+                return Ok(self.failed());
+            }
             let node = match zone.look_up(&target, located.apex, hash) {
                 Found::Name(node) | Found::Wildcard(node) => node,
                 Found::Dname { owner, labels } => {

@@ -48,7 +48,7 @@ pub struct ZoneBuilder {
     /// The data of all records.
     pub(super) rdata: Vec<u8>,
     /// What answers for the addresses of these names.
-    pub(super) routes: Vec<(u32, policy::Kind)>,
+    pub(super) routes: Vec<(u32, Arc<policy::Kind>)>,
     /// Where the records came from: from which record on, and the source.
     sources: Vec<(u32, Arc<str>)>,
     /// The files among them.
@@ -140,7 +140,7 @@ impl ZoneBuilder {
             Err(error) => Err(error.to_string()),
         };
         match found {
-            Ok(id) => self.routes.push((id, route.0)),
+            Ok(id) => self.routes.push((id, Arc::new(route.0))),
             Err(why) => self.error(NONE, format!("route {name}: {why}")),
         }
     }
@@ -161,6 +161,11 @@ impl ZoneBuilder {
 
     pub(super) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Where records come from now.
+    pub(super) fn source_now(&self) -> Arc<str> {
+        self.sources.last().map_or_else(|| Arc::from("zone"), |(_, source)| Arc::clone(source))
     }
 
     /// The records that follow are of this source.

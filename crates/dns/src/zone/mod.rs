@@ -11,6 +11,7 @@ pub(crate) mod hash;
 mod interned;
 mod layout;
 pub(crate) mod node;
+pub(crate) mod records;
 mod rrset;
 pub(crate) mod table;
 #[cfg(test)]
@@ -23,10 +24,14 @@ use crate::protocol::Name;
 use hash::{Hash, Key};
 use node::{CUT, DNAME, Node, OCCLUDED, ROUTE, WILDCARD_BELOW};
 use std::fmt;
+use std::sync::Arc;
 use table::Table;
+
+use text::TTL_MAX;
 
 pub use build::{Limits, Loaded, ZoneBuilder};
 pub use fault::{Fault, Faults};
+pub use records::Record;
 
 /// A zone.
 pub struct Zone {
@@ -43,14 +48,14 @@ pub struct Zone {
 /// What answers for the addresses of some names, by the offset of their node.
 struct Routes {
     nodes: Box<[u32]>,
-    kinds: Box<[Kind]>,
+    kinds: Box<[Arc<Kind>]>,
 }
 
 impl Routes {
-    fn new(routes: impl Iterator<Item = (u32, Kind)>) -> Self {
-        let mut routes: Vec<(u32, Kind)> = routes.collect();
+    fn new(routes: impl Iterator<Item = (u32, Arc<Kind>)>) -> Self {
+        let mut routes: Vec<(u32, Arc<Kind>)> = routes.collect();
         routes.sort_unstable_by_key(|(node, _)| *node);
-        let (nodes, kinds): (Vec<u32>, Vec<Kind>) = routes.into_iter().unzip();
+        let (nodes, kinds): (Vec<u32>, Vec<Arc<Kind>>) = routes.into_iter().unzip();
         Self { nodes: nodes.into(), kinds: kinds.into() }
     }
 }
@@ -101,6 +106,25 @@ impl Zone {
         self.figures
     }
 
+    /// A zone that is to be answered for, but of which nothing is known (any more): all that is asked of it fails.
+    pub fn withdrawn(apex: Name) -> Self {
+        let figures = Figures { serial: 0, negative_ttl: 0, records: 0, names: 0, bytes: size_of::<Self>() };
+        Self {
+            apex,
+            arena: Box::new([0; node::NODE_BYTES]),
+            names: Table::for_names(0),
+            apex_node: 0,
+            routes: Routes::new(std::iter::empty()),
+            figures,
+        }
+    }
+
+    /// Whether nothing is known of it. One that is has an SOA at least.
+    #[inline]
+    pub fn is_withdrawn(&self) -> bool {
+        self.figures.records == 0
+    }
+
     /// The apex's node.
     #[inline]
     pub(crate) fn apex_node(&self) -> Node<'_> {
@@ -139,7 +163,7 @@ impl Zone {
             return None;
         }
         let offset = (self.arena.len() - node.octets_left()) as u32;
-        self.routes.nodes.binary_search(&offset).ok().map(|at| &self.routes.kinds[at])
+        self.routes.nodes.binary_search(&offset).ok().map(|at| &*self.routes.kinds[at])
     }
 
     /// What there is to say about a name in this zone, by RFC 1034 §4.3.2. `apex` and `hash` are the hashes of the zone's

@@ -105,6 +105,14 @@ pub(crate) struct RrSets<'z> {
     left: u16,
 }
 
+impl<'z> RrSets<'z> {
+    /// What follows in the arena once all of them were read.
+    pub(crate) fn rest(mut self) -> &'z [u8] {
+        while self.next().is_some() {}
+        self.bytes
+    }
+}
+
 /// One RRset, ready to be copied.
 #[derive(Clone, Copy)]
 pub(crate) struct RrSet<'z> {
@@ -221,6 +229,17 @@ impl<'z> RrSet<'z> {
     pub(crate) fn first_rdata(self) -> &'z [u8] {
         let length = usize::from(u16::from_be_bytes([self.wire[10], self.wire[11]]));
         &self.wire[RECORD_HEAD_BYTES..RECORD_HEAD_BYTES + length]
+    }
+
+    /// The TTL of the record at this place.
+    #[inline]
+    pub(crate) fn ttl_at(self, start: usize) -> u32 {
+        u32::from_be_bytes([
+            self.wire[start + 6],
+            self.wire[start + 7],
+            self.wire[start + 8],
+            self.wire[start + 9],
+        ])
     }
 
     /// The TTL of all its records.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod publishing;
 mod reloads;
 mod tcp;
 mod udp;

@@ -49,7 +49,7 @@ impl World {
     pub(crate) fn parts(&self, file: &str) -> DnsParts {
         let config: DnsConfig = toml::from_str(file).unwrap();
         let zones = ZoneSet::load(&config, self.dir.path(), &self.zones()).unwrap();
-        DnsParts { config, zones, cookie_key: [7; 16] }
+        DnsParts { config, zones, cookie_key: [7; 16], data: self.dir.path().join("data") }
     }
 
     pub(crate) fn reload(&self, file: &str) {

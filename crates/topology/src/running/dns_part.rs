@@ -9,6 +9,7 @@ use dns::{Dns, DnsParts, PoolHealth, Which, ZoneSet, ZoneStatus};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
@@ -74,12 +75,13 @@ impl DnsPart {
     /// Starts DNS; it serves at once.
     pub(super) fn start(
         topology: &Topology,
+        dir: &Path,
         zones: &ZoneSet,
         secret: &[u8; 16],
         registry: &Registry,
         inherited: Vec<Socket>,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, zones, secret) else { return Ok(Self(None)) };
+        let Some(parts) = parts(topology, dir, zones, secret) else { return Ok(Self(None)) };
         Ok(Self(Some(Dns::start(&parts, registry.clone(), inherited)?)))
     }
 
@@ -87,11 +89,12 @@ impl DnsPart {
     pub(super) fn prepare(
         &self,
         topology: &Topology,
+        dir: &Path,
         zones: &ZoneSet,
         secret: &[u8; 16],
         registry: &Registry,
     ) -> Result<PreparedDns, ReloadError> {
-        Ok(match (&self.0, parts(topology, zones, secret)) {
+        Ok(match (&self.0, parts(topology, dir, zones, secret)) {
             (None, None) => PreparedDns::Absent,
             (Some(_), None) => PreparedDns::Removed,
             (None, Some(parts)) => PreparedDns::Added(Dns::start(&parts, registry.clone(), Vec::new())?),
@@ -162,8 +165,9 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
     Ok(())
 }
 
-/// `secret` is the node's, of which comes what cookies are made with.
-fn parts(topology: &Topology, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
+/// `dir` is the file's folder, and `secret` the node's, of which comes what cookies are made with.
+fn parts(topology: &Topology, dir: &Path, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
     let cookie_key = node_secret::dns_cookie_key(secret);
-    Some(DnsParts { config: topology.dns.clone()?, zones: zones.clone(), cookie_key })
+    let data = dir.join(&topology.node.data).join("dns");
+    Some(DnsParts { config: topology.dns.clone()?, zones: zones.clone(), cookie_key, data })
 }

@@ -140,7 +140,7 @@ fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, R
     by_name.retain(|name, _| configs.contains_key(name));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
     let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
-    let dns = live.dns.prepare(new, zones, &running.secret, registry)?;
+    let dns = live.dns.prepare(new, &running.dir, zones, &running.secret, registry)?;
     Ok(Plan { edge, layer4, dns, services, services_of_both, added, changed, configs })
 }
 

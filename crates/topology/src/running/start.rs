@@ -175,7 +175,7 @@ impl Backends {
         let edge = EdgePart::start(topology, dir, pools::by_name(&self.pools), &self.registry, inherited)?;
         let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
         dns_part::bind(&checked.zones, &pools::by_name(&self.pools));
-        let dns = DnsPart::start(topology, &checked.zones, &self.secret, &self.registry, dns_sockets)?;
+        let dns = DnsPart::start(topology, dir, &checked.zones, &self.secret, &self.registry, dns_sockets)?;
         Ok(Fronts { edge, layer4, dns })
     }
 

@@ -17,6 +17,9 @@ use reader::Reader;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(super) use rdata::is_well_formed;
+pub(super) use ttl::TTL_MAX;
+
 /// Adds the records of a file.
 pub(super) fn read_file(builder: &mut ZoneBuilder, path: &Path) {
     let source: Arc<str> = path.display().to_string().into();

@@ -91,21 +91,22 @@ fn generic(
     if data.len() != usize::from(expected) {
         return Err(length.wrong(format!("{expected} bytes were said, but {} follow", data.len())));
     }
-    if let Some(fields) = fields(rtype)
-        && !is_well_formed(fields, data)
-    {
-        return Err(marker.wrong(format!("these bytes are no {rtype}")));
-    }
-    if let Rtype::SVCB | Rtype::HTTPS = rtype
-        && data.get(2..).is_none_or(|name| Name::from_wire(name).is_err())
-    {
+    if !is_well_formed(rtype, data) {
         return Err(marker.wrong(format!("these bytes are no {rtype}")));
     }
     Ok(())
 }
 
-/// Whether data in wire form consists of these fields, as far as lengths and names tell.
-fn is_well_formed(fields: &[Field], data: &[u8]) -> bool {
+/// Whether data in wire form, uncompressed, is of this type, as far as lengths and names tell.
+pub(in crate::zone) fn is_well_formed(rtype: Rtype, data: &[u8]) -> bool {
+    match rtype {
+        Rtype::SVCB | Rtype::HTTPS => data.get(2..).is_some_and(|name| Name::from_wire(name).is_ok()),
+        _ => fields(rtype).is_none_or(|fields| consists_of(fields, data)),
+    }
+}
+
+/// Whether data in wire form consists of these fields.
+fn consists_of(fields: &[Field], data: &[u8]) -> bool {
     let mut rest = data;
     for field in fields {
         let length = match field {
