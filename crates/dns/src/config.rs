@@ -1,5 +1,6 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
+use crate::dnssec::signing::config::Sign;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
 use notation::{Duration, Listen, Name, Named};
 use schemars::JsonSchema;
@@ -84,6 +85,9 @@ pub struct ZoneConfig {
     pub records: Vec<Name>,
     /// The TTL of those `records` that say none.
     pub ttl: Duration,
+    /// Whether the zone is signed here (DNSSEC): `true`, or a table that says how.
+    #[serde(skip_serializing_if = "Sign::is_off")]
+    pub sign: Sign,
     /// Names whose addresses are chosen for each query, relative to the zone; `"@"` is its apex, `"*"` a wildcard.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub route: RoutesConfig,
@@ -98,6 +102,12 @@ impl DnsConfig {
 
 impl Default for ZoneConfig {
     fn default() -> Self {
-        Self { file: None, records: Vec::new(), ttl: Duration::secs(3600), route: RoutesConfig::new() }
+        Self {
+            file: None,
+            records: Vec::new(),
+            ttl: Duration::secs(3600),
+            sign: Sign::default(),
+            route: RoutesConfig::new(),
+        }
     }
 }

@@ -46,6 +46,7 @@ mod zones;
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
+pub use dnssec::{Algorithm, DenialConfig, KeyLayout, KeyStatus, Sign, SignConfig, SigningStatus};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
 pub use loading::{Place, ZoneFault, ZoneSet};

@@ -2,6 +2,8 @@
 
 use crate::config::DnsConfig;
 use crate::core::Core;
+use crate::dnssec::SigningStatus;
+use crate::dnssec::signing::resigning;
 use crate::error::Error;
 use crate::loading::ZoneSet;
 use crate::publishing::Publisher;
@@ -45,6 +47,8 @@ impl DnsConfig {
 pub struct Dns {
     registry: Registry,
     publisher: Publisher,
+    /// Signs zones again when it is time.
+    signing: Option<tokio::task::JoinHandle<()>>,
     cores: Cores<()>,
 }
 
@@ -68,6 +72,9 @@ pub struct ZoneStatus {
     pub names: usize,
     /// Octets in memory.
     pub bytes: usize,
+    /// If it is signed here, how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<SigningStatus>,
 }
 
 impl Dns {
@@ -83,7 +90,8 @@ impl Dns {
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        Ok(Self { registry, publisher, cores })
+        let signing = resigning::start(&publisher, &registry);
+        Ok(Self { registry, publisher, signing, cores })
     }
 
     /// Does everything of a change that may fail, and nothing that shows.
@@ -136,6 +144,11 @@ impl Dns {
 
     /// Answers what is under way, at most until the deadline, and ends the cores. `false`: connections were cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
+        if let Some(signing) = self.signing {
+            signing.abort();
+            // It was ended: that is all there is to hear.
+            let _ = signing.await;
+        }
         self.cores.drain(deadline).await
     }
 
@@ -148,13 +161,14 @@ impl Dns {
     pub fn status(&self) -> Vec<ZoneStatus> {
         let (zones, served) = (self.zones(), self.publisher.snapshot());
         let statuses = zones.iter().map(|(name, zone)| {
-            let figures = served.zones.get(zone.apex()).unwrap_or(zone).figures();
+            let figures = served.zones.get(zone.apex()).unwrap_or(&zone).figures();
             ZoneStatus {
                 name: name.to_owned(),
                 serial: figures.serial,
                 records: figures.records,
                 names: figures.names,
                 bytes: figures.bytes,
+                signing: zones.signed_at(zone.apex()).map(|signed| signed.status()),
             }
         });
         statuses.collect()

@@ -25,7 +25,7 @@ pub(super) struct Asked<'r, 'z> {
 
 /// A query on its way through a zone.
 pub(super) struct Resolution<'r, 'z, 'o> {
-    asked: Asked<'r, 'z>,
+    pub(super) asked: Asked<'r, 'z>,
     pub(super) zone: &'z Zone,
     pub(super) apex: Hash,
     rtype: Rtype,
@@ -44,7 +44,7 @@ pub(super) struct Resolution<'r, 'z, 'o> {
 pub(super) struct Looked<'n> {
     pub(super) name: &'n Name,
     /// Where it stands in the response.
-    owner_at: usize,
+    pub(super) owner_at: usize,
     /// A wildcard stands for it.
     pub(super) is_expanded: bool,
 }
@@ -137,7 +137,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
         if let Some(route) = self.zone.route(node)
             && let Some(rtype) = routed(self.rtype, node)
         {
-            return self.route(route, rtype, looked);
+            return self.route((node, route), rtype, looked);
         }
         let found = match self.rtype {
             Rtype::ANY => representative(node),
@@ -164,15 +164,25 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     }
 
     /// The addresses that a route answers with.
-    fn route(&mut self, route: &policy::Kind, rtype: Rtype, looked: Looked<'_>) -> Result<Step, Full> {
+    fn route(
+        &mut self,
+        (node, route): (Node<'z>, &policy::Kind),
+        rtype: Rtype,
+        looked: Looked<'_>,
+    ) -> Result<Step, Full> {
         match route {
-            policy::Kind::Policy(policy) => self.chosen(policy, rtype, looked),
+            policy::Kind::Policy(policy) => self.chosen((node, policy), rtype, looked),
             policy::Kind::Alias(target) => self.flattened(target, rtype, looked),
         }
     }
 
     /// Those of the candidates that are chosen for this client.
-    fn chosen(&mut self, policy: &Policy, rtype: Rtype, looked: Looked<'_>) -> Result<Step, Full> {
+    fn chosen(
+        &mut self,
+        (node, policy): (Node<'z>, &Policy),
+        rtype: Rtype,
+        looked: Looked<'_>,
+    ) -> Result<Step, Full> {
         let owner_at = looked.owner_at;
         let Asked { query, facts, .. } = self.asked;
         let client = Client::of(facts.sender, query.edns.and_then(|edns| edns.client_subnet));
@@ -180,6 +190,12 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
         self.response.client_bits = chosen.bits;
         if chosen.candidates.is_empty() {
             return Ok(self.failed());
+        }
+        if self.denial.is_some() && policy.may_have(rtype) {
+            let signed = self.zone.signed_route(node).and_then(|route| route.find(rtype, chosen.candidates));
+            let Some(signed) = signed else { return Ok(self.failed()) };
+            self.put_chosen(signed, looked)?;
+            return Ok(Step::Done(Kind::Positive));
         }
         let (response, mut is_empty) = (&mut *self.response, true);
         policy.records(rtype, chosen, facts.draw, |rrset| {
@@ -190,6 +206,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             return Ok(Step::Done(Kind::Positive));
         }
         // Another choice may have what this one has not.
+        self.prove_no_data(looked);
         let negative_ttl = self.zone.figures().negative_ttl;
         self.negative(if policy.may_have(rtype) { policy.ttl.min(negative_ttl) } else { negative_ttl });
         Ok(Step::Done(Kind::NoData))
@@ -220,7 +237,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             };
             if let Some(route) = zone.route(node) {
                 match route {
-                    policy::Kind::Policy(policy) => return self.chosen(policy, rtype, looked),
+                    policy::Kind::Policy(policy) => return self.chosen((node, policy), rtype, looked),
                     policy::Kind::Alias(next) => target = next.clone(),
                 }
             } else if let Some(rrset) = node.rrset(rtype) {

@@ -45,6 +45,22 @@ impl<'z> Resolution<'_, 'z, '_> {
         Ok(start)
     }
 
+    /// Adds the addresses that a route has chosen. Chance decides which comes first.
+    pub(super) fn put_chosen(
+        &mut self,
+        (addresses, signatures): (RrSet<'_>, RrSet<'_>),
+        looked: Looked<'_>,
+    ) -> Result<(), Full> {
+        let record_bytes = addresses.wire.len() / usize::from(addresses.records);
+        let first = (self.asked.facts.draw >> 32) as usize % usize::from(addresses.records);
+        let turned = [&addresses.wire[first * record_bytes..], &addresses.wire[..first * record_bytes]].concat();
+        let turned = RrSet::of_addresses(addresses.rtype, addresses.records, &turned);
+        let start = self.response.add(Section::Answer, turned, looked.owner_at)?;
+        self.beside(Section::Answer, signatures, looked.owner_at, (start, addresses.records))?;
+        self.prove_expansion(looked);
+        Ok(())
+    }
+
     /// Adds signatures, or takes back what they sign: where it began, and how many records it has.
     fn beside(
         &mut self,

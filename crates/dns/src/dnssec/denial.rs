@@ -53,6 +53,13 @@ impl Denial {
         Some(Box::new(Self { chain: chain.into(), hashed }))
     }
 
+    /// The node of the NSEC3 whose owner this is.
+    pub(crate) fn hashed_node<'z>(&self, zone: &'z Zone, owner: &Name) -> Option<Node<'z>> {
+        let label = owner.as_wire().get(1..=LABEL_BYTES)?.try_into().ok()?;
+        self.hashed.as_ref()?;
+        Some(zone.node(self.matching(zone, label)?))
+    }
+
     /// The type of its records.
     pub(crate) fn rtype(&self) -> Rtype {
         if self.hashed.is_some() { Rtype::NSEC3 } else { Rtype::NSEC }

@@ -3,5 +3,9 @@
 mod denial;
 pub(crate) mod nsec3;
 pub(crate) mod order;
+pub(crate) mod signing;
+
+pub use signing::{KeyStatus, SigningStatus};
+pub use signing::config::{Algorithm, DenialConfig, KeyLayout, Sign, SignConfig};
 
 pub(crate) use denial::{Denial, Proof};

@@ -26,6 +26,7 @@ mod multivalue;
 mod nearest;
 mod places;
 mod pools;
+mod possible;
 mod regions;
 mod route;
 #[cfg(test)]
@@ -42,5 +43,7 @@ pub use explain::{Dropped, Explanation, StepExplanation, explain};
 pub use places::{Places, PlacesError};
 pub use pools::{PoolHealth, Pools, Which};
 pub use route::Route;
+pub(crate) use candidates::Set as Candidates;
+pub(crate) use possible::SETS_MAX;
 pub(crate) use route::{Kind, Policy, name_in};
 pub(crate) use weighted::mixed;

@@ -145,6 +145,13 @@ impl ZoneBuilder {
         }
     }
 
+    /// Puts what answers in another zone over the addresses of a name of this one.
+    pub(crate) fn route_of(&mut self, name: &Name, kind: Arc<policy::Kind>) {
+        if let Some(id) = self.names.intern(name) {
+            self.routes.push((id, kind));
+        }
+    }
+
     /// Checks the records and lays them out.
     pub fn finish(mut self) -> Result<Loaded, Error> {
         let checked = check::check(&mut self);

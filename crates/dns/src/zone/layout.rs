@@ -117,6 +117,7 @@ fn chain(builder: &mut ZoneBuilder, layout: &mut Layout, id: u32, own: &[u32], o
         layout.chain.push(offset);
         if has(builder, |rtype| rtype == Rtype::NSEC3) > 0
             && has(builder, |rtype| matches!(rtype, Rtype::NSEC3 | Rtype::RRSIG)) == own.len()
+            && builder.names.relative(id).split_first().is_some_and(|(_, label)| nsec3::is_label(label))
         {
             layout.hashes.push(id);
         }

@@ -13,15 +13,18 @@ mod layout;
 pub(crate) mod node;
 pub(crate) mod records;
 mod rrset;
+pub(crate) mod sign;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod text;
 
 use crate::dnssec::Denial;
+use crate::dnssec::signing::routes::SignedRoute;
 use crate::policy::Kind;
 use crate::protocol::Name;
-use hash::{Hash, Key};
+pub(crate) use hash::Key;
+use hash::Hash;
 use node::{CUT, DNAME, Node, OCCLUDED, ROUTE, WILDCARD_BELOW};
 use std::fmt;
 use std::sync::Arc;
@@ -49,6 +52,8 @@ pub struct Zone {
 struct Routes {
     nodes: Box<[u32]>,
     kinds: Box<[Arc<Kind>]>,
+    /// All that each can answer, in a zone that is signed here.
+    signed: Box<[SignedRoute]>,
 }
 
 impl Routes {
@@ -56,7 +61,14 @@ impl Routes {
         let mut routes: Vec<(u32, Arc<Kind>)> = routes.collect();
         routes.sort_unstable_by_key(|(node, _)| *node);
         let (nodes, kinds): (Vec<u32>, Vec<Arc<Kind>>) = routes.into_iter().unzip();
-        Self { nodes: nodes.into(), kinds: kinds.into() }
+        Self { nodes: nodes.into(), kinds: kinds.into(), signed: Box::default() }
+    }
+}
+
+impl Routes {
+    #[inline]
+    fn at(&self, node: u32) -> Option<usize> {
+        self.nodes.binary_search(&node).ok()
     }
 }
 
@@ -115,6 +127,7 @@ impl Zone {
             names: Table::for_names(0),
             apex_node: 0,
             routes: Routes::new(std::iter::empty()),
+            denial: None,
             figures,
         }
     }
@@ -159,11 +172,26 @@ impl Zone {
     /// What answers for the addresses of a name in the place of its records.
     #[inline]
     pub(crate) fn route(&self, node: Node<'_>) -> Option<&Kind> {
+        self.route_kind(node).map(|kind| &**kind)
+    }
+
+    /// The same, to be shared.
+    #[inline]
+    pub(crate) fn route_kind(&self, node: Node<'_>) -> Option<&Arc<Kind>> {
         if !node.has(ROUTE) {
             return None;
         }
-        let offset = (self.arena.len() - node.octets_left()) as u32;
-        self.routes.nodes.binary_search(&offset).ok().map(|at| &*self.routes.kinds[at])
+        self.routes.at(self.offset(node)).map(|at| &self.routes.kinds[at])
+    }
+
+    /// All that a route at this node can answer, signed.
+    pub(crate) fn signed_route(&self, node: Node<'_>) -> Option<&SignedRoute> {
+        self.routes.signed.get(self.routes.at(self.offset(node))?)
+    }
+
+    #[inline]
+    fn offset(&self, node: Node<'_>) -> u32 {
+        (self.arena.len() - node.octets_left()) as u32
     }
 
     /// What there is to say about a name in this zone, by RFC 1034 §4.3.2. `apex` and `hash` are the hashes of the zone's

@@ -2,6 +2,7 @@
 
 use super::{ReloadError, StartError};
 use crate::config::Topology;
+use crate::file::Checked;
 use crate::node_secret;
 use balance::Pool;
 use cores::Socket;
@@ -9,9 +10,9 @@ use dns::{Dns, DnsParts, PoolHealth, Which, ZoneSet, ZoneStatus};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use telemetry::Registry;
 
 /// DNS, if the file names it.
@@ -157,6 +158,27 @@ impl DnsPart {
     }
 }
 
+/// Signs the zones of a file before anything of it starts, on a thread that may wait.
+pub(super) async fn signed(mut checked: Checked, dir: &Path) -> Result<Checked, StartError> {
+    let dir = dir.to_owned();
+    let signing = tokio::task::spawn_blocking(move || {
+        sign(&checked.topology, &dir, &mut checked.zones, &ZoneSet::default())?;
+        Ok(checked)
+    });
+    signing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Signs the zones of a file that are to be. `dir` is the file's folder; what was signed `before` is taken over. A large zone takes a
+/// minute, and so this is for a thread that may wait.
+pub(super) fn sign(topology: &Topology, dir: &Path, zones: &mut ZoneSet, before: &ZoneSet) -> Result<(), dns::Error> {
+    zones.sign(&data(topology, dir).join("keys"), SystemTime::now(), before)
+}
+
+/// Where what belongs to DNS is kept.
+fn data(topology: &Topology, dir: &Path) -> PathBuf {
+    dir.join(&topology.node.data).join("dns")
+}
+
 /// Whether everything that the file wants to listen on is free.
 pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
     for address in topology.dns.iter().flat_map(dns::DnsConfig::listeners) {
@@ -168,6 +190,6 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
 /// `dir` is the file's folder, and `secret` the node's, of which comes what cookies are made with.
 fn parts(topology: &Topology, dir: &Path, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
     let cookie_key = node_secret::dns_cookie_key(secret);
-    let data = dir.join(&topology.node.data).join("dns");
+    let data = data(topology, dir);
     Some(DnsParts { config: topology.dns.clone()?, zones: zones.clone(), cookie_key, data })
 }
