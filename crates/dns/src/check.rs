@@ -80,6 +80,9 @@ fn check_zone(name: &notation::Name, zone: &ZoneConfig, faults: &mut Faults) {
         let help = format!("add `file = \"{name}.zone\"`, or `records = [\"@ SOA …\", …]`");
         faults.add_with_help(name.span(), format!("zone {name} has no records"), help);
     }
+    for fault in zone.sign.config().iter().flat_map(crate::dnssec::SignConfig::faults) {
+        faults.add(name.span(), format!("zone {name}: sign: {fault}"));
+    }
     let ttl = zone.ttl.get();
     if ttl.subsec_nanos() != 0 || ttl > Duration::from_secs(TTL_SECONDS_MAX) {
         let message = format!("zone {name}: ttl is {}, of whole seconds up to {TTL_SECONDS_MAX}", zone.ttl);

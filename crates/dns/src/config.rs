@@ -1,6 +1,7 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
 use crate::changes::{KeyConfig, TransferConfig};
+use crate::dnssec::signing::config::Sign;
 use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
 use notation::{Duration, Listen, Name, Named, Rate};
@@ -122,6 +123,9 @@ pub struct ZoneConfig {
     /// Who may copy the zone, and who is told when it changes. Nobody, without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
+    /// Whether the zone is signed here (DNSSEC): `true`, or a table that says how.
+    #[serde(skip_serializing_if = "Sign::is_off")]
+    pub sign: Sign,
     /// Names whose addresses are chosen for each query, relative to the zone; `"@"` is its apex, `"*"` a wildcard.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub route: RoutesConfig,
@@ -141,6 +145,7 @@ impl Default for ZoneConfig {
             records: Vec::new(),
             ttl: Duration::secs(3600),
             transfer: None,
+            sign: Sign::default(),
             route: RoutesConfig::new(),
         }
     }

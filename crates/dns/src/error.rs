@@ -31,6 +31,25 @@ pub enum Error {
     /// A certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// A signature cannot be made: of that there is no more to say.
+    #[error("a signature could not be made")]
+    Sign,
+    /// A zone cannot be signed.
+    #[error("zone {zone} cannot be signed: {why}")]
+    Signing {
+        /// The name of the zone.
+        zone: String,
+        /// Lower case, no full stop.
+        why: String,
+    },
+    /// Keys of a zone cannot be read or kept.
+    #[error("{}: {why}", path.display())]
+    Keys {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// Lower case, no full stop.
+        why: String,
+    },
     /// An address cannot be listened on, or a thread not be made.
     #[error(transparent)]
     Cores(#[from] cores::Error),

@@ -31,6 +31,7 @@ mod check;
 mod config;
 mod cookies;
 mod core;
+mod dnssec;
 mod error;
 mod events;
 mod explanation;
@@ -52,6 +53,9 @@ pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
 pub use changes::{KeyConfig, Peer, TransferConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
+pub use dnssec::{
+    Algorithm as SigningAlgorithm, DenialConfig, KeyLayout, KeyStatus, Sign, SignConfig, SigningStatus,
+};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
 pub use explanation::{Explained, Question, QuestionError};

@@ -3,6 +3,8 @@
 use crate::changes::Keeper;
 use crate::config::DnsConfig;
 use crate::core::{Core, Door};
+use crate::dnssec::SigningStatus;
+use crate::dnssec::signing::resigning;
 use crate::error::Error;
 use crate::explanation::{Explained, Question};
 use crate::listener::draw;
@@ -67,6 +69,8 @@ impl DnsConfig {
 pub struct Dns {
     registry: Registry,
     publisher: Publisher,
+    /// Signs zones again when it is time.
+    signing: Option<tokio::task::JoinHandle<()>>,
     cores: Cores<Door>,
     keeper: Keeper,
     /// Looks for changed certificates until it is dropped.
@@ -93,6 +97,9 @@ pub struct ZoneStatus {
     pub names: usize,
     /// Octets in memory.
     pub bytes: usize,
+    /// If it is signed here, how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<SigningStatus>,
 }
 
 impl Dns {
@@ -116,7 +123,8 @@ impl Dns {
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
         let keeper = Keeper::start(publisher.clone()).map_err(Error::Keeper)?;
-        Ok(Self { registry, publisher, cores, keeper, _watcher: watcher })
+        let signing = resigning::start(&publisher, &registry);
+        Ok(Self { registry, publisher, signing, cores, keeper, _watcher: watcher })
     }
 
     /// Does everything of a change that may fail, and nothing that shows.
@@ -172,6 +180,11 @@ impl Dns {
 
     /// Answers what is under way, at most until the deadline, and ends the cores. `false`: connections were cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
+        if let Some(signing) = self.signing {
+            signing.abort();
+            // It was ended: that is all there is to hear.
+            let _ = signing.await;
+        }
         self.keeper.stop().await;
         let is_drained = self.cores.drain(deadline).await;
         if let Some(log) = &self.publisher.snapshot().log {
@@ -194,13 +207,14 @@ impl Dns {
     pub fn status(&self) -> Vec<ZoneStatus> {
         let (zones, served) = (self.zones(), self.publisher.snapshot());
         let statuses = zones.iter().map(|(name, zone)| {
-            let figures = served.zones.get(zone.apex()).unwrap_or(zone).figures();
+            let figures = served.zones.get(zone.apex()).unwrap_or(&zone).figures();
             ZoneStatus {
                 name: name.to_owned(),
                 serial: figures.serial,
                 records: figures.records,
                 names: figures.names,
                 bytes: figures.bytes,
+                signing: zones.signed_at(zone.apex()).map(|signed| signed.status()),
             }
         });
         statuses.collect()

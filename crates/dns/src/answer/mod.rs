@@ -8,6 +8,7 @@ mod chaos;
 mod facts;
 mod outcome;
 mod resolution;
+mod signed;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -233,6 +233,35 @@ impl Policy {
         length
     }
 
+    /// Whether a candidate stands for whatever endpoints its pool has.
+    pub(crate) fn follows_endpoints(&self) -> bool {
+        self.candidates.iter().any(|candidate| matches!(candidate.answer, Answer::Endpoints(_)))
+    }
+
+    /// What a candidate is called that has no addresses of this type.
+    pub(crate) fn label_without(&self, rtype: Rtype) -> Option<&str> {
+        self.candidates
+            .iter()
+            .find(|candidate| !candidate.may_have(rtype))
+            .map(|candidate| candidate.label.as_str())
+    }
+
+    /// The addresses of these candidates that are fixed, as one RRset in wire form: each once (RFC 2181 §5). And how many.
+    pub(crate) fn wire_of(&self, candidates: Set, rtype: Rtype) -> (Vec<u8>, u16) {
+        let (mut wire, mut count): (Vec<u8>, u16) = (Vec::new(), 0);
+        for candidate in candidates.iter() {
+            let Answer::Fixed { a, aaaa } = &self.candidates[candidate].answer else { continue };
+            let records = if rtype == Rtype::A { a } else { aaaa };
+            for record in RrSet::of_addresses(rtype, records.count, &records.wire).wires() {
+                if wire.chunks_exact(record.len()).all(|known| known != record) {
+                    wire.extend_from_slice(record);
+                    count += 1;
+                }
+            }
+        }
+        (wire, count)
+    }
+
     /// Whether any candidate could have addresses of this type: then that there are none may soon be otherwise.
     pub(crate) fn may_have(&self, rtype: Rtype) -> bool {
         self.candidates.iter().any(|candidate| candidate.may_have(rtype))

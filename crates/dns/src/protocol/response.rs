@@ -131,6 +131,45 @@ impl<'o> Response<'o> {
         Ok(start)
     }
 
+    /// Copies an RRset whose owner is a name of the zone that stands nowhere yet: `relative` is what of it is below the apex. There
+    /// are no names within it that could be compressed. Says where it begins.
+    pub(crate) fn add_named(
+        &mut self,
+        section: Section,
+        rrset: RrSet<'_>,
+        relative: &[u8],
+    ) -> Result<usize, Full> {
+        let start = self.out.len();
+        let apex = pointer(self.apex_at);
+        for record in rrset.wires() {
+            // The records after the first point to its owner.
+            if self.out.len() > start && Self::reaches(start) {
+                self.out.extend_from_slice(&pointer(start));
+            } else {
+                self.out.extend_from_slice(relative);
+                self.out.extend_from_slice(&apex);
+            }
+            self.out.extend_from_slice(&record[TO_QUESTION.len()..]);
+        }
+        if self.out.len() > self.limit {
+            self.out.truncate(start);
+            return Err(Full);
+        }
+        self.counts[section as usize] += rrset.records;
+        Ok(start)
+    }
+
+    /// Takes back what was added last, from `start` on: so many records of this section.
+    pub(crate) fn take_back(&mut self, section: Section, start: usize, records: u16) {
+        self.out.truncate(start);
+        self.counts[section as usize] -= records;
+    }
+
+    /// Octets so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// Sets the TTL of the record at `start`.
     pub(crate) fn set_ttl(&mut self, start: usize, ttl: u32) {
         self.out[start + 6..start + 10].copy_from_slice(&ttl.to_be_bytes());

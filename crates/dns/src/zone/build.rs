@@ -55,6 +55,8 @@ pub struct ZoneBuilder {
     pub(super) files: Vec<PathBuf>,
     pub(super) errors: Faults,
     pub(super) warnings: Faults,
+    /// The signatures among the records are made here, and those of routes too.
+    pub(super) is_signed_here: bool,
     limits: Limits,
     /// Files that were included.
     includes: usize,
@@ -92,6 +94,7 @@ impl ZoneBuilder {
             files: Vec::new(),
             errors: Faults::default(),
             warnings: Faults::default(),
+            is_signed_here: false,
             limits: Limits::default(),
             includes: 0,
         }
@@ -139,6 +142,13 @@ impl ZoneBuilder {
         match found {
             Ok(id) => self.routes.push((id, Arc::new(route.0))),
             Err(why) => self.error(NONE, format!("route {name}: {why}")),
+        }
+    }
+
+    /// Puts what answers in another zone over the addresses of a name of this one.
+    pub(crate) fn route_of(&mut self, name: &Name, kind: Arc<policy::Kind>) {
+        if let Some(id) = self.names.intern(name) {
+            self.routes.push((id, kind));
         }
     }
 

@@ -1,8 +1,8 @@
 //! A zone: an immutable snapshot in which every name is found by one look into a hash table, and every RRset lies ready to be
 //! copied into a response.
 //!
-//! All of it is one arena of octets and a table of offsets into it (`node`, `table`). What the signer of zones will need, the names
-//! in canonical order, is a list of those offsets.
+//! All of it is one arena of octets and a table of offsets into it (`node`, `table`). The names of a signed zone in canonical order, or
+//! in that of their hashes, are a list of those offsets.
 
 mod build;
 mod check;
@@ -13,14 +13,18 @@ mod layout;
 pub(crate) mod node;
 pub(crate) mod records;
 mod rrset;
+pub(crate) mod sign;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod text;
 
+use crate::dnssec::Denial;
+use crate::dnssec::signing::routes::SignedRoute;
 use crate::policy::Kind;
 use crate::protocol::Name;
-use hash::{Hash, Key};
+use hash::Hash;
+pub(crate) use hash::Key;
 use node::{CUT, DNAME, Node, OCCLUDED, ROUTE, WILDCARD_BELOW};
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +45,8 @@ pub struct Zone {
     names: Table,
     apex_node: u32,
     routes: Routes,
+    /// If it is signed.
+    denial: Option<Box<Denial>>,
     figures: Figures,
 }
 
@@ -48,6 +54,8 @@ pub struct Zone {
 struct Routes {
     nodes: Box<[u32]>,
     kinds: Box<[Arc<Kind>]>,
+    /// All that each can answer, in a zone that is signed here.
+    signed: Box<[SignedRoute]>,
 }
 
 impl Routes {
@@ -55,7 +63,14 @@ impl Routes {
         let mut routes: Vec<(u32, Arc<Kind>)> = routes.collect();
         routes.sort_unstable_by_key(|(node, _)| *node);
         let (nodes, kinds): (Vec<u32>, Vec<Arc<Kind>>) = routes.into_iter().unzip();
-        Self { nodes: nodes.into(), kinds: kinds.into() }
+        Self { nodes: nodes.into(), kinds: kinds.into(), signed: Box::default() }
+    }
+}
+
+impl Routes {
+    #[inline]
+    fn at(&self, node: u32) -> Option<usize> {
+        self.nodes.binary_search(&node).ok()
     }
 }
 
@@ -126,6 +141,7 @@ impl Zone {
             names: Table::for_names(0),
             apex_node: 0,
             routes: Routes::new(std::iter::empty()),
+            denial: None,
             figures,
         }
     }
@@ -142,6 +158,25 @@ impl Zone {
         Node::at(&self.arena, self.apex_node)
     }
 
+    /// What it proves with that something is not there, if it is signed.
+    #[inline]
+    pub(crate) fn denial(&self) -> Option<&Denial> {
+        self.denial.as_deref()
+    }
+
+    /// How many labels of a name that is not there are those of its closest encloser. `apex` is the hash of the zone's apex.
+    pub(crate) fn encloser_labels(&self, name: &Name, apex: Hash) -> usize {
+        let key = Key::of_process();
+        let mut hash = apex;
+        for labels in self.apex.labels() + 1..=name.labels() {
+            hash = key.below(hash, name, labels);
+            if self.get(name, labels, hash).is_none() {
+                return labels - 1;
+            }
+        }
+        name.labels()
+    }
+
     /// The node at an offset that this zone told.
     #[inline]
     pub(crate) fn node(&self, offset: u32) -> Node<'_> {
@@ -151,11 +186,26 @@ impl Zone {
     /// What answers for the addresses of a name in the place of its records.
     #[inline]
     pub(crate) fn route(&self, node: Node<'_>) -> Option<&Kind> {
+        self.route_kind(node).map(|kind| &**kind)
+    }
+
+    /// The same, to be shared.
+    #[inline]
+    pub(crate) fn route_kind(&self, node: Node<'_>) -> Option<&Arc<Kind>> {
         if !node.has(ROUTE) {
             return None;
         }
-        let offset = (self.arena.len() - node.octets_left()) as u32;
-        self.routes.nodes.binary_search(&offset).ok().map(|at| &*self.routes.kinds[at])
+        self.routes.at(self.offset(node)).map(|at| &self.routes.kinds[at])
+    }
+
+    /// All that a route at this node can answer, signed.
+    pub(crate) fn signed_route(&self, node: Node<'_>) -> Option<&SignedRoute> {
+        self.routes.signed.get(self.routes.at(self.offset(node))?)
+    }
+
+    #[inline]
+    fn offset(&self, node: Node<'_>) -> u32 {
+        (self.arena.len() - node.octets_left()) as u32
     }
 
     /// What there is to say about a name in this zone, by RFC 1034 §4.3.2. `apex` and `hash` are the hashes of the zone's

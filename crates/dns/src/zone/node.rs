@@ -1,7 +1,7 @@
 //! How names and their RRsets lie in a zone's arena.
 //!
 //! A node: flags, length of the relative name, number of RRsets (2 octets), the relative name in lower-cased wire form without
-//! the root's octet, and the RRsets. An RRset: type (2), records (2), octets of the records (4, the highest bit says whether there are
+//! the root's octet, and the RRsets. RRSIGs are sorted by the type that they cover. An RRset: type (2), records (2), octets of the records (4, the highest bit says whether there are
 //! links), and if there are links, the number of pointers (2) and of targets (2); then the records in wire form; then the pointers,
 //! two octets each; then the targets, six octets each. Numbers are little-endian but for those within the wire form.
 //!
@@ -79,6 +79,24 @@ impl<'z> Node<'z> {
     #[inline]
     pub(crate) fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
         self.rrsets().find(|rrset| rrset.rtype == rtype)
+    }
+
+    /// The signatures of the RRset of this type: they lie side by side.
+    pub(crate) fn signatures(self, covered: Rtype) -> Option<RrSet<'z>> {
+        let all = self.rrset(Rtype::RRSIG)?;
+        let covers =
+            |start: &usize| all.wire[start + RECORD_HEAD_BYTES..][..2] == covered.to_int().to_be_bytes();
+        let first = all.starts().find(covers)?;
+        let wire = &all.wire[first..];
+        let (mut records, mut end) = (0, wire.len());
+        for start in (RrSet { wire, ..all }).starts() {
+            if !covers(&(first + start)) {
+                end = start;
+                break;
+            }
+            records += 1;
+        }
+        Some(RrSet { rtype: Rtype::RRSIG, records, wire: &wire[..end], pointers: &[], targets: &[] })
     }
 }
 
@@ -192,6 +210,24 @@ impl<'z> RrSet<'z> {
             at += RECORD_HEAD_BYTES + usize::from(u16::from_be_bytes([length[0], length[1]]));
             Some(start)
         })
+    }
+
+    /// Each record in wire form.
+    pub(crate) fn wires(self) -> impl Iterator<Item = &'z [u8]> {
+        self.starts().map(move |start| {
+            let length = usize::from(u16::from_be_bytes([self.wire[start + 10], self.wire[start + 11]]));
+            &self.wire[start..start + RECORD_HEAD_BYTES + length]
+        })
+    }
+
+    /// The data of each record, as it lies here.
+    pub(crate) fn rdatas(self) -> impl Iterator<Item = &'z [u8]> {
+        self.wires().map(|record| &record[RECORD_HEAD_BYTES..])
+    }
+
+    /// Whether names in it are compressed.
+    pub(crate) fn is_compressed(self) -> bool {
+        !self.pointers.is_empty()
     }
 
     /// The data of its first record.

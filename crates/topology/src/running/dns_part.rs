@@ -10,9 +10,9 @@ use dns::{Dns, DnsParts, Explained, Keys, PoolHealth, Question, Which, ZoneSet, 
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use telemetry::Registry;
 use thiserror::Error;
 
@@ -182,6 +182,32 @@ pub fn explain_dns_file(checked: &Checked, question: &Question) -> Result<Explai
     Ok(checked.zones.explain(question))
 }
 
+/// Signs the zones of a file before anything of it starts, on a thread that may wait.
+pub(super) async fn signed(mut checked: Checked, dir: &Path) -> Result<Checked, StartError> {
+    let dir = dir.to_owned();
+    let signing = tokio::task::spawn_blocking(move || {
+        sign(&checked.topology, &dir, &mut checked.zones, &ZoneSet::default())?;
+        Ok(checked)
+    });
+    signing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Signs the zones of a file that are to be. `dir` is the file's folder; what was signed `before` is taken over. A large zone takes a
+/// minute, and so this is for a thread that may wait.
+pub(super) fn sign(
+    topology: &Topology,
+    dir: &Path,
+    zones: &mut ZoneSet,
+    before: &ZoneSet,
+) -> Result<(), dns::Error> {
+    zones.sign(&data(topology, dir).join("keys"), SystemTime::now(), before)
+}
+
+/// Where what belongs to DNS is kept.
+fn data(topology: &Topology, dir: &Path) -> PathBuf {
+    dir.join(&topology.node.data).join("dns")
+}
+
 /// Whether everything that the file wants to listen on is free.
 pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
     for address in topology.dns.iter().flat_map(dns::DnsConfig::listeners) {
@@ -202,15 +228,14 @@ fn parts(
         let unusable = |cause: String| dns::Error::Key { name: name.to_string(), cause };
         paths::dns_key(dir, name, key).map_err(unusable)
     });
-    let node_data = dir.join(&topology.node.data);
     Ok(Some(DnsParts {
         keys: Keys::new(keys.collect::<Result<Vec<_>, _>>()?),
         config,
         zones: zones.clone(),
         cookie_key: node_secret::dns_cookie_key(secret),
-        data: node_data.join("dns"),
+        data: data(topology, dir),
         dir: dir.to_owned(),
-        node_data,
+        node_data: dir.join(&topology.node.data),
         tls: topology.edge.as_ref().map(|edge| edge.tls.clone()).unwrap_or_default(),
     }))
 }

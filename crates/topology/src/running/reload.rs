@@ -32,10 +32,15 @@ pub(super) async fn reload(running: &Running) -> Result<Changes, ReloadError> {
     let _one_at_a_time = running.reloading.lock().await;
     let (path, before) = (running.path.clone(), running.live().dns.zones());
     // A large zone takes a second to read, and health checks go on meanwhile.
-    let loaded = tokio::task::spawn_blocking(move || file::load_after(&path, &before)).await;
-    let result = match loaded {
+    let dir = running.dir.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let mut checked = file::load_after(&path, &before).map_err(ReloadError::Rejected)?;
+        dns_part::sign(&checked.topology, &dir, &mut checked.zones, &before)?;
+        Ok::<_, ReloadError>(checked)
+    });
+    let result = match loaded.await {
         Ok(Ok(checked)) => apply(running, checked).await,
-        Ok(Err(rejected)) => Err(ReloadError::Rejected(rejected)),
+        Ok(Err(error)) => Err(error),
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime is shutting down.
