@@ -1,13 +1,14 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
+use crate::resolver::ResolverConfig;
 use notation::{Duration, Listen, Name, Named};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Authoritative DNS: the zones of this file are answered for, everything else is refused.
+/// DNS: the zones of this file are answered for; everything else is refused, or looked up by the resolver.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DnsConfig {
@@ -34,6 +35,9 @@ pub struct DnsConfig {
     /// Where clients and candidates are, for `nearest`: a name for each place.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub place: Named<PlaceConfig>,
+    /// Looks up names that are in none of the zones, for those who may ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<ResolverConfig>,
     /// The zones, by the name of their apex: `"shop.test"`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub zone: Named<ZoneConfig>,

@@ -4,8 +4,9 @@ use crate::config::DnsConfig;
 use crate::core::Core;
 use crate::error::Error;
 use crate::loading::ZoneSet;
+use crate::resolver::ResolverStatus;
 use crate::snapshot::{Live, Snapshot};
-use cores::{Address, Cores, Socket};
+use cores::{Address, Cores, Socket, Watcher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -44,6 +45,7 @@ pub struct Dns {
     snapshots: watch::Sender<Arc<Snapshot>>,
     zones: std::sync::Mutex<ZoneSet>,
     cores: Cores<()>,
+    _watcher: Watcher,
 }
 
 /// A change that can no longer fail.
@@ -75,13 +77,19 @@ impl Dns {
     /// When an address cannot be listened on, or a thread cannot be made.
     pub fn start(parts: &DnsParts, registry: Registry, inherited: Vec<Socket>) -> Result<Self, Error> {
         let live = Arc::new(Live::new(&parts.config.limit, &registry));
-        let snapshot = Arc::new(Snapshot::new(parts, live, &registry));
+        let snapshot = Arc::new(Snapshot::new(parts, live, &registry, None));
         snapshot.apply();
         let (snapshots, receiver) = watch::channel(snapshot);
+        let watched = receiver.clone();
+        let look = move || {
+            let snapshot = watched.borrow().clone();
+            snapshot.refresh();
+        };
+        let watcher = Watcher::start("dns-files", look).map_err(cores::Error::Core)?;
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        Ok(Self { registry, snapshots, zones: parts.zones.clone().into(), cores })
+        Ok(Self { registry, snapshots, zones: parts.zones.clone().into(), cores, _watcher: watcher })
     }
 
     /// Does everything of a change that may fail, and nothing that shows.
@@ -92,8 +100,8 @@ impl Dns {
         if parts.config.cores.is_some_and(|cores| cores as usize != self.cores.count()) {
             return Err(Error::CoresChanged);
         }
-        let live = self.snapshots.borrow().live.clone();
-        let snapshot = Snapshot::new(parts, live, &self.registry);
+        let before = self.snapshots.borrow().clone();
+        let snapshot = Snapshot::new(parts, before.live.clone(), &self.registry, Some(&before));
         let sockets = self.cores.prepare(&parts.doors(), Vec::new())?;
         Ok(Prepared { snapshot, zones: parts.zones.clone(), sockets })
     }
@@ -137,6 +145,11 @@ impl Dns {
     /// Connections that are open.
     pub fn connections(&self) -> usize {
         self.snapshots.borrow().live.gate.inflight()
+    }
+
+    /// The resolver, if there is one.
+    pub fn resolver(&self) -> Option<ResolverStatus> {
+        self.snapshots.borrow().resolver.as_ref().map(|resolver| resolver.status())
     }
 
     /// The zones, by name.

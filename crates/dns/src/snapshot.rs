@@ -3,6 +3,7 @@
 use crate::config::DnsLimits;
 use crate::cookies::CookieKey;
 use crate::events::{Events, ZoneEvents};
+use crate::resolver::Resolver;
 use crate::running::DnsParts;
 use crate::zones::Zones;
 use admission::PerClient;
@@ -18,6 +19,7 @@ pub(crate) struct Snapshot {
     pub(crate) cookie_key: CookieKey,
     pub(crate) limit: DnsLimits,
     pub(crate) idle: Duration,
+    pub(crate) resolver: Option<Arc<Resolver>>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -45,8 +47,13 @@ impl Live {
 }
 
 impl Snapshot {
-    pub(crate) fn new(parts: &DnsParts, live: Arc<Live>, registry: &Registry) -> Self {
+    /// `before` is the state that this one takes the place of, if there is one.
+    pub(crate) fn new(parts: &DnsParts, live: Arc<Live>, registry: &Registry, before: Option<&Self>) -> Self {
         let (config, zones) = (&parts.config, parts.zones.zones());
+        let resolver = config.resolver.as_ref().zip(parts.zones.resolver()).map(|(config, files)| {
+            let before = before.and_then(|before| before.resolver.as_ref());
+            Arc::new(Resolver::new(config, Arc::clone(files), registry, before))
+        });
         Self {
             zone_events: ZoneEvents::new(registry, &zones),
             zones,
@@ -54,6 +61,7 @@ impl Snapshot {
             cookie_key: parts.cookie_key,
             limit: config.limit.clone(),
             idle: config.timeout.idle.get(),
+            resolver,
             live,
         }
     }
@@ -62,5 +70,15 @@ impl Snapshot {
     pub(crate) fn apply(&self) {
         self.zone_events.show();
         self.live.gate.set(self.limit.connections as usize, WAITING_MAX, WAIT);
+        if let Some(resolver) = &self.resolver {
+            resolver.apply();
+        }
+    }
+
+    /// Looks for changed files. Not for a core.
+    pub(crate) fn refresh(&self) {
+        if let Some(resolver) = &self.resolver {
+            resolver.refresh();
+        }
     }
 }

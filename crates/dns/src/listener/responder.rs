@@ -1,10 +1,12 @@
 //! One message and its answer, whatever it came over, counted.
 
 use crate::answer::{Facts, Outcome, answer, reject};
-use crate::cookies::{COOKIE_BYTES, judge};
+use crate::cookies::{COOKIE_BYTES, Shown, judge};
+use crate::core::Core;
 use crate::events::Dropped;
 use crate::policy::mixed;
 use crate::protocol::{Edns, Query, Transport};
+use crate::resolver::{Key, Served, Waiting};
 use crate::snapshot::Snapshot;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -18,33 +20,89 @@ pub(super) struct Arrival {
     pub(super) transport: Transport,
 }
 
-/// Writes the answer to a message into `out`, whose content is replaced. `false`: it has none.
+/// What became of a message.
+pub(super) enum Responded {
+    /// It has no answer.
+    Not,
+    /// Its answer is written.
+    Now,
+    /// Its answer is written, and is worth to be asked for anew: [`renew`].
+    Due(Box<Key>),
+    /// Its answer is somebody else's to know: [`respond_later`].
+    Later(Waiting),
+}
+
+/// Writes the answer to a message into `out`, whose content is replaced.
 #[inline]
-pub(super) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
+pub(super) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> Responded {
     let parsed = Query::parse(message);
     let edns = match &parsed {
         Ok(query) => query.edns.as_ref(),
         Err(rejection) => rejection.edns.as_ref(),
     };
     let cookie = cookie(snapshot, edns, arrival.client);
+    if let Some((shown, _)) = cookie {
+        snapshot.live.events.cookie(shown);
+    }
+    let cookie = cookie.map(|(_, cookie)| cookie);
+    let facts = facts(snapshot, arrival, cookie.as_ref());
+    let outcome = match (&parsed, &snapshot.resolver) {
+        (Ok(query), Some(resolver)) => match resolver.serve(&snapshot.zones, query, &facts, out) {
+            Served::Now(outcome) => outcome,
+            Served::Due(outcome, key) => {
+                count(snapshot, arrival.transport, &outcome);
+                return Responded::Due(key);
+            }
+            Served::Later(waiting) => return Responded::Later(waiting),
+        },
+        (Ok(query), None) => answer(&snapshot.zones, query, &facts, out),
+        (Err(rejection), _) => match reject(rejection, &facts, out) {
+            Some(outcome) => outcome,
+            None => {
+                snapshot.live.events.dropped(Dropped::NotAQuery, 1);
+                return Responded::Not;
+            }
+        },
+    };
+    count(snapshot, arrival.transport, &outcome);
+    Responded::Now
+}
+
+/// Writes the answer to a query that has to wait for others, once it is there. A client is counted as waiting for as long.
+pub(super) async fn respond_later(
+    core: &Core,
+    message: &[u8],
+    arrival: Arrival,
+    out: &mut Vec<u8>,
+    waiting: Waiting,
+) -> bool {
+    let snapshot = core.snapshot();
+    let (Ok(query), Some(resolver)) = (Query::parse(message), &snapshot.resolver) else { return false };
+    let cookie = cookie(&snapshot, query.edns.as_ref(), arrival.client).map(|(_, cookie)| cookie);
+    let facts = facts(&snapshot, arrival, cookie.as_ref());
+    let outcome = resolver.finish(&snapshot.zones, &query, &facts, &core.connections, out).await;
+    count(&snapshot, arrival.transport, &outcome);
+    drop(waiting);
+    true
+}
+
+/// Asks anew for an answer that will soon be over.
+pub(super) fn renew(core: &Core, snapshot: &Snapshot, key: &Key) {
+    if let Some(resolver) = &snapshot.resolver {
+        resolver.renew(key, &core.connections);
+    }
+}
+
+fn facts<'f>(snapshot: &'f Snapshot, arrival: Arrival, cookie: Option<&'f [u8; COOKIE_BYTES]>) -> Facts<'f> {
     let identity = snapshot.identity.as_deref();
-    let facts = Facts {
+    Facts {
         sender: arrival.client,
         draw: draw(),
         nsid: identity.map(str::as_bytes),
         identity,
-        server_cookie: cookie.as_ref().map(<[u8; COOKIE_BYTES]>::as_slice),
+        server_cookie: cookie.map(<[u8; COOKIE_BYTES]>::as_slice),
         ..Facts::of_transport(arrival.transport)
-    };
-    let outcome = match &parsed {
-        Ok(query) => Some(answer(&snapshot.zones, query, &facts, out)),
-        Err(rejection) => reject(rejection, &facts, out),
-    };
-    match outcome {
-        Some(outcome) => count(snapshot, arrival.transport, &outcome),
-        None => snapshot.live.events.dropped(Dropped::NotAQuery, 1),
     }
-    outcome.is_some()
 }
 
 thread_local! {
@@ -60,15 +118,17 @@ fn draw() -> u64 {
     mixed(drawn)
 }
 
-/// The server's half of the cookie for a client that has sent its own.
+/// What the cookie of a client that has sent one shows, and the server's half for it.
 #[inline]
-fn cookie(snapshot: &Snapshot, edns: Option<&Edns<'_>>, client: IpAddr) -> Option<[u8; COOKIE_BYTES]> {
+fn cookie(
+    snapshot: &Snapshot,
+    edns: Option<&Edns<'_>>,
+    client: IpAddr,
+) -> Option<(Shown, [u8; COOKIE_BYTES])> {
     let cookie = edns?.cookie?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // RFC 9018 §4.3: 32 bits, which begin again.
-    let (shown, made) = judge(&snapshot.cookie_key, &cookie, client, now.as_secs() as u32);
-    snapshot.live.events.cookie(shown);
-    Some(made)
+    Some(judge(&snapshot.cookie_key, &cookie, client, now.as_secs() as u32))
 }
 
 #[inline]

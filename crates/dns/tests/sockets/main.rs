@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod reloads;
+mod resolver;
 mod tcp;
 mod udp;
+mod upstream;
 mod world;
