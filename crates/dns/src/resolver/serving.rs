@@ -350,7 +350,7 @@ fn write_hit(
 ) -> Outcome<'static> {
     let mut response = Response::begin(query.head, query.edns.as_ref(), facts, out);
     response.recursion_available = true;
-    response.rcode = OptRcode::checked_from_int(hit.meta.rcode).unwrap_or(OptRcode::SERVFAIL);
+    response.rcode = OptRcode::masked_from_int(hit.meta.rcode);
     response.client_bits = hit.meta.scope;
     // RFC 6840 §5.8: whoever does not ask for it may not understand it.
     response.authentic = hit.meta.authentic && (query.dnssec_ok() || query.head[3] & AD != 0);

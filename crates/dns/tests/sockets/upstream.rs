@@ -17,8 +17,6 @@ pub(crate) struct Upstream {
 pub(crate) struct Asked<'q> {
     pub(crate) message: &'q [u8],
     pub(crate) over_tcp: bool,
-    /// Which one it is, from 0.
-    pub(crate) nth: usize,
 }
 
 impl Upstream {
@@ -32,8 +30,8 @@ impl Upstream {
         std::thread::spawn(move || {
             let mut room = [0; 4096];
             while let Ok((count, from)) = socket.recv_from(&mut room) {
-                let nth = udp_asked.fetch_add(1, Ordering::SeqCst);
-                for answer in udp_says(&Asked { message: &room[..count], over_tcp: false, nth }) {
+                udp_asked.fetch_add(1, Ordering::SeqCst);
+                for answer in udp_says(&Asked { message: &room[..count], over_tcp: false }) {
                     socket.send_to(&answer, from).unwrap();
                 }
             }
@@ -45,8 +43,8 @@ impl Upstream {
                 stream.read_exact(&mut length).unwrap();
                 let mut message = vec![0; usize::from(u16::from_be_bytes(length))];
                 stream.read_exact(&mut message).unwrap();
-                let nth = tcp_asked.fetch_add(1, Ordering::SeqCst);
-                for answer in says(&Asked { message: &message, over_tcp: true, nth }) {
+                tcp_asked.fetch_add(1, Ordering::SeqCst);
+                for answer in says(&Asked { message: &message, over_tcp: true }) {
                     stream.write_all(&crate::world::framed(&answer)).unwrap();
                 }
             }
