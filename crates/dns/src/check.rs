@@ -50,6 +50,9 @@ pub fn check(config: &DnsConfig, faults: &mut Faults) {
     }
     check_changes(config, faults);
     check_places(config.places(), faults);
+    if let Some(resolver) = &config.resolver {
+        crate::resolver::check(resolver, faults);
+    }
     let zones: Vec<Name> = config.zone.keys().filter_map(|name| name.parse().ok()).collect();
     for (name, zone) in &config.zone {
         check_routes(name, &zone.route, Known { zones: &zones, places: &config.place }, faults);

@@ -4,6 +4,7 @@ use crate::changes::{KeyConfig, TransferConfig};
 use crate::dnssec::signing::config::Sign;
 use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
+use crate::resolver::ResolverConfig;
 use notation::{Duration, Listen, Name, Named, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tls::TlsConfig;
 
-/// Authoritative DNS: the zones of this file are answered for, everything else is refused.
+/// DNS: the zones of this file are answered for; everything else is refused, or looked up by the resolver.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DnsConfig {
@@ -49,6 +50,9 @@ pub struct DnsConfig {
     /// Keys for TSIG, by the name that both sides call them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub key: Named<KeyConfig>,
+    /// Looks up names that are in none of the zones, for those who may ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<ResolverConfig>,
     /// The zones, by the name of their apex: `"shop.test"`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub zone: Named<ZoneConfig>,

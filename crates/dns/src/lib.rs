@@ -16,6 +16,8 @@
 //! weights. Whatever they depend on is in the snapshot and the query, but for one thing: a pool says itself whether it is up
 //! ([`PoolHealth`]), at the moment of the answer.
 //!
+//! What is in none of the zones is looked up for those who may ask, by the `resolver`, if the file has one.
+//!
 //! Invariants:
 //! - A snapshot is swapped whole; a query sees exactly one.
 //! - [`answer()`] is a pure function of the zones, the query, a draw, and the state of pools: no clock, no lock, no I/O; it allocates
@@ -42,6 +44,7 @@ mod log;
 mod policy;
 mod protocol;
 mod publishing;
+mod resolver;
 mod running;
 mod snapshot;
 mod transfer;
@@ -71,6 +74,9 @@ pub use protocol::{
     Transport, UDP_PAYLOAD_BYTES,
 };
 pub use publishing::Publisher;
+pub use resolver::{
+    BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
+};
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};

@@ -5,6 +5,7 @@ use crate::dnssec::signing::{self, SignedZone};
 use crate::error::Error;
 use crate::policy::{LatencyConfig, PlaceConfig, Places, PoolHealth, Pools, Route};
 use crate::protocol::Name;
+use crate::resolver;
 use crate::zone::{Faults, Loaded, Zone, ZoneBuilder};
 use crate::zones::Zones;
 use notation::Named;
@@ -26,6 +27,8 @@ const UNSETTLED: Duration = Duration::from_millis(50);
 pub struct ZoneSet {
     zones: BTreeMap<String, Arc<LoadedZone>>,
     places: Arc<LoadedPlaces>,
+    /// What the resolver's files say, if there is one.
+    resolver: Option<Arc<resolver::Files>>,
     /// Shared with every set that was loaded after this one.
     pools: Pools,
     /// Those that are signed here, once they are.
@@ -82,6 +85,8 @@ pub enum Place {
     Zone,
     /// Of no zone: it is about the geo database.
     Geo,
+    /// Of no zone: it is about a file that the resolver uses.
+    Resolver,
     /// The item of `records` with this number, from 0.
     Record(usize),
     /// In a zone file. Line and column are 0 where it is about the file as a whole, or the line.
@@ -121,10 +126,17 @@ impl ZoneSet {
                 Err(found) => faults.extend(found),
             }
         }
-        if faults.is_empty() {
-            Ok(Self { zones, places, pools, signed: BTreeMap::new() })
-        } else {
-            Err(faults)
+        let fault = |message: String| ZoneFault { zone: String::new(), place: Place::Resolver, message };
+        let resolver = config.resolver.as_ref().map(|config| resolver::Files::load(config, dir));
+        match resolver.transpose() {
+            Ok(resolver) if faults.is_empty() => {
+                Ok(Self { zones, places, pools, resolver: resolver.map(Arc::new), signed: BTreeMap::new() })
+            }
+            Ok(_) => Err(faults),
+            Err(error) => {
+                faults.push(fault(error.to_string()));
+                Err(faults)
+            }
         }
     }
 
@@ -173,6 +185,11 @@ impl ZoneSet {
     pub fn warnings(&self) -> Vec<ZoneFault> {
         let all = self.zones.iter();
         all.flat_map(|(name, zone)| placed(name, &zone.config, zone.warnings.iter())).collect()
+    }
+
+    /// What the resolver's files say.
+    pub(crate) fn resolver(&self) -> Option<&Arc<resolver::Files>> {
+        self.resolver.as_ref()
     }
 
     /// The names of zones that are in both, and are not the same.

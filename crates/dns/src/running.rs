@@ -10,6 +10,7 @@ use crate::explanation::{Explained, Question};
 use crate::listener::draw;
 use crate::loading::ZoneSet;
 use crate::publishing::Publisher;
+use crate::resolver::ResolverStatus;
 use crate::snapshot::{Live, Snapshot};
 use crate::tsig::Keys;
 use cores::{Address, Cores, Socket, Watcher};
@@ -73,7 +74,7 @@ pub struct Dns {
     signing: Option<tokio::task::JoinHandle<()>>,
     cores: Cores<Door>,
     keeper: Keeper,
-    /// Looks for changed certificates until it is dropped.
+    /// Looks for changed certificates and lists until it is dropped.
     _watcher: Watcher,
 }
 
@@ -114,9 +115,7 @@ impl Dns {
         let receiver = publisher.subscribe();
         let watched = publisher.clone();
         let look = move || {
-            if let Some(tls) = &watched.snapshot().tls {
-                tls.refresh();
-            }
+            watched.snapshot().refresh();
         };
         let watcher = Watcher::start("dns-files", look).map_err(cores::Error::Core)?;
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
@@ -201,6 +200,11 @@ impl Dns {
     /// What would be answered to a question at this moment, and why.
     pub fn explain(&self, question: &Question) -> Explained {
         self.publisher.snapshot().zones.explain(question, draw())
+    }
+
+    /// The resolver, if there is one.
+    pub fn resolver(&self) -> Option<ResolverStatus> {
+        self.publisher.snapshot().resolver.as_ref().map(|resolver| resolver.status())
     }
 
     /// The zones, by name.

@@ -8,6 +8,7 @@ use crate::events::{Events, ZoneEvents};
 use crate::limit::{Limiter, Table};
 use crate::listener::tls::TlsDoor;
 use crate::log::QueryLog;
+use crate::resolver::Resolver;
 use crate::running::DnsParts;
 use crate::zone::Zone;
 use crate::zones::Zones;
@@ -30,6 +31,7 @@ pub(crate) struct Snapshot {
     pub(crate) limiter: Option<Limiter>,
     pub(crate) log: Option<Arc<QueryLog>>,
     pub(crate) tls: Option<TlsDoor>,
+    pub(crate) resolver: Option<Arc<Resolver>>,
     pub(crate) live: Arc<Live>,
 }
 
@@ -68,6 +70,8 @@ impl Live {
 }
 
 impl Snapshot {
+    /// `before` is the state that this one takes the place of, if there is one.
+    ///
     /// # Errors
     /// When a log cannot be written, or a certificate not be used.
     pub(crate) fn new(
@@ -77,6 +81,10 @@ impl Snapshot {
         before: Option<&Self>,
     ) -> Result<Self, Error> {
         let (config, zones) = (&parts.config, parts.zones.zones());
+        let resolver = config.resolver.as_ref().zip(parts.zones.resolver()).map(|(config, files)| {
+            let before = before.and_then(|before| before.resolver.as_ref());
+            Arc::new(Resolver::new(config, Arc::clone(files), registry, before))
+        });
         let log = before.and_then(|before| before.log.as_ref());
         let tls = before.and_then(|before| before.tls.as_ref());
         Ok(Self {
@@ -90,6 +98,7 @@ impl Snapshot {
             limit: config.limit.clone(),
             idle: config.timeout.idle.get(),
             limiter: Limiter::new(&config.limit, || live.rates()),
+            resolver,
             live,
         })
     }
@@ -111,5 +120,18 @@ impl Snapshot {
     pub(crate) fn apply(&self) {
         self.zone_events.show();
         self.live.gate.set(self.limit.connections as usize, WAITING_MAX, WAIT);
+        if let Some(resolver) = &self.resolver {
+            resolver.apply();
+        }
+    }
+
+    /// Looks for changed files. Not for a core.
+    pub(crate) fn refresh(&self) {
+        if let Some(tls) = &self.tls {
+            tls.refresh();
+        }
+        if let Some(resolver) = &self.resolver {
+            resolver.refresh();
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What arrives and is no plain query: transfers, and whatever is signed.
 
-use super::responder::{Arrival, respond};
+use super::responder::{Arrival, Responded, respond, respond_by_zones};
 use crate::changes::{Direction, TransferKind, TransferOutcome, ZoneRules, unix_now};
 use crate::protocol::message::{Header, NOTIFY, RESPONSE, Reader, UPDATE};
 use crate::protocol::{HEADER_BYTES, MESSAGE_BYTES_MAX, Query, Transport, UDP_PAYLOAD_BYTES, u16_at};
@@ -23,10 +23,8 @@ const NOTIMP: u8 = 4;
 
 /// What becomes of such a message.
 pub(super) enum Special {
-    /// It has no answer.
-    Silent,
-    /// The answer was written.
-    Answered,
+    /// What an answer by the zones would be as well.
+    Responded(Responded),
     /// A transfer, which is to be sent message by message, and signed.
     Transfer(Box<Transfer>),
 }
@@ -72,7 +70,7 @@ pub(super) fn begin(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: 
         Some(Err(unverified)) => {
             *out = reply(message, NOTAUTH);
             unverified.sign(out, unix_now());
-            return Special::Answered;
+            return Special::Responded(Responded::Now);
         }
     };
     let bare = bare.as_deref().unwrap_or(message);
@@ -80,20 +78,17 @@ pub(super) fn begin(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: 
         Ok(query) if matches!(query.rtype, Rtype::AXFR | Rtype::IXFR) => {
             transfer(snapshot, &query, bare, arrival, session, out)
         }
-        _ if session.is_none() => plain(snapshot, bare, arrival, out),
+        _ if session.is_none() => Special::Responded(respond(snapshot, bare, arrival, out)),
         parsed => {
-            if matches!(plain(snapshot, bare, arrival, out), Special::Silent) {
-                return Special::Silent;
+            // Who signs asks those who know the key, for what they know themselves.
+            if matches!(respond_by_zones(snapshot, bare, arrival, out), Responded::Not) {
+                return Special::Responded(Responded::Not);
             }
             let payload = parsed.ok().and_then(|query| query.edns).map(|edns| edns.payload_bytes);
             signed(session, bare, payload, arrival, out);
-            Special::Answered
+            Special::Responded(Responded::Now)
         }
     }
-}
-
-fn plain(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> Special {
-    if respond(snapshot, message, arrival, out) { Special::Answered } else { Special::Silent }
 }
 
 /// Signs an answer. In a datagram that cannot hold both, the client is sent to TCP.
@@ -175,7 +170,7 @@ fn transfer(
             if let Some(session) = &mut session {
                 session.sign(out, unix_now());
             }
-            return Special::Answered;
+            return Special::Responded(Responded::Now);
         }
     };
     count(snapshot, query.rtype, 0, arrival.transport);
@@ -202,7 +197,7 @@ fn transfer(
     }
     let outcome = if is_current || !is_whole { TransferOutcome::Current } else { TransferOutcome::Done };
     events.transfer(Direction::Out, TransferKind::Ixfr, outcome);
-    Special::Answered
+    Special::Responded(Responded::Now)
 }
 
 fn may(rules: &ZoneRules, arrival: Arrival, session: Option<&Session>) -> bool {

@@ -7,6 +7,8 @@ mod limits;
 mod logs;
 mod publishing;
 mod reloads;
+mod resolver;
 mod tcp;
 mod udp;
+mod upstream;
 mod world;
