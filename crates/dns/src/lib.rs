@@ -38,7 +38,9 @@ mod loading;
 mod policy;
 mod protocol;
 mod publishing;
+mod records_file;
 mod running;
+mod secondary;
 mod snapshot;
 mod transfer;
 mod tsig;
@@ -46,7 +48,7 @@ mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
-pub use changes::{KeyConfig, Peer, TransferConfig};
+pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use domain::base::iana::{Class, OptRcode, Rtype};

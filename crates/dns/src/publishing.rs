@@ -1,6 +1,7 @@
 //! What is served now, and how one zone of it is replaced: by a reload of the file, or without one.
 //!
-//! A zone that was published stays over reloads until its own text changes, or it is taken out of the file.
+//! A zone that was published stays over reloads until its own text changes, or it is taken out of the file. Where it is made of more
+//! than its text, it stays until whoever made it makes another.
 
 use crate::loading::ZoneSet;
 use crate::protocol::Name;
@@ -66,12 +67,18 @@ impl Publisher {
         let mut zones = self.zones();
         let now = self.snapshot();
         let Zones { loaded: before, published } = &mut *zones;
-        published.retain(|apex| before.is_same_in(&loaded, apex));
+        published
+            .retain(|apex| before.is_same_in(&loaded, apex) || before.is_kept(apex) && loaded.is_kept(apex));
         for zone in published.iter().filter_map(|apex| now.zones.get(apex)) {
             snapshot = snapshot.with(zone, &self.0.registry);
         }
         zones.loaded = loaded;
         self.send(snapshot);
+    }
+
+    /// Where is counted.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
     }
 
     /// What queries are answered from.

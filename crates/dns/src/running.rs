@@ -85,10 +85,10 @@ impl Dns {
         let snapshot = Snapshot::new(parts, live, &registry);
         let publisher = Publisher::new(snapshot, parts.zones.clone(), registry.clone());
         let receiver = publisher.subscribe();
+        let keeper = Keeper::start(publisher.clone(), parts.data.clone()).map_err(Error::Keeper)?;
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        let keeper = Keeper::start(publisher.clone()).map_err(Error::Keeper)?;
         Ok(Self { registry, publisher, cores, keeper })
     }
 
