@@ -1,6 +1,6 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
-use crate::changes::{KeyConfig, TransferConfig};
+use crate::changes::{KeyConfig, SecondaryConfig, TransferConfig};
 use crate::dnssec::signing::config::Sign;
 use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
@@ -124,6 +124,9 @@ pub struct ZoneConfig {
     pub records: Vec<Name>,
     /// The TTL of those `records` that say none.
     pub ttl: Duration,
+    /// From where the zone comes, in the place of a file and records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secondary: Option<SecondaryConfig>,
     /// Who may copy the zone, and who is told when it changes. Nobody, without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
@@ -148,6 +151,7 @@ impl Default for ZoneConfig {
             file: None,
             records: Vec::new(),
             ttl: Duration::secs(3600),
+            secondary: None,
             transfer: None,
             sign: Sign::default(),
             route: RoutesConfig::new(),

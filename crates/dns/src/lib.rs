@@ -44,8 +44,10 @@ mod log;
 mod policy;
 mod protocol;
 mod publishing;
+mod records_file;
 mod resolver;
 mod running;
+mod secondary;
 mod snapshot;
 mod transfer;
 mod tsig;
@@ -53,7 +55,7 @@ mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
-pub use changes::{KeyConfig, Peer, TransferConfig};
+pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use dnssec::{

@@ -204,6 +204,11 @@ impl ZoneSet {
         find(self).zip(find(other)).is_some_and(|(one, other)| Arc::ptr_eq(&one, &other))
     }
 
+    /// Whether what is served of the zone of this apex is made of more than its text.
+    pub(crate) fn is_kept(&self, apex: &Name) -> bool {
+        self.zones.values().any(|zone| zone.config.secondary.is_some() && zone.zone.apex() == apex)
+    }
+
     /// The zones by the names that the file gives them; those that are signed here with their signatures.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Arc<Zone>)> {
         self.zones.iter().map(|(name, zone)| {
@@ -257,6 +262,10 @@ impl LoadedZone {
             vec![ZoneFault { zone: name.into(), place: Place::Zone, message: format!("no name: {error}") }]
         })?;
         let now = SystemTime::now();
+        if config.secondary.is_some() {
+            let (zone, warnings) = (Arc::new(Zone::withdrawn(apex)), Faults::default());
+            return Ok(Self { config: config.clone(), zone, warnings, places: None, files: Vec::new() });
+        }
         let mut builder = ZoneBuilder::new(apex.clone());
         if let Some(file) = &config.file {
             // In this folder a file is called as it is in the file that names it.

@@ -1,6 +1,7 @@
 //! What is served now, and how one zone of it is replaced: by a reload of the file, or without one.
 //!
-//! A zone that was published stays over reloads until its own text changes, or it is taken out of the file.
+//! A zone that was published stays over reloads until its own text changes, or it is taken out of the file. Where it is made of more
+//! than its text, it stays until whoever made it makes another.
 
 use crate::dnssec::signing::SignedZone;
 use crate::loading::ZoneSet;
@@ -76,7 +77,8 @@ impl Publisher {
         let mut zones = self.zones();
         let now = self.snapshot();
         let Zones { loaded: before, published } = &mut *zones;
-        published.retain(|apex| before.is_same_in(&loaded, apex));
+        published
+            .retain(|apex| before.is_same_in(&loaded, apex) || before.is_kept(apex) && loaded.is_kept(apex));
         for (_, signed) in loaded.signed() {
             let zone = signed.zone();
             let is_withdrawn = published.contains(zone.apex());
@@ -108,6 +110,11 @@ impl Publisher {
     /// Waits until there may be something to sign.
     pub(crate) async fn something_to_sign(&self) {
         self.0.signing.notified().await;
+    }
+
+    /// Where is counted.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
     }
 
     /// What queries are answered from.

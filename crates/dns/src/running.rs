@@ -118,10 +118,10 @@ impl Dns {
             watched.snapshot().refresh();
         };
         let watcher = Watcher::start("dns-files", look).map_err(cores::Error::Core)?;
+        let keeper = Keeper::start(publisher.clone(), parts.data.clone()).map_err(Error::Keeper)?;
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        let keeper = Keeper::start(publisher.clone()).map_err(Error::Keeper)?;
         let signing = resigning::start(&publisher, &registry);
         Ok(Self { registry, publisher, signing, cores, keeper, _watcher: watcher })
     }

@@ -1,6 +1,6 @@
 //! What types cannot say of zones that change.
 
-use super::TransferConfig;
+use super::{SecondaryConfig, TransferConfig};
 use crate::config::DnsConfig;
 use admission::Network;
 use notation::{Faults, Name};
@@ -13,10 +13,30 @@ pub(crate) fn check_changes(config: &DnsConfig, faults: &mut Faults) {
         }
     }
     for (name, zone) in &config.zone {
+        if let Some(secondary) = &zone.secondary {
+            check_secondary(config, name, secondary, faults);
+            let others = [
+                ("file", zone.file.is_some()),
+                ("records", !zone.records.is_empty()),
+                ("route", !zone.route.is_empty()),
+            ];
+            for (key, _) in others.iter().filter(|(_, is_there)| *is_there) {
+                let message = format!("zone {name} has {key}, but it comes from its primaries");
+                faults.add(name.span(), message);
+            }
+        }
         if let Some(transfer) = &zone.transfer {
             check_transfer(config, name, transfer, faults);
         }
     }
+}
+
+fn check_secondary(config: &DnsConfig, name: &Name, secondary: &SecondaryConfig, faults: &mut Faults) {
+    if secondary.primaries.is_empty() {
+        let help = "add `primaries = [\"192.0.2.1\"]`";
+        faults.add_with_help(name.span(), format!("zone {name}: secondary has no primaries"), help);
+    }
+    check_key(config, &format!("zone {name}: secondary"), secondary.key.as_ref(), faults);
 }
 
 fn check_transfer(config: &DnsConfig, name: &Name, transfer: &TransferConfig, faults: &mut Faults) {

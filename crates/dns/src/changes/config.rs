@@ -40,6 +40,18 @@ pub struct TransferConfig {
     pub notify: Vec<Peer>,
 }
 
+/// From where a zone comes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "DnsSecondary")]
+pub struct SecondaryConfig {
+    /// The servers that have it: `["192.0.2.1", "192.0.2.2:5301"]`. One after the other is asked, until one answers.
+    pub primaries: Vec<Peer>,
+    /// The key that both sides sign with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Name>,
+}
+
 /// A server: an address, with a port where it is not 53.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(pub SocketAddr);

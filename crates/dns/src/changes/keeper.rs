@@ -1,18 +1,21 @@
 //! The thread beside the cores that looks after zones that change.
 
 use super::notifier::Notifier;
-use super::{Changing, ZoneRules};
+use super::{Changing, Mailbox, ZoneRules};
 use crate::protocol::Name;
 use crate::publishing::Publisher;
+use crate::secondary::{self, Secondary};
 use crate::snapshot::Snapshot;
 use crate::transfer::{Difference, is_newer};
 use crate::zone::Zone;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
-use tokio::task::LocalSet;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, LocalSet, spawn_local};
 
 /// The thread. It ends when this is dropped.
 pub(crate) struct Keeper {
@@ -21,14 +24,19 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn start(publisher: Publisher) -> io::Result<Self> {
+    /// Serves at once what is on disk of zones from elsewhere. `data` is the folder for what must outlive a restart.
+    pub(crate) fn start(publisher: Publisher, data: PathBuf) -> io::Result<Self> {
+        let snapshot = publisher.snapshot();
+        for (apex, _) in snapshot.rules.iter().filter(|(_, rules)| rules.secondary.is_some()) {
+            secondary::restored(&apex, &publisher, &secondary::store::path(&data, &apex));
+        }
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("dns-zones".into()).spawn(move || {
             LocalSet::new().block_on(&runtime, async move {
                 tokio::select! {
                     _ = stopped => {}
-                    () = Keeping::new(publisher).run() => {}
+                    () = Keeping::new(publisher, data).run() => {}
                 }
             });
         })?;
@@ -51,12 +59,15 @@ struct Keeping {
     /// The zones that others copy, as they were looked at last.
     seen: HashMap<Box<[u8]>, Arc<Zone>>,
     notifier: Notifier,
+    data: PathBuf,
+    /// Zones from elsewhere, each with the task that follows its primaries.
+    secondaries: HashMap<Box<[u8]>, (Secondary, AbortHandle)>,
 }
 
 impl Keeping {
-    fn new(publisher: Publisher) -> Self {
+    fn new(publisher: Publisher, data: PathBuf) -> Self {
         let notifier = Notifier::new(Arc::clone(&publisher.snapshot().live));
-        Self { publisher, seen: HashMap::new(), notifier }
+        Self { publisher, seen: HashMap::new(), notifier, data, secondaries: HashMap::new() }
     }
 
     /// Looks at each snapshot; those that are replaced meanwhile are passed over.
@@ -64,10 +75,34 @@ impl Keeping {
         let mut snapshots = self.publisher.subscribe();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
+            self.follow(&snapshot);
             self.look(&snapshot).await;
             if snapshots.changed().await.is_err() {
                 return;
             }
+        }
+    }
+
+    /// Begins to follow the primaries of zones from elsewhere, and ends it for those that are not in the file any more.
+    fn follow(&mut self, snapshot: &Snapshot) {
+        let mut mailboxes = snapshot.live.changing.mailboxes();
+        self.secondaries.retain(|apex, (secondary, task)| {
+            let rules = Name::from_wire(apex).ok().and_then(|apex| snapshot.rules.of(&apex));
+            let is_same = rules.is_some_and(|rules| rules.secondary.as_ref() == Some(secondary));
+            if !is_same {
+                task.abort();
+                mailboxes.remove(apex);
+            }
+            is_same
+        });
+        for (apex, rules) in snapshot.rules.iter() {
+            let Some(secondary) = &rules.secondary else { continue };
+            let Entry::Vacant(vacant) = self.secondaries.entry(apex.as_wire().into()) else { continue };
+            let (sender, receiver) = mpsc::channel(1);
+            mailboxes.insert(vacant.key().clone(), Mailbox::Secondary(sender));
+            let (publisher, data) = (self.publisher.clone(), self.data.clone());
+            let task = spawn_local(secondary::run(apex, secondary.clone(), publisher, data, receiver));
+            vacant.insert((secondary.clone(), task.abort_handle()));
         }
     }
 

@@ -1,9 +1,10 @@
 //! What arrives and is no plain query: transfers, and whatever is signed.
 
 use super::responder::{Arrival, Responded, respond, respond_by_zones};
-use crate::changes::{Direction, TransferKind, TransferOutcome, ZoneRules, unix_now};
-use crate::protocol::message::{Header, NOTIFY, RESPONSE, Reader, UPDATE};
+use crate::changes::{Direction, Mailbox, TransferKind, TransferOutcome, ZoneRules, unix_now};
+use crate::protocol::message::{Header, NOTIFY, RESPONSE, Reader};
 use crate::protocol::{HEADER_BYTES, MESSAGE_BYTES_MAX, Query, Transport, UDP_PAYLOAD_BYTES, u16_at};
+use crate::secondary::Notified;
 use crate::snapshot::Snapshot;
 use crate::transfer::{History, Outgoing, Plan, is_newer, soa_number};
 use crate::tsig::{self, RECORD_BYTES_MAX, Session};
@@ -19,7 +20,6 @@ const REFUSED: u8 = 5;
 const NOTAUTH: u8 = 9;
 const SERVFAIL: u8 = 2;
 const FORMERR: u8 = 1;
-const NOTIMP: u8 = 4;
 
 /// What becomes of such a message.
 pub(super) enum Special {
@@ -43,7 +43,7 @@ pub(super) struct Transfer {
 pub(super) fn is_special(message: &[u8]) -> bool {
     let Some(header) = message.first_chunk::<HEADER_BYTES>() else { return false };
     if header[2] & 0xf8 != 0 {
-        return header[2] & 0x80 == 0 && matches!(header[2] >> 3 & 0x0f, NOTIFY | UPDATE);
+        return header[2] & 0x80 == 0 && header[2] >> 3 & 0x0f == NOTIFY;
     }
     let mut at = HEADER_BYTES;
     loop {
@@ -74,6 +74,9 @@ pub(super) fn begin(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: 
         }
     };
     let bare = bare.as_deref().unwrap_or(message);
+    if Header::of(bare).is_some_and(|header| header.opcode() == NOTIFY) {
+        return notified(snapshot, bare, arrival, session, out);
+    }
     match Query::parse(bare) {
         Ok(query) if matches!(query.rtype, Rtype::AXFR | Rtype::IXFR) => {
             transfer(snapshot, &query, bare, arrival, session, out)
@@ -136,6 +139,55 @@ pub(super) fn reply(message: &[u8], rcode: u8) -> Vec<u8> {
         0,
     ]);
     answer
+}
+
+/// RFC 1996: a primary says that a zone has changed.
+fn notified(
+    snapshot: &Snapshot,
+    message: &[u8],
+    arrival: Arrival,
+    session: Option<Session>,
+    out: &mut Vec<u8>,
+) -> Special {
+    let changing = &snapshot.live.changing;
+    let heard = hear(snapshot, message, arrival, session.as_ref());
+    changing.events.notify(Direction::In, heard.is_ok());
+    *out = reply(message, heard.err().unwrap_or(0));
+    if heard.is_ok() {
+        out[2] |= 0x04;
+    }
+    count(snapshot, Rtype::SOA, out[3], arrival.transport);
+    if let Some(mut session) = session {
+        session.sign(out, unix_now());
+    }
+    Special::Responded(Responded::Now)
+}
+
+fn hear(snapshot: &Snapshot, message: &[u8], arrival: Arrival, session: Option<&Session>) -> Result<(), u8> {
+    let mut reader = Reader::new(message);
+    let header = Header::of(message).filter(|header| header.counts[0] == 1).ok_or(FORMERR)?;
+    let question = reader.question().filter(|question| question.rtype == Rtype::SOA).ok_or(FORMERR)?;
+    let rules = snapshot.rules.of(&question.name).ok_or(NOTAUTH)?;
+    let secondary = rules.secondary.as_ref().ok_or(REFUSED)?;
+    let is_ours = match (&secondary.key, session) {
+        (Some(key), session) => session.is_some_and(|session| session.key() == key),
+        (None, _) => {
+            let client = arrival.client.ip().to_canonical();
+            secondary.primaries.iter().any(|primary| primary.ip().to_canonical() == client)
+        }
+    };
+    if !is_ours {
+        return Err(REFUSED);
+    }
+    let soa = if header.counts[1] > 0 { reader.record() } else { None };
+    let data = soa.filter(|soa| soa.rtype == Rtype::SOA).and_then(|soa| soa.uncompressed());
+    let serial = data.and_then(|data| soa_number(&data, 0));
+    if let Some(Mailbox::Secondary(mailbox)) = snapshot.live.changing.mailboxes().get(question.name.as_wire())
+    {
+        // One that is full already says the same.
+        let _ = mailbox.try_send(Notified(serial));
+    }
+    Ok(())
 }
 
 /// RFC 5936, RFC 1995.

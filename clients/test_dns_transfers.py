@@ -1,0 +1,247 @@
+"""DNS zones that change while they are served: transfers, notifications and updates, with dig, kdig, nsupdate, knsupdate, dnspython and NSD."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.tsigkeyring
+import dns.xfr
+import dns.zone
+import pytest
+from conftest import eventually, free_port
+
+SITE = '[site.default.route]\n"/" = { respond = { body = "http" } }\n'
+SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+KEYRING = dns.tsigkeyring.from_text({"transfer.key": ("hmac-sha256", SECRET), "other.key": ("hmac-sha256", SECRET[::-1][1:] + "=")})
+KEY = f"hmac-sha256:transfer.key:{SECRET}"
+
+HEAD = "$TTL 300\n@ SOA ns1 hostmaster {serial} 1 1 60 60\n@ NS ns1\n@ NS ns2.elsewhere.test.\nns1 A 192.0.2.53\n"
+
+
+def text(serial, lines=""):
+    return HEAD.format(serial=serial) + lines
+
+
+class Server:
+    """A nines with zones in files of their own."""
+
+    def __init__(self, start, folder, zones, keys=("transfer",)):
+        self.folder, self.port = folder, free_port()
+        (folder / "secret").write_text(SECRET + "\n")
+        tables = "".join(f'[dns.key."{key}.key"]\nsecret = {{ file = "{folder}/secret" }}\n' for key in keys)
+        self.zones = f'[dns]\nlisten = "127.0.0.1:{self.port}"\n{tables}{zones}\n{SITE}'
+        self.nines = start(self.zones)
+
+    def ask(self, name, rtype, **more):
+        return dns.query.udp(dns.message.make_query(name, rtype, **more), "127.0.0.1", 10, self.port)
+
+    def serial(self, zone):
+        answer = self.ask(zone, "SOA")
+        return answer.answer[0][0].serial if answer.answer else None
+
+    def write(self, zone, content):
+        (self.folder / f"{zone}.zone").write_text(content)
+
+    def transfer(self, zone, keyring=KEYRING, key="transfer.key"):
+        copied = dns.zone.Zone(zone)
+        query = dns.message.make_query(zone, "AXFR")
+        if keyring:
+            query.use_tsig(keyring, dns.name.from_text(key))
+        dns.query.inbound_xfr("127.0.0.1", copied, query, port=self.port, timeout=10)
+        return copied
+
+
+def tool(program, port, *words, check=True):
+    command = [program, "@127.0.0.1", "-p", str(port), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=check).stdout
+
+
+def records(zone):
+    return {(name.to_text(), rdataset.rdtype, rdata.to_digestable(), rdataset.ttl)
+            for name, rdataset in zone.iterate_rdatasets() for rdata in rdataset}
+
+
+@pytest.fixture(scope="module")
+def primary(start, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("primary")
+    big = "".join(f'n{nth} TXT "{nth:0>100}"\n' for nth in range(5000))
+    for zone, content in (("open.test", text(1, "www A 192.0.2.1\n")), ("closed.test", text(1)), ("big.test", text(1, big))):
+        (folder / f"{zone}.zone").write_text(content)
+    zones = f"""
+[dns.zone."open.test"]
+file = "{folder}/open.test.zone"
+transfer = {{ to = ["127.0.0.1"] }}
+[dns.zone."open.test".route.chosen]
+answers = [{{ addresses = ["192.0.2.10", "2001:db8::10"] }}, {{ addresses = ["192.0.2.11"] }}]
+[dns.zone."closed.test"]
+file = "{folder}/closed.test.zone"
+[dns.zone."big.test"]
+file = "{folder}/big.test.zone"
+transfer = {{ key = "transfer.key" }}
+"""
+    return Server(start, folder, zones)
+
+
+# --- transfers out ---
+
+def test_a_zone_is_copied_whole_with_the_addresses_of_its_routes(primary):
+    copied = primary.transfer("open.test", None)
+    assert copied.get_rdataset("www", "A")[0].address == "192.0.2.1"
+    assert {rdata.address for rdata in copied.get_rdataset("chosen", "A")} == {"192.0.2.10", "192.0.2.11"}
+    assert copied.get_rdataset("chosen", "AAAA").ttl == 20
+    for program in ("dig", "kdig"):
+        lines = tool(program, primary.port, "open.test", "AXFR").split("\n")
+        assert sum("SOA" in line for line in lines) == 2 and any("www.open.test" in line for line in lines)
+
+
+def test_who_may_not_copy_a_zone_is_refused(primary):
+    before = primary.nines.metric("nines_dns_transfers_total", outcome="refused")
+    for zone, keyring, rcode in (("closed.test", None, dns.rcode.REFUSED), ("big.test", None, dns.rcode.REFUSED),
+                                 ("none.test", None, dns.rcode.NOTAUTH), ("www.open.test", None, dns.rcode.NOTAUTH)):
+        query = dns.message.make_query(zone, "AXFR")
+        assert dns.query.tcp(query, "127.0.0.1", 10, primary.port).rcode() == rcode
+    assert dns.query.udp(dns.message.make_query("open.test", "AXFR"), "127.0.0.1", 10, primary.port).rcode() == dns.rcode.REFUSED
+    assert primary.nines.metric("nines_dns_transfers_total", outcome="refused") == before + 5
+    with pytest.raises(dns.exception.DNSException):
+        primary.transfer("big.test", key="other.key")
+
+
+def test_a_large_zone_comes_over_signed(primary):
+    assert len(primary.transfer("big.test").nodes) == 5002
+    shown = tool("dig", primary.port, "big.test", "AXFR", "-y", KEY)
+    assert "TSIG" in shown and "XFR size: 5005 records" in shown and "verify failure" not in shown
+    assert tool("kdig", primary.port, "big.test", "AXFR", "-y", KEY).count("TXT") == 5000
+
+
+def test_signed_queries_have_signed_answers(primary):
+    for tcp in ("+tcp", "+notcp"):
+        for program in ("dig", "kdig"):
+            shown = tool(program, primary.port, tcp, "-y", KEY, "open.test", "SOA")
+            assert "NOERROR" in shown and "TSIG" in shown and "ailure" not in shown
+    shown = tool("dig", primary.port, "-y", f"hmac-sha256:unknown.key:{SECRET}", "open.test", "SOA")
+    assert "NOTAUTH" in shown and "BADKEY" in shown
+    shown = tool("dig", primary.port, "-y", "hmac-sha256:transfer.key:" + "A" * 43 + "=", "open.test", "SOA")
+    assert "NOTAUTH" in shown and "BADSIG" in shown
+
+
+def test_differences_are_told_until_they_are_forgotten(primary):
+    def ixfr(serial, *words):
+        return tool("dig", primary.port, f"IXFR={serial}", "open.test", "+nocomments", "+nocmd", "+nostats", *words)
+
+    assert ixfr(1).count("SOA") == 1
+    primary.write("open.test", text(2, "www A 192.0.2.2\n"))
+    primary.nines.reload()
+    eventually(lambda: ixfr(1).count("SOA") == 4)
+    lines = [line.split() for line in ixfr(1).strip().split("\n")]
+    assert [(line[3], line[-1]) for line in lines if line[3] == "A"] == [("A", "192.0.2.1"), ("A", "192.0.2.2")]
+    # One that is not known any more gets the whole zone.
+    assert "ns1.open.test" in ixfr(0) and ixfr(0).count("SOA") == 2
+    assert ixfr(1, "+notcp").count("SOA") == 4
+
+
+# --- NSD copies zones of ours ---
+
+class Nsd:
+    def __init__(self, folder, zones, more=""):
+        self.folder, self.port, self.control = folder, free_port(), folder / "control"
+        program = shutil.which("nsd") or "/usr/sbin/nsd"
+        user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+        (folder / "nsd.conf").write_text(f"""
+server:
+  ip-address: 127.0.0.1@{self.port}
+  username: "{user}"
+  zonesdir: "{folder}"
+  pidfile: "{folder}/nsd.pid"
+  xfrdfile: "{folder}/xfrd.state"
+  xfrdir: "{folder}"
+  zonelistfile: "{folder}/zone.list"
+  database: ""
+  server-count: 1
+  verbosity: 2
+remote-control:
+  control-enable: yes
+  control-interface: "{self.control}"
+key:
+  name: "transfer.key"
+  algorithm: hmac-sha256
+  secret: "{SECRET}"
+{zones}""")
+        with open(folder / "log", "wb") as log:
+            self.process = subprocess.Popen([program, "-d", "-c", folder / "nsd.conf"], stdout=log, stderr=log,
+                                            start_new_session=True)
+
+    def serial(self, zone):
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        try:
+            answer = dns.query.udp(dns.message.make_query(zone, "SOA"), "127.0.0.1", 1, self.port)
+            return answer.answer[0][0].serial if answer.answer else None
+        except (OSError, dns.exception.DNSException):
+            return None
+
+    def ask(self, name, rtype):
+        return dns.query.udp(dns.message.make_query(name, rtype), "127.0.0.1", 10, self.port)
+
+    def control_(self, *words):
+        program = shutil.which("nsd-control") or "/usr/sbin/nsd-control"
+        subprocess.run([program, "-c", self.folder / "nsd.conf", *words], check=True, capture_output=True, timeout=20)
+
+    def log(self):
+        return (self.folder / "log").read_text()
+
+    def stop(self):
+        os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def nsd(tmp_path):
+    made = []
+
+    def make(zones):
+        made.append(Nsd(tmp_path, zones))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def test_nsd_copies_a_zone_and_follows_it_by_differences(start, nsd, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ours")
+    (folder / "a.test.zone").write_text(text(1, "www A 192.0.2.1\n"))
+    ours = Server(start, folder, "")
+    secondary = nsd(f"""
+zone:
+  name: "a.test"
+  zonefile: "{folder}/copy"
+  allow-notify: 127.0.0.1 transfer.key
+  request-xfr: 127.0.0.1@{ours.port} transfer.key
+""")
+    ours.nines.reload(ours.zones.replace(SITE, f"""
+[dns.zone."a.test"]
+file = "{folder}/a.test.zone"
+transfer = {{ key = "transfer.key", notify = ["127.0.0.1:{secondary.port}"] }}
+{SITE}"""))
+    eventually(lambda: secondary.serial("a.test") == 1, 30)
+    # The first refresh of the copy is a minute away: what follows comes from being told.
+    for serial in range(2, 6):
+        ours.write("a.test", text(serial, f"www A 192.0.2.{serial}\nn{serial} TXT x\n"))
+        ours.nines.reload()
+        eventually(lambda: secondary.serial("a.test") == serial, 30)
+    assert secondary.ask("www.a.test", "A").answer[0][0].address == "192.0.2.5"
+    assert secondary.ask("n4.a.test", "TXT").rcode() == dns.rcode.NXDOMAIN
+    assert ours.nines.metric("nines_dns_transfers_total", direction="out", kind="ixfr", outcome="done") >= 3
+    assert ours.nines.metric("nines_dns_notifies_total", direction="out", outcome="done") >= 4
