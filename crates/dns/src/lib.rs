@@ -36,6 +36,7 @@ mod limit;
 mod listener;
 mod loading;
 mod log;
+mod over_http;
 mod policy;
 mod protocol;
 mod running;
@@ -50,6 +51,7 @@ pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
 pub use loading::{Place, ZoneFault, ZoneSet};
 pub use log::{DnstapConfig, LogConfig};
+pub use over_http::{Answered, Answers};
 pub use policy::{
     AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,
     PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation, StepName, WhenDown,

@@ -4,6 +4,7 @@ use crate::config::DnsConfig;
 use crate::core::{Core, Door};
 use crate::error::Error;
 use crate::loading::ZoneSet;
+use crate::over_http::Answers;
 use crate::snapshot::{Live, Snapshot};
 use cores::{Address, Cores, Socket, Watcher};
 use schemars::JsonSchema;
@@ -152,6 +153,11 @@ impl Dns {
     /// When the process has no descriptors left.
     pub fn sockets(&self) -> io::Result<Vec<Socket>> {
         self.cores.sockets()
+    }
+
+    /// Who answers messages that come by other ways.
+    pub fn answers(&self) -> Answers {
+        Answers::new(self.snapshots.subscribe())
     }
 
     /// Takes nothing new; connections go on.

@@ -20,16 +20,16 @@ const SAMPLED: u64 = 0xc2b2_ae35_85eb_ca6b;
 
 /// Where a message came from, and how.
 #[derive(Clone, Copy)]
-pub(super) struct Arrival {
-    pub(super) client: SocketAddr,
-    pub(super) transport: Transport,
+pub(crate) struct Arrival {
+    pub(crate) client: SocketAddr,
+    pub(crate) transport: Transport,
     /// When, if anybody wants to know ([`Snapshot::wants_time`]).
-    pub(super) received: Option<Instant>,
+    pub(crate) received: Option<Instant>,
 }
 
 /// Writes the answer to a message into `out`, whose content is replaced. `false`: it has none.
 #[inline]
-pub(super) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
+pub(crate) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> bool {
     let parsed = Query::parse(message);
     let edns = match &parsed {
         Ok(query) => query.edns.as_ref(),

@@ -194,6 +194,9 @@ impl<W: Wire> Connection<'_, W> {
 
     /// Waits until something comes, at most as long as a client may take since its last query.
     async fn readable(&self, last: Instant) -> Result<(), Ended> {
+        if self.stream.has_more() {
+            return Ok(());
+        }
         let mut readable = pin!(self.stream.tcp().readable());
         loop {
             let snapshot = self.core.snapshot();

@@ -139,7 +139,7 @@ fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, R
     dns_part::bind(zones, &by_name);
     by_name.retain(|name, _| configs.contains_key(name));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
-    let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
+    let edge = live.edge.prepare(new, &running.dir, by_name, live.dns.over_http(), registry)?;
     let dns = live.dns.prepare(new, &running.dir, zones, &running.secret, registry)?;
     Ok(Plan { edge, layer4, dns, services, services_of_both, added, changed, configs })
 }
