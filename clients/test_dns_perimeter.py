@@ -306,10 +306,10 @@ def test_a_body_that_comes_slowly_or_late_is_one_request(web):
             assert text.startswith(b"HTTP/1.1 200 ") and len(exactly(client, length)) == length
 
 
-def test_a_route_of_dns_is_explained_and_lives_as_long_as_dns(web):
-    text = tool(str(web.binary), "explain", "--file", str(web.file), f"http://localhost/dns-query")
+def test_a_route_of_dns_is_explained_and_needs_dns(web):
+    text = tool(str(web.binary), "explain", "--file", str(web.file), "http://localhost/dns-query")
     assert "answer DNS queries" in text
     bad = web.file.with_name("bad.toml")
     bad.write_text('[edge]\nhttp = ["127.0.0.1:1"]\n[site.default.route]\n"/dns-query" = { dns = true }\n')
-    done = subprocess.run([web.binary, "check", "--file", bad], capture_output=True, text=True)
+    done = subprocess.run([web.binary, "check", bad], capture_output=True, text=True)
     assert done.returncode != 0 and "route /dns-query answers queries of DNS, and the file has no `[dns]`" in done.stderr
