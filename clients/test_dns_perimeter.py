@@ -1,5 +1,6 @@
 """DNS: what stands around the answers. Limits, logs, encrypted transports, the names of services, and what a check finds."""
 
+import base64
 import json
 import shutil
 import ssl
@@ -11,6 +12,7 @@ import threading
 import dns.message
 import dns.query
 import dns.rcode
+import httpx
 import pytest
 from conftest import eventually, free_port
 from proxy_protocol import exactly
@@ -208,3 +210,106 @@ def test_tls_hears_nothing_of_strangers(encrypted):
         while plain.recv(4096):
             pass
     eventually(lambda: encrypted.metric("nines_dns_connections_ended_total", reason="handshake") >= 2)
+
+
+# --- HTTPS ---
+
+@pytest.fixture(scope="module")
+def web(start):
+    """A nines that is asked over HTTPS."""
+    port = free_port()
+    site = '[site.localhost]\ntls = "self-signed"\n[site.localhost.route]\n"/dns-query" = { dns = true }\n'
+    nines = start(f'[dns]\nlisten = "127.0.0.1:{port}"\n{ZONE}\n{site}' + site.replace("localhost", "default"), http3=True)
+    nines.dns = port
+    nines.authority = eventually(lambda: next(iter(nines.folder.rglob("ca.pem")), None))
+    return nines
+
+
+def test_the_usual_tools_ask_over_https(web):
+    for how in ["+https=/dns-query", "+https-get=/dns-query"]:
+        assert tool("dig", "@127.0.0.1", "-p", str(web.https), how, "+short", "www.shop.test").split() == ["192.0.2.1"]
+    ask = ["kdig", "@127.0.0.1", "-p", str(web.https), f"+tls-ca={web.authority}", "+tls-hostname=localhost"]
+    assert tool(*ask, "+https=localhost/dns-query", "+short", "www.shop.test").split() == ["192.0.2.1"]
+    assert "NXDOMAIN" in tool(*ask, "+https=localhost/dns-query", "+https-get", "nothing.shop.test")
+    assert web.metric("nines_dns_queries_total", transport="https", type="A") >= 4
+
+
+def test_curl_finds_a_host_over_https(web, start):
+    # The name leads to this machine by the zone alone.
+    served = start(f'[dns]\nlisten = "127.0.0.1:{free_port()}"\n[dns.zone."here.test"]\n'
+                   'records = ["@ SOA ns1 admin 1 1h 10m 1d 5m", "@ NS ns1", "ns1 A 127.0.0.1", "www A 127.0.0.1"]\n'
+                   '[site.default]\ntls = "self-signed"\n[site.default.route]\n"/dns-query" = { dns = true }\n"/" = { respond = { body = "found" } }\n',
+                   https=True)
+    text = tool("curl", "-sS", "--doh-insecure", "--doh-url", f"https://127.0.0.1:{served.https}/dns-query",
+                f"http://www.here.test:{served.port}/")
+    assert text == "found"
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_message_comes_in_a_url_or_a_body(web, http2):
+    query = dns.message.make_query("www.shop.test", "A", id=0, use_edns=0, pad=128)
+    encoded = base64.urlsafe_b64encode(query.to_wire()).decode().rstrip("=")
+    context = ssl.create_default_context(cafile=str(web.authority))
+    with httpx.Client(http1=not http2, http2=http2, verify=context) as client:
+        url = f"https://localhost:{web.https}/dns-query"
+        message = {"content-type": "application/dns-message"}
+        for answer in [client.get(url, params={"dns": encoded}), client.post(url, content=query.to_wire(), headers=message),
+                       client.post(url, content=iter([query.to_wire()[:20], query.to_wire()[20:]]), headers=message)]:
+            assert answer.status_code == 200 and answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+            assert answer.headers["content-type"] == "application/dns-message"
+            assert answer.headers["cache-control"] == "max-age=3600" and len(answer.content) == 468
+            found = dns.message.from_wire(answer.content)
+            assert found.id == 0 and found.answer[0][0].address == "192.0.2.1"
+        absent = dns.message.make_query("nothing.shop.test", "A", id=0)
+        answer = client.post(url, content=absent.to_wire(), headers=message)
+        assert answer.status_code == 200 and answer.headers["cache-control"] == "max-age=300"
+        assert dns.message.from_wire(answer.content).rcode() == dns.rcode.NXDOMAIN
+        refused = client.post(url, content=dns.message.make_query("elsewhere.test", "A").to_wire(), headers=message)
+        assert refused.status_code == 200 and refused.headers["cache-control"] == "no-store"
+
+
+def test_what_is_no_message_is_refused_over_https(web):
+    context = ssl.create_default_context(cafile=str(web.authority))
+    with httpx.Client(http2=True, verify=context) as client:
+        url = f"https://localhost:{web.https}/dns-query"
+        message = {"content-type": "application/dns-message"}
+        assert client.get(url).status_code == 400
+        assert client.get(url, params={"dns": "a+b"}).status_code == 400
+        assert client.get(url, params={"dns": "AAAA"}).status_code == 400
+        assert client.post(url, content=b"", headers=message).status_code == 400
+        assert client.post(url, content=bytes(65_536), headers=message).status_code == 413
+        assert client.post(url, content=iter([bytes(40_000)] * 3), headers=message).status_code == 413
+        assert client.post(url, content=b"{}", headers={"content-type": "application/json"}).status_code == 415
+        put = client.put(url, content=b"x")
+        assert put.status_code == 405 and put.headers["allow"] == "GET, HEAD, POST"
+        response = dns.message.make_query("www.shop.test", "A").to_wire()
+        answer = client.post(url, content=response[:2] + b"\x80" + response[3:], headers=message)
+        assert answer.status_code == 400
+        # The connection lives on.
+        assert client.post(url, content=response, headers=message).status_code == 200
+
+
+def test_a_body_that_comes_slowly_or_late_is_one_request(web):
+    query = dns.message.make_query("www.shop.test", "A").to_wire()
+    head = (f"POST /dns-query HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/dns-message\r\n"
+            f"Content-Length: {len(query)}\r\n")
+    with socket.create_connection(("127.0.0.1", web.port), 10) as client:
+        for _ in range(2):
+            client.sendall((head + "Expect: 100-continue\r\n\r\n").encode())
+            assert exactly(client, 25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            for octet in query:
+                client.sendall(bytes([octet]))
+            text = b""
+            while b"\r\n\r\n" not in text:
+                text += exactly(client, 1)
+            length = int(text.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            assert text.startswith(b"HTTP/1.1 200 ") and len(exactly(client, length)) == length
+
+
+def test_a_route_of_dns_is_explained_and_needs_dns(web):
+    text = tool(str(web.binary), "explain", "--file", str(web.file), "http://localhost/dns-query")
+    assert "answer DNS queries" in text
+    bad = web.file.with_name("bad.toml")
+    bad.write_text('[edge]\nhttp = ["127.0.0.1:1"]\n[site.default.route]\n"/dns-query" = { dns = true }\n')
+    done = subprocess.run([web.binary, "check", bad], capture_output=True, text=True)
+    assert done.returncode != 0 and "route /dns-query answers queries of DNS, and the file has no `[dns]`" in done.stderr

@@ -68,6 +68,7 @@ pub(crate) struct Events {
     pub(crate) udp: TransportEvents,
     tcp: TransportEvents,
     tls: TransportEvents,
+    https: TransportEvents,
     pub(crate) handshakes: tls::Events,
     /// Answers over UDP that were too long for it.
     pub(crate) truncated: Counter,
@@ -153,6 +154,7 @@ impl Events {
             udp: TransportEvents::new(registry, Transport::Udp),
             tcp: TransportEvents::new(registry, Transport::Tcp),
             tls: TransportEvents::new(registry, Transport::Tls),
+            https: TransportEvents::new(registry, Transport::Https),
             handshakes: tls::Events::new(registry, "dns"),
             truncated: registry.counter(
                 "nines_dns_truncated_total",
@@ -184,8 +186,9 @@ impl Events {
     pub(crate) fn of(&self, transport: Transport) -> &TransportEvents {
         match transport {
             Transport::Udp => &self.udp,
-            Transport::Tcp | Transport::Https => &self.tcp,
+            Transport::Tcp => &self.tcp,
             Transport::Tls => &self.tls,
+            Transport::Https => &self.https,
         }
     }
 

@@ -41,6 +41,7 @@ mod limit;
 mod listener;
 mod loading;
 mod log;
+mod over_http;
 mod policy;
 mod protocol;
 mod publishing;
@@ -66,6 +67,7 @@ pub use error::Error;
 pub use explanation::{Explained, Question, QuestionError};
 pub use loading::{Place, ZoneFault, ZoneSet};
 pub use log::{DnstapConfig, LogConfig};
+pub use over_http::{Answered, Answers};
 pub use policy::{
     AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,
     PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation, StepName, WhenDown,

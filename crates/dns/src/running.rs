@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::explanation::{Explained, Question};
 use crate::listener::draw;
 use crate::loading::ZoneSet;
+use crate::over_http::Answers;
 use crate::publishing::Publisher;
 use crate::resolver::ResolverStatus;
 use crate::snapshot::{Live, Snapshot};
@@ -170,6 +171,11 @@ impl Dns {
     /// When the process has no descriptors left.
     pub fn sockets(&self) -> io::Result<Vec<Socket>> {
         self.cores.sockets()
+    }
+
+    /// Who answers messages that come by other ways.
+    pub fn answers(&self) -> Answers {
+        Answers::new(self.publisher.subscribe())
     }
 
     /// Takes nothing new; connections go on.

@@ -32,6 +32,8 @@ pub(crate) struct Snapshot {
     pub(crate) log: Option<Arc<QueryLog>>,
     pub(crate) tls: Option<TlsDoor>,
     pub(crate) resolver: Option<Arc<Resolver>>,
+    /// Whether anything is answered to each client on its own.
+    pub(crate) has_routes: bool,
     pub(crate) live: Arc<Live>,
 }
 
@@ -89,6 +91,7 @@ impl Snapshot {
         let tls = before.and_then(|before| before.tls.as_ref());
         Ok(Self {
             tls: TlsDoor::load(parts, registry, tls)?,
+            has_routes: config.zone.values().any(|zone| !zone.route.is_empty()),
             log: QueryLog::open(&config.log, &parts.dir, config.identity.as_deref(), log, registry)?,
             zone_events: ZoneEvents::new(registry, &zones),
             zones,

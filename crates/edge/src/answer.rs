@@ -30,6 +30,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        415 => "Unsupported Media Type",
         416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
         421 => "Misdirected Request",
@@ -115,7 +116,7 @@ impl ErrorPage {
         let id = String::from_utf8_lossy(&ids.request_id);
         // A head's fault is the client's own, and told; a backend's is not for the client to know.
         let detail = match refusal {
-            Refusal::Head(_) | Refusal::Body(_) => refusal.to_string(),
+            Refusal::Head(_) | Refusal::Body(_) | Refusal::Dns(..) => refusal.to_string(),
             _ => String::new(),
         };
         let (content_type, body) = if prefers_json(accept) {

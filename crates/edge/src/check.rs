@@ -202,9 +202,14 @@ fn check_path(path: &Name, faults: &mut Faults) {
 }
 
 fn check_route(path: &Name, route: &RouteConfig, faults: &mut Faults) {
-    let actions =
-        [route.pool.is_some(), route.redirect.is_some(), route.respond.is_some(), route.files.is_some()];
-    let help = "exactly one of `pool`, `redirect`, `respond` and `files`";
+    let actions = [
+        route.pool.is_some(),
+        route.redirect.is_some(),
+        route.respond.is_some(),
+        route.files.is_some(),
+        route.dns,
+    ];
+    let help = "exactly one of `pool`, `redirect`, `respond`, `files` and `dns`";
     match actions.iter().filter(|action| **action).count() {
         1 => {}
         0 => faults.add_with_help(path.span(), format!("route {path} does nothing"), help),

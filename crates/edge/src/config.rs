@@ -292,7 +292,7 @@ pub struct HstsPolicy {
     pub preload: bool,
 }
 
-/// A route: exactly one of `pool`, `redirect`, `respond` and `files`.
+/// A route: exactly one of `pool`, `redirect`, `respond`, `files` and `dns`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteConfig {
@@ -312,6 +312,9 @@ pub struct RouteConfig {
     /// Answer with files of a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Files>,
+    /// Answer queries of DNS (DoH, RFC 8484), as `[dns]` does.
+    #[serde(skip_serializing_if = "is_off")]
+    pub dns: bool,
     /// Change the path before it goes to the pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,
@@ -336,6 +339,10 @@ pub struct RouteConfig {
     /// What one client may have of this route, instead of what it may have of the site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<ClientLimits>,
+}
+
+fn is_off(switch: &bool) -> bool {
+    !switch
 }
 
 /// Conditions on a request. A header, cookie or query value of `"*"` asks only that it is there.

@@ -4,6 +4,7 @@
 
 use crate::buffer::Buffer;
 use crate::config::EdgeConfig;
+use crate::dns_answer::DnsAnswers;
 use crate::events::EdgeEvents;
 use crate::forwarding::RequestIds;
 use crate::gate;
@@ -55,6 +56,8 @@ pub(crate) struct Snapshot {
     pub(crate) proxies: Option<Networks>,
     /// Whose word about a client is believed.
     pub(crate) trust: Trust,
+    /// Who answers queries of DNS.
+    pub(crate) dns: Option<Arc<dyn DnsAnswers>>,
 }
 
 /// What the door for TLS opens with.

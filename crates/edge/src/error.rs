@@ -79,6 +79,9 @@ pub(crate) enum Refusal {
     /// A folder's answer that is no file.
     #[error("no such file: {0}")]
     File(u16),
+    /// What came to a route of DNS is no query.
+    #[error("{1}")]
+    Dns(u16, &'static str),
     /// The site is served by HTTPS alone, at this port.
     #[error("the site is served by HTTPS alone")]
     HttpsOnly(u16),
@@ -127,7 +130,7 @@ impl Refusal {
             Self::Denied(_) => 403,
             Self::Unauthorized(_) => 401,
             Self::TooMany { .. } => 429,
-            Self::File(status) => *status,
+            Self::File(status) | Self::Dns(status, _) => *status,
             Self::HttpsOnly(_) => 308,
             Self::NoRoute => 404,
             Self::Busy(_) | Self::NoEndpoint(_) => 503,

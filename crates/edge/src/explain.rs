@@ -198,6 +198,7 @@ fn explain_route(
             explanation.action = format!("redirect to {} with {status}", text(&target));
         }
         Action::Respond(respond) => explanation.action = format!("respond {}", respond.status),
+        Action::Dns => explanation.action = "answer DNS queries".to_owned(),
         Action::Files(folder) => {
             let within = text(route.path_in_folder(path));
             explanation.action = format!("file {within} of {}", folder.path().display());
@@ -257,6 +258,7 @@ mod tests {
             pools: HashMap::new(),
             dir: ".".into(),
             data: "data".into(),
+            dns: None,
         };
         let action = |client: &str, body: &str| {
             let client = Some(client.parse().unwrap());

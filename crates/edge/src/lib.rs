@@ -39,6 +39,7 @@ mod compress;
 mod config;
 mod connection;
 mod core;
+mod dns_answer;
 mod error;
 mod events;
 mod exchange;
@@ -78,6 +79,7 @@ mod wire;
 
 pub use check::{check, check_doors};
 pub use config::*;
+pub use dns_answer::{DnsAnswered, DnsAnswers};
 pub use error::Error;
 pub use explain::{Explanation, Query, QueryError, RouteSeen, explain};
 pub use running::{Edge, EdgeParts, EdgeStatus, ListenerStatus, Prepared};

@@ -47,7 +47,7 @@ pub(crate) fn compile(
     origins: Origins<'_>,
     before: Option<&Snapshot>,
 ) -> Result<Snapshot, Error> {
-    let EdgeParts { config, sites, pools, dir, data } = parts;
+    let EdgeParts { config, sites, pools, dir, data, dns } = parts;
     let access_log = match before {
         Some(before) if before.config.access_log == config.access_log => before.access_log.clone(),
         _ => open_access_log(&config.access_log)?,
@@ -84,6 +84,7 @@ pub(crate) fn compile(
         access,
         proxies,
         trust,
+        dns,
     })
 }
 
@@ -157,6 +158,7 @@ pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
         pools: parts.pools.clone(),
         dir: parts.dir.clone(),
         data: parts.data.clone(),
+        dns: None,
     };
     silent.config.access_log = AccessLogTarget::Off;
     // What is said of a request does not depend on certificates, which may not be on this machine.

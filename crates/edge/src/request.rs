@@ -3,6 +3,7 @@
 use crate::answer::{Answer, ErrorPage};
 use crate::arrival::Peer;
 use crate::core::{Core, Snapshot, Work};
+use crate::dns_answer::answer_dns;
 use crate::error::Refusal;
 use crate::events::AccessRecord;
 use crate::exchange::{self, Ended, Exchange, Progress};
@@ -146,6 +147,10 @@ pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &m
             Action::Files(folder) => {
                 let answering =
                     answer_file(core, &snapshot, client, work, (site, route), folder, &mut report);
+                Box::pin(answering).await
+            }
+            Action::Dns => {
+                let answering = answer_dns(core, &snapshot, client, work, (site, route), &mut report);
                 Box::pin(answering).await
             }
             Action::Redirect { .. } | Action::Respond(_) => {

@@ -3,6 +3,7 @@
 use crate::arrival::Door;
 use crate::config::{EdgeConfig, SiteConfig};
 use crate::core::{Core, CoreParts, Snapshot};
+use crate::dns_answer::DnsAnswers;
 use crate::error::Error;
 use crate::events::EdgeEvents;
 use crate::explain::{Explanation, Query, QueryError, explain_snapshot};
@@ -35,6 +36,8 @@ pub struct EdgeParts {
     pub dir: PathBuf,
     /// The node's data folder, where certificates of its own are kept.
     pub data: PathBuf,
+    /// Who answers queries of DNS that come over HTTP, for routes with `dns = true`.
+    pub dns: Option<Arc<dyn DnsAnswers>>,
 }
 
 impl EdgeParts {

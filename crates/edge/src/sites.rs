@@ -71,6 +71,7 @@ pub(crate) enum Action {
     Redirect { to: String, status: u16 },
     Respond(Respond),
     Files(Arc<files::Root>),
+    Dns,
 }
 
 /// Headers to remove and to set.
@@ -288,6 +289,7 @@ impl Route {
                 Action::Redirect { to: to.to_string(), status }
             }
             (.., Some(folder)) => Action::Files(Arc::new(files::Root::open(folder, parts.dir)?)),
+            _ if config.dns => Action::Dns,
             _ => Action::Respond(config.respond.clone().unwrap_or_default()),
         };
         Ok(Self {

@@ -160,7 +160,7 @@ fn a_faulty_route_does_not_hide_the_faults_of_its_neighbours() {
         "[edge]\nhttp = ['127.0.0.1:80']\n[site.default.route]\n'/' = { pol = 'x' }\n'/a' = {}\n",
         &[
             "4:9: unknown key `pol` in `site.default.route.\"/\"` (did you mean `pool`?)",
-            "5:1: route /a does nothing (exactly one of `pool`, `redirect`, `respond` and `files`)",
+            "5:1: route /a does nothing (exactly one of `pool`, `redirect`, `respond`, `files` and `dns`)",
         ],
     );
 }

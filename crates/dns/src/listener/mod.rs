@@ -1,6 +1,6 @@
 //! Sockets: messages come in, are answered from the core's snapshot, and their answers leave.
 
-mod responder;
+pub(crate) mod responder;
 mod special;
 pub(crate) mod tcp;
 pub(crate) mod tls;

@@ -2,7 +2,6 @@
 
 use crate::answer::{Facts, Kind, Outcome, answer, reject, truncate};
 use crate::cookies::{COOKIE_BYTES, Shown, judge};
-use crate::core::Core;
 use crate::events::Dropped;
 use crate::limit::{Subject, Verdict};
 use crate::log::Record;
@@ -10,6 +9,7 @@ use crate::policy::mixed;
 use crate::protocol::{Edns, Query, Rejection, Transport};
 use crate::resolver::{Key, Resolver, Served, Waiting};
 use crate::snapshot::Snapshot;
+use cores::Open;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
@@ -22,15 +22,15 @@ const SAMPLED: u64 = 0xc2b2_ae35_85eb_ca6b;
 
 /// Where a message came from, and how.
 #[derive(Clone, Copy)]
-pub(super) struct Arrival {
-    pub(super) client: SocketAddr,
-    pub(super) transport: Transport,
+pub(crate) struct Arrival {
+    pub(crate) client: SocketAddr,
+    pub(crate) transport: Transport,
     /// When, if anybody wants to know ([`Snapshot::wants_time`]).
-    pub(super) received: Option<Instant>,
+    pub(crate) received: Option<Instant>,
 }
 
 /// What became of a message.
-pub(super) enum Responded {
+pub(crate) enum Responded {
     /// It has no answer.
     Not,
     /// Its answer is written.
@@ -43,7 +43,7 @@ pub(super) enum Responded {
 
 /// Writes the answer to a message into `out`, whose content is replaced.
 #[inline]
-pub(super) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> Responded {
+pub(crate) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: &mut Vec<u8>) -> Responded {
     respond_by(snapshot, snapshot.resolver.as_deref(), message, arrival, out)
 }
 
@@ -110,28 +110,29 @@ fn respond_by(
     }
 }
 
-/// Writes the answer to a query that has to wait for others, once it is there. A client is counted as waiting for as long.
-pub(super) async fn respond_later(
-    core: &Core,
+/// Writes the answer to a query that has to wait for others, once it is there. A client is counted as waiting for as long; what is
+/// asked of others meanwhile is counted as open.
+pub(crate) async fn respond_later(
+    snapshot: &Snapshot,
+    open: &Open,
     message: &[u8],
     arrival: Arrival,
     out: &mut Vec<u8>,
     waiting: Waiting,
 ) -> bool {
-    let snapshot = core.snapshot();
     let (Ok(query), Some(resolver)) = (Query::parse(message), &snapshot.resolver) else { return false };
-    let cookie = cookie(&snapshot, query.edns.as_ref(), arrival.client.ip());
-    let facts = facts(&snapshot, arrival, cookie.as_ref().map(|(_, made)| made));
-    let outcome = resolver.finish(&snapshot.zones, &query, &facts, &core.connections, out).await;
-    tell(&snapshot, arrival, message, Some(&query), &facts, &outcome, Verdict::Sent, out);
+    let cookie = cookie(snapshot, query.edns.as_ref(), arrival.client.ip());
+    let facts = facts(snapshot, arrival, cookie.as_ref().map(|(_, made)| made));
+    let outcome = resolver.finish(&snapshot.zones, &query, &facts, open, out).await;
+    tell(snapshot, arrival, message, Some(&query), &facts, &outcome, Verdict::Sent, out);
     drop(waiting);
     true
 }
 
 /// Asks anew for an answer that will soon be over.
-pub(super) fn renew(core: &Core, snapshot: &Snapshot, key: &Key) {
+pub(crate) fn renew(snapshot: &Snapshot, open: &Open, key: &Key) {
     if let Some(resolver) = &snapshot.resolver {
-        resolver.renew(key, &core.connections);
+        resolver.renew(key, open);
     }
 }
 

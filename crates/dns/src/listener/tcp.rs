@@ -260,6 +260,9 @@ impl<W: Wire> Connection<'_, W> {
 
     /// Waits until something comes, at most as long as a client may take since its last query.
     async fn readable(&self, last: Instant) -> Result<(), Ended> {
+        if self.stream.has_more() {
+            return Ok(());
+        }
         let mut readable = pin!(self.stream.tcp().readable());
         loop {
             let snapshot = self.core.snapshot();
@@ -330,7 +333,7 @@ impl<W: Wire> Connection<'_, W> {
                 Responded::Now => frame(answer, output),
                 Responded::Due(key) => {
                     frame(answer, output);
-                    renew(self.core, snapshot, &key);
+                    renew(snapshot, &self.core.connections, &key);
                 }
                 Responded::Later(waiting) => self.answer_later(message.into(), arrival, waiting, pending),
             }
@@ -382,7 +385,9 @@ impl<W: Wire> Connection<'_, W> {
         let core = Rc::clone(self.core);
         pending.spawn_local(async move {
             let mut answer = Vec::new();
-            respond_later(&core, &message, arrival, &mut answer, waiting).await.then_some(answer)
+            respond_later(&core.snapshot(), &core.connections, &message, arrival, &mut answer, waiting)
+                .await
+                .then_some(answer)
         });
     }
 

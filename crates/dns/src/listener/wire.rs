@@ -17,6 +17,9 @@ pub(super) trait Wire {
     /// The socket.
     fn tcp(&self) -> &TcpStream;
 
+    /// Whether there is more to be read without the socket: it need not be waited for.
+    fn has_more(&self) -> bool;
+
     /// Appends what has come, so much at most. 0: the other side says no more.
     fn try_read(&self, input: &mut Vec<u8>) -> io::Result<usize>;
 
@@ -35,6 +38,10 @@ impl Wire for TcpStream {
 
     fn tcp(&self) -> &TcpStream {
         self
+    }
+
+    fn has_more(&self) -> bool {
+        false
     }
 
     fn try_read(&self, input: &mut Vec<u8>) -> io::Result<usize> {
@@ -104,6 +111,12 @@ impl Wire for Secured {
 
     fn tcp(&self) -> &TcpStream {
         &self.tcp
+    }
+
+    /// What came with the end of the handshake, or in one piece with what was read before.
+    fn has_more(&self) -> bool {
+        let state = self.session.borrow_mut().process_new_packets();
+        state.is_ok_and(|state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed())
     }
 
     fn try_read(&self, input: &mut Vec<u8>) -> io::Result<usize> {

@@ -14,6 +14,7 @@ pub use edns::{ClientSubnet, Cookie, Edns};
 pub(crate) use name::NAME_BYTES_MAX;
 pub use name::{Name, NameError};
 pub use query::Query;
+pub(crate) use query::least_ttl;
 pub use rejection::Rejection;
 pub use transport::Transport;
 

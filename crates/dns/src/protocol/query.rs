@@ -100,6 +100,28 @@ fn without_question<'m>(
     }
 }
 
+/// The smallest TTL of a response's answer; where it has none, of its authority (RFC 8484 §5.1).
+pub(crate) fn least_ttl(message: &[u8]) -> Option<u32> {
+    let question = match u16_at(message, 4)? {
+        0 => 0,
+        _ => Name::from_wire(message.get(HEADER_BYTES..)?).ok()?.wire_len() + 4,
+    };
+    let mut at = HEADER_BYTES + question;
+    for records in [u16_at(message, 6)?, u16_at(message, 8)?] {
+        let mut least = None;
+        for _ in 0..records {
+            let record = record(message, at)?;
+            let ttl = u32::from_be_bytes(record.ttl);
+            least = Some(least.map_or(ttl, |least: u32| least.min(ttl)));
+            at = record.end;
+        }
+        if least.is_some() {
+            return least;
+        }
+    }
+    None
+}
+
 /// A record of a query.
 struct Record<'m> {
     owner_is_root: bool,

@@ -90,6 +90,26 @@ fn answers_that_fill_the_socket_arrive_whole() {
 }
 
 #[test]
+fn queries_that_come_with_the_end_of_the_handshake_or_all_at_once_are_answered() {
+    let world = World::new(&file(""));
+    let config = config(&world, &[b"dot"]);
+    for count in [1, 3000] {
+        let mut stream = connected(&world, &config);
+        let queries = framed(&query("www.shop.test", Rtype::A)).repeat(count);
+        // Kept until it may be sent, and then sent with what ends the handshake.
+        let (first, rest) = queries.split_at(queries.len().min(30_000));
+        stream.conn.writer().write_all(first).unwrap();
+        while stream.conn.is_handshaking() || stream.conn.wants_write() {
+            stream.conn.complete_io(&mut stream.sock).unwrap();
+        }
+        stream.write_all(rest).unwrap();
+        for _ in 0..count {
+            assert_eq!(hear(&mut stream).address(), [192, 0, 2, 1]);
+        }
+    }
+}
+
+#[test]
 fn a_query_may_come_in_pieces_and_a_session_again() {
     let world = World::new(&file(""));
     let config = config(&world, &[b"dot"]);

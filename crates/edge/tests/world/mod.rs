@@ -95,6 +95,7 @@ impl World {
             pools: pools.clone(),
             dir: ".".into(),
             data: "data".into(),
+            dns: None,
         };
         let edge = Edge::start(parts, registry, Vec::new()).expect("the edge starts");
         let address = edge.status().listeners[0].address;
@@ -135,6 +136,7 @@ impl World {
             pools: self.pools.clone(),
             dir: ".".into(),
             data: "data".into(),
+            dns: None,
         };
         edge.commit(edge.prepare(parts).unwrap());
     }
@@ -154,6 +156,7 @@ impl World {
                 pools: self.pools.clone(),
                 dir: ".".into(),
                 data: "data".into(),
+                dns: None,
             })
             .unwrap(),
         );

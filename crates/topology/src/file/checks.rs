@@ -64,6 +64,9 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faul
             super::add(faults, fault);
         }
     }
+    if is_whole && topology.dns.is_none() {
+        routes_without_dns(topology, faults);
+    }
     let mut of_edge = Faults::default();
     let config = topology.edge.clone().unwrap_or_default();
     edge::check(&config, &topology.site, &mut of_edge);
@@ -73,6 +76,19 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faul
     for mut fault in of_edge.into_vec() {
         fault.span = fault.span.or_else(|| tree.key("edge"));
         super::add(faults, fault);
+    }
+}
+
+/// Routes that answer queries of DNS, where nobody does.
+fn routes_without_dns(topology: &Topology, faults: &mut Faults) {
+    let routes = topology.site.values().flat_map(|site| &site.route);
+    for (path, _) in routes.filter(|(_, routes)| routes.as_slice().iter().any(|route| route.dns)) {
+        let message = format!("route {path} answers queries of DNS, and the file has no `[dns]`");
+        faults.add_with_help(
+            path.span(),
+            message,
+            "add `[dns]` with `listen = \"127.0.0.1:5300\"` and a zone",
+        );
     }
 }
 

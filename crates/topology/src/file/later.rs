@@ -32,7 +32,7 @@ const LATER: [(&[&str], &str); 24] = [
 const TIERS: &str = "this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`";
 const DNS: &str = "zones are answered for over UDP and TCP; remove the key";
 const ZONES: &str = "a zone may have `file`, `records` and `route`; remove the key";
-const ROUTES: &str = "a route may have `pool`, `redirect`, `respond` or `files`";
+const ROUTES: &str = "a route may have `pool`, `redirect`, `respond`, `files` or `dns`";
 
 /// What to do about a key that is planned but not built; `None` for a key that is not planned.
 pub(super) fn planned(path: &[&str]) -> Option<&'static str> {

@@ -4,13 +4,17 @@ use super::{ReloadError, StartError, pools};
 use crate::config::Topology;
 use crate::file::Checked;
 use crate::{node_secret, paths};
+use arc_swap::ArcSwapOption;
 use balance::Pool;
 use cores::Socket;
 use dns::{Dns, DnsParts, Explained, Keys, PoolHealth, Question, Which, ZoneSet, ZoneStatus};
+use edge::{DnsAnswered, DnsAnswers};
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use telemetry::Registry;
@@ -18,7 +22,35 @@ use thiserror::Error;
 
 /// DNS, if the file names it.
 #[derive(Default)]
-pub(super) struct DnsPart(Option<Dns>);
+pub(super) struct DnsPart(Option<Dns>, Arc<OverHttp>);
+
+/// DNS as the edge sees it: it is there before DNS is, and stays when that goes.
+#[derive(Default)]
+pub(super) struct OverHttp(ArcSwapOption<dns::Answers>);
+
+impl OverHttp {
+    fn set(&self, dns: Option<&Dns>) {
+        self.0.store(dns.map(|dns| Arc::new(dns.answers())));
+    }
+}
+
+impl DnsAnswers for OverHttp {
+    fn answer<'a>(
+        &'a self,
+        client: SocketAddr,
+        message: &'a [u8],
+    ) -> Pin<Box<dyn Future<Output = DnsAnswered> + 'a>> {
+        Box::pin(async move {
+            let Some(dns) = self.0.load_full() else { return DnsAnswered::Nobody };
+            match dns.answer(client, message).await {
+                None => DnsAnswered::NotAQuery,
+                Some(dns::Answered { message, ttl, is_private }) => {
+                    DnsAnswered::Message { message, max_age: ttl, is_private }
+                }
+            }
+        })
+    }
+}
 
 /// Why a question cannot be explained.
 #[derive(Debug, Error)]
@@ -90,9 +122,12 @@ impl DnsPart {
         secret: &[u8; 16],
         registry: &Registry,
         inherited: Vec<Socket>,
+        over_http: Arc<OverHttp>,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, dir, zones, secret)? else { return Ok(Self(None)) };
-        Ok(Self(Some(Dns::start(&parts, registry.clone(), inherited)?)))
+        let Some(parts) = parts(topology, dir, zones, secret)? else { return Ok(Self(None, over_http)) };
+        let dns = Dns::start(&parts, registry.clone(), inherited)?;
+        over_http.set(Some(&dns));
+        Ok(Self(Some(dns), over_http))
     }
 
     /// Everything of a reload that may fail.
@@ -116,8 +151,14 @@ impl DnsPart {
     pub(super) fn commit(&mut self, prepared: PreparedDns) -> Option<Self> {
         match prepared {
             PreparedDns::Absent => {}
-            PreparedDns::Removed => return Some(std::mem::take(self)),
-            PreparedDns::Added(dns) => self.0 = Some(dns),
+            PreparedDns::Removed => {
+                self.1.set(None);
+                return Some(Self(self.0.take(), Arc::default()));
+            }
+            PreparedDns::Added(dns) => {
+                self.1.set(Some(&dns));
+                self.0 = Some(dns);
+            }
             PreparedDns::Changed(prepared) => {
                 if let Some(dns) = &self.0 {
                     dns.commit(*prepared);
@@ -125,6 +166,11 @@ impl DnsPart {
             }
         }
         None
+    }
+
+    /// Who answers what comes to the edge.
+    pub(super) fn over_http(&self) -> Arc<OverHttp> {
+        Arc::clone(&self.1)
     }
 
     /// The zones that are served, as they were loaded.

@@ -6,7 +6,9 @@ use crate::config::Topology;
 use crate::file::Checked;
 use balance::Pool;
 use cores::Address;
-use edge::{AccessLogTarget, Edge, EdgeConfig, EdgeParts, EdgeStatus, Explanation, Query, QueryError};
+use edge::{
+    AccessLogTarget, DnsAnswers, Edge, EdgeConfig, EdgeParts, EdgeStatus, Explanation, Query, QueryError,
+};
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -58,10 +60,11 @@ impl EdgePart {
         topology: &Topology,
         dir: &Path,
         pools: HashMap<String, Arc<Pool>>,
+        dns: Arc<dyn DnsAnswers>,
         registry: &Registry,
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
-        let Some(mut parts) = parts(topology, dir, pools) else { return Ok(Self(None)) };
+        let Some(mut parts) = parts(topology, dir, pools, Some(dns)) else { return Ok(Self(None)) };
         let open = inherited.edge_addresses();
         keep_ports(&mut parts.config, &open);
         let listeners = std::mem::take(&mut inherited.edge);
@@ -74,9 +77,10 @@ impl EdgePart {
         topology: &Topology,
         dir: &Path,
         pools: HashMap<String, Arc<Pool>>,
+        dns: Arc<dyn DnsAnswers>,
         registry: &Registry,
     ) -> Result<PreparedEdge, ReloadError> {
-        match (&self.0, parts(topology, dir, pools)) {
+        match (&self.0, parts(topology, dir, pools, Some(dns))) {
             (None, None) => Ok(PreparedEdge::Absent),
             (Some(_), None) => Ok(PreparedEdge::Removed),
             (None, Some(parts)) => Ok(PreparedEdge::Added(Edge::start(parts, registry.clone(), Vec::new())?)),
@@ -150,13 +154,18 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
     Ok(())
 }
 
-fn parts(topology: &Topology, dir: &Path, pools: HashMap<String, Arc<Pool>>) -> Option<EdgeParts> {
+fn parts(
+    topology: &Topology,
+    dir: &Path,
+    pools: HashMap<String, Arc<Pool>>,
+    dns: Option<Arc<dyn DnsAnswers>>,
+) -> Option<EdgeParts> {
     let mut config = topology.edge.clone()?;
     if let AccessLogTarget::File(path) = &mut config.access_log {
         *path = dir.join(&*path);
     }
     let data = dir.join(&topology.node.data);
-    Some(EdgeParts { config, sites: topology.site.clone(), pools, dir: dir.to_owned(), data })
+    Some(EdgeParts { config, sites: topology.site.clone(), pools, dir: dir.to_owned(), data, dns })
 }
 
 /// Port 0 asks the kernel for a port once: a reload and a takeover keep the one it gave.
@@ -174,7 +183,6 @@ fn keep_ports(config: &mut EdgeConfig, open: &[SocketAddr]) {
 /// What [`super::Running::explain`] would say of a file that does not run: endpoints of pools are those
 /// that the file itself names.
 pub fn explain_file(checked: &Checked, query: &Query) -> Result<Explanation, ExplainError> {
-    let parts =
-        parts(&checked.topology, checked.dir(), pools::silent(checked)).ok_or(ExplainError::NoEdge)?;
-    Ok(edge::explain(&parts, query)?)
+    let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), None);
+    Ok(edge::explain(&parts.ok_or(ExplainError::NoEdge)?, query)?)
 }

@@ -143,7 +143,7 @@ fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, R
     let with_leaving = by_name.clone();
     by_name.retain(|name, _| configs.contains_key(name));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
-    let edge = live.edge.prepare(new, &running.dir, by_name, registry)?;
+    let edge = live.edge.prepare(new, &running.dir, by_name, live.dns.over_http(), registry)?;
     // Pools that go are seen by the routes until these are gone as well.
     dns_part::bind(zones, &with_leaving);
     let dns = live.dns.prepare(new, &running.dir, zones, &running.secret, registry).inspect_err(|_| {

@@ -145,6 +145,8 @@ fn route_status(path: &str, route: &RouteConfig) -> RouteStatus {
             TextOr::Long(files) => &files.dir,
         };
         format!("files of {dir}")
+    } else if route.dns {
+        "answer DNS queries".to_owned()
     } else {
         let status = route.respond.as_ref().map_or(404, |respond| respond.status);
         format!("respond {status}")

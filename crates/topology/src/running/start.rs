@@ -173,10 +173,20 @@ impl Backends {
         let sockets = std::mem::take(&mut inherited.layer4);
         let dns_sockets = std::mem::take(&mut inherited.dns);
         // An edge that is dropped again, where this fails, ends by itself.
-        let edge = EdgePart::start(topology, dir, pools::by_name(&self.pools), &self.registry, inherited)?;
+        let over_http = Arc::<dns_part::OverHttp>::default();
+        let pools = pools::by_name(&self.pools);
+        let edge = EdgePart::start(topology, dir, pools, over_http.clone(), &self.registry, inherited)?;
         let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
         dns_part::bind(&checked.zones, &pools::by_name(&self.pools));
-        let dns = DnsPart::start(topology, dir, &checked.zones, &self.secret, &self.registry, dns_sockets)?;
+        let dns = DnsPart::start(
+            topology,
+            dir,
+            &checked.zones,
+            &self.secret,
+            &self.registry,
+            dns_sockets,
+            over_http,
+        )?;
         Ok(Fronts { edge, layer4, dns })
     }
 

@@ -191,7 +191,9 @@ fn a_route_does_one_thing_with_what_exists() {
         |route: &str| format!("[edge]\nhttp = ['127.0.0.1:80']\n[site.default.route]\n'/' = {route}\n");
     says(
         &route("{ files = 'a', respond = {} }"),
-        &["4:1: route / does more than one thing (exactly one of `pool`, `redirect`, `respond` and `files`)"],
+        &[
+            "4:1: route / does more than one thing (exactly one of `pool`, `redirect`, `respond`, `files` and `dns`)",
+        ],
     );
     says(
         &route("{ files = { index = ['a/b'] } }"),

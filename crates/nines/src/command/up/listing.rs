@@ -51,7 +51,7 @@ fn layer4(status: &Status, listener: &ListenerStatus, table: &mut Table) {
     ]);
 }
 
-/// DNS, once for each address: those of UDP, if TCP is there as well.
+/// DNS, once for each address: those of UDP, if TCP is there as well. What is TCP alone is TLS.
 fn dns(all: &[ListenerStatus], zone: Option<&str>, listener: &ListenerStatus, table: &mut Table) {
     let at = reachable(listener.address);
     let is_twin =
@@ -59,7 +59,7 @@ fn dns(all: &[ListenerStatus], zone: Option<&str>, listener: &ListenerStatus, ta
     if listener.protocol == "tcp" && all.iter().any(is_twin) {
         return;
     }
-    let options = if listener.protocol == "tcp" { " +tcp" } else { "" };
+    let options = if listener.protocol == "tcp" { " +tls" } else { "" };
     let asked = zone.unwrap_or("id.server ch txt");
     table.row([
         format!("dns {}", zone.unwrap_or_default()).trim_end().to_owned(),
@@ -245,7 +245,7 @@ mod tests {
         };
         let shop = listed(Some("shop.test"));
         assert!(shop.contains("dig @127.0.0.1 -p 53 shop.test"), "{shop}");
-        assert!(shop.contains("dig @::1 -p 54 +tcp shop.test"), "{shop}");
+        assert!(shop.contains("dig @::1 -p 54 +tls shop.test"), "{shop}");
         assert_eq!(shop.matches("dns shop.test").count(), 2);
         assert!(listed(None).contains("dig @127.0.0.1 -p 53 id.server ch txt"));
     }
