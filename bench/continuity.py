@@ -6,7 +6,6 @@ again: a connection that ends before its answer, a refused one, a timeout and a 
 
 import argparse
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from load import HERE
 from backends import start_backend
 from processes import Failure, Process, accepts, die_with_parent, free_port, raise_open_files, stop_all, wait_until
+from releases import release_build
 
 KEPT, NEW = 32, 8  # connections
 KINDS = ("connect", "read", "write", "status", "timeout", "given up", "broken at the survivor")
@@ -108,7 +108,7 @@ def options_of(doc):
     parser.add_argument("--seconds", type=int, default=20, help="length of the load")
     options = parser.parse_args()
     raise_open_files()
-    return options.nines.resolve() if options.nines else release_build(), options.seconds
+    return options.nines.resolve() if options.nines else release_build().resolve(), options.seconds
 
 
 def main(doc, what, pool_of, act, every):
@@ -160,9 +160,3 @@ def static_pool(folder):
     """Two backends that are always there."""
     first, second = (start_backend(folder, number)[0] for number in (1, 2))
     return f'[pool.pages]\nservers = ["127.0.0.1:{first}", "127.0.0.1:{second}"]'
-
-
-def release_build():
-    root = HERE.parent
-    subprocess.run(["cargo", "build", "--release", "--quiet", "--package", "nines"], cwd=root, check=True)
-    return (Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "release" / "nines").resolve()

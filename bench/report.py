@@ -10,7 +10,6 @@ from statistics import median
 from cases import CASES, IDLE, IDLE_TITLE
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- figures: written by bench/run -->", "<!-- end of figures -->"
 
 TITLES = {**{name: case.title for name, case in CASES.items()}, IDLE: IDLE_TITLE}
 
@@ -58,18 +57,18 @@ def summary(rounds):
     return figures
 
 
-def line(figures):
+def line(figures, columns=COLUMNS):
     """What one measurement says, for whoever watches."""
-    shown = [(key, title.split(" (")[0], form) for key, title, form in COLUMNS if isinstance(figures.get(key), (int, float))]
+    shown = [(key, title.split(" (")[0], form) for key, title, form in columns if isinstance(figures.get(key), (int, float))]
     return "  ".join(f"{title}: {form.format(figures[key])}" for key, title, form in shown)
 
 
-def table(results):
+def table(results, titles=TITLES, columns=COLUMNS):
     """One Markdown table a figure: a row a case, a column a peer, and nines' ratio to each."""
     peers = results["peers"]
     others = [peer for peer in peers if peer != "nines"] if "nines" in peers else []
     out = []
-    for key, title, form in COLUMNS:
+    for key, title, form in columns:
         rows = [(case, figures) for case, figures in results["figures"].items()
                 if any(key in figures[peer] for peer in figures)
                 and not (key == "per_second" and case == "steady-1k")
@@ -79,7 +78,7 @@ def table(results):
         out += [f"**{title}**", "", "| | " + " | ".join(list(peers) + [f"nines ÷ {peer}" for peer in others]) + " |",
                 "| --- |" + " ---: |" * (len(peers) + len(others))]
         for case, figures in rows:
-            name = TITLES[case] + (f" ({results['steady_rate']:,}/s)" if case == "steady-1k" else "")
+            name = titles[case] + (f" ({results['steady_rate']:,}/s)" if case == "steady-1k" else "")
             cells = [cell(figures.get(peer, {}), key, form) for peer in peers]
             cells += [ratio(figures, key, peer) for peer in others]
             out.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -115,14 +114,16 @@ def preamble(results):
     return "\n".join(lines) + "\n"
 
 
-def write(results):
-    """The run's JSON, and the block of figures in README.md."""
-    path = HERE / "results" / f"{results['machine']['date'][:10]}.json"
+def write(results, script="run", titles=TITLES, columns=COLUMNS):
+    """The run's JSON, and the script's block of figures in README.md."""
+    prefix = "" if script == "run" else f"{script}-"
+    path = HERE / "results" / f"{prefix}{results['machine']['date'][:10]}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
     readme = HERE / "README.md"
     text = readme.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    readme.write_text(f"{before}{BEGIN}\n{preamble(results)}{table(results)}{END}{after}")
+    begin, end = f"<!-- figures: written by bench/{script} -->", f"<!-- end of figures of bench/{script} -->"
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    readme.write_text(f"{before}{begin}\n{preamble(results)}{table(results, titles, columns)}{end}{after}")
     return path

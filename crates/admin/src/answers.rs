@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use topology::{
-    Changes, EndpointError, EndpointStatus, Explanation, InstanceState, Layer4Explanation, Layer4Question,
-    ListenerStatus, PoolStatus, Query, ReloadError, Running, ServiceStatus, Status,
+    Changes, DnsExplanation, DnsQuestion, EndpointError, EndpointStatus, Explanation, InstanceState,
+    Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Query, ReloadError, Running,
+    ServiceStatus, Status,
 };
 
 /// What the answers are made from.
@@ -278,6 +279,31 @@ fn question(pairs: Vec<(String, String)>) -> Result<Layer4Question, Problem> {
         return Err(bad("`server_name` is for `tcp:NAME`: a datagram is not looked into".into()));
     }
     Ok(Layer4Question { client: from, server_name, ..about })
+}
+
+pub(crate) async fn explain_dns(
+    State(api): State<Api>,
+    InQuery(pairs): InQuery<Vec<(String, String)>>,
+) -> Result<Json<DnsExplanation>, Problem> {
+    let explained = api.running.explain_dns(&dns_question(pairs)?);
+    explained.map(Json).map_err(|error| Problem::new(StatusCode::NOT_FOUND, error.to_string()))
+}
+
+/// The question as DNS wants it.
+fn dns_question(pairs: Vec<(String, String)>) -> Result<DnsQuestion, Problem> {
+    let (mut about, mut rtype, mut from) = (None, None, None);
+    for (name, value) in pairs {
+        match name.as_str() {
+            "name" => about = Some(value),
+            "type" => rtype = Some(value),
+            "client" => from = Some(client(&value)?),
+            other => {
+                return Err(bad(format!("unknown parameter {other:?}; known: name, type, client")));
+            }
+        }
+    }
+    let about = about.ok_or_else(|| bad("parameter `name` is missing".into()))?;
+    DnsQuestion::new(&about, rtype.as_deref(), from).map_err(|error| bad(error.to_string()))
 }
 
 pub(crate) async fn openapi(State(api): State<Api>) -> Json<Value> {

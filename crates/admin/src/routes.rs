@@ -102,8 +102,15 @@ const EXPLAIN_LISTENER: [Parameter; 3] = [
     },
 ];
 
+const EXPLAIN_DNS: [Parameter; 3] = [
+    Parameter { name: "name", place: Place::QueryRequired, says: "the name that is asked for" },
+    Parameter { name: "type", place: Place::Query, says: "the type of records; A when absent" },
+    Parameter { name: "client", place: Place::Query, says: "the client's IP address, for routes" },
+];
+
 const NO_POOL: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such pool");
 const NO_ENDPOINT: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such endpoint");
+const NO_DNS: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[dns]`");
 const NO_LISTENER: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such listener");
 const AMBIGUOUS: (StatusCode, &str) = (StatusCode::CONFLICT, "several pools have an endpoint of this name");
 const BAD_REQUEST: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "a parameter or the body is malformed");
@@ -115,7 +122,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 18] = [
+pub(crate) static ROUTES: [Route; 19] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -225,6 +232,17 @@ pub(crate) static ROUTES: [Route; 18] = [
             "explainListener",
             "Say what would happen to a connection of TCP or a datagram of UDP",
             || get(answers::explain_listener),
+        )
+    },
+    Route {
+        parameters: &EXPLAIN_DNS,
+        answer: Answer::Json("what would be answered, and why", schema::<topology::DnsExplanation>),
+        problems: &[BAD_REQUEST, NO_DNS],
+        ..asked(
+            "/api/v1/explain-dns",
+            "explainDns",
+            "Say what would be answered to a question of DNS",
+            || get(answers::explain_dns),
         )
     },
     Route {

@@ -1,5 +1,6 @@
 //! What types cannot say of `[dns]`.
 
+use crate::changes::check_changes;
 use crate::config::{DnsConfig, ZoneConfig};
 use crate::policy::{Known, check_places, check_routes};
 use crate::protocol::Name;
@@ -47,7 +48,11 @@ pub fn check(config: &DnsConfig, faults: &mut Faults) {
         }
         check_zone(name, zone, faults);
     }
+    check_changes(config, faults);
     check_places(config.places(), faults);
+    if let Some(resolver) = &config.resolver {
+        crate::resolver::check(resolver, faults);
+    }
     let zones: Vec<Name> = config.zone.keys().filter_map(|name| name.parse().ok()).collect();
     for (name, zone) in &config.zone {
         check_routes(name, &zone.route, Known { zones: &zones, places: &config.place }, faults);
@@ -77,6 +82,9 @@ fn check_zone(name: &notation::Name, zone: &ZoneConfig, faults: &mut Faults) {
     if zone.file.is_none() && zone.records.is_empty() {
         let help = format!("add `file = \"{name}.zone\"`, or `records = [\"@ SOA …\", …]`");
         faults.add_with_help(name.span(), format!("zone {name} has no records"), help);
+    }
+    for fault in zone.sign.config().iter().flat_map(crate::dnssec::SignConfig::faults) {
+        faults.add(name.span(), format!("zone {name}: sign: {fault}"));
     }
     let ttl = zone.ttl.get();
     if ttl.subsec_nanos() != 0 || ttl > Duration::from_secs(TTL_SECONDS_MAX) {

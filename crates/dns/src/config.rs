@@ -1,7 +1,10 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
+use crate::changes::{KeyConfig, TransferConfig};
+use crate::dnssec::signing::config::Sign;
 use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
+use crate::resolver::ResolverConfig;
 use notation::{Duration, Listen, Name, Named, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tls::TlsConfig;
 
-/// Authoritative DNS: the zones of this file are answered for, everything else is refused.
+/// DNS: the zones of this file are answered for; everything else is refused, or looked up by the resolver.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DnsConfig {
@@ -44,6 +47,12 @@ pub struct DnsConfig {
     /// Where clients and candidates are, for `nearest`: a name for each place.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub place: Named<PlaceConfig>,
+    /// Keys for TSIG, by the name that both sides call them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub key: Named<KeyConfig>,
+    /// Looks up names that are in none of the zones, for those who may ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<ResolverConfig>,
     /// The zones, by the name of their apex: `"shop.test"`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub zone: Named<ZoneConfig>,
@@ -115,6 +124,12 @@ pub struct ZoneConfig {
     pub records: Vec<Name>,
     /// The TTL of those `records` that say none.
     pub ttl: Duration,
+    /// Who may copy the zone, and who is told when it changes. Nobody, without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<TransferConfig>,
+    /// Whether the zone is signed here (DNSSEC): `true`, or a table that says how.
+    #[serde(skip_serializing_if = "Sign::is_off")]
+    pub sign: Sign,
     /// Names whose addresses are chosen for each query, relative to the zone; `"@"` is its apex, `"*"` a wildcard.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub route: RoutesConfig,
@@ -129,6 +144,13 @@ impl DnsConfig {
 
 impl Default for ZoneConfig {
     fn default() -> Self {
-        Self { file: None, records: Vec::new(), ttl: Duration::secs(3600), route: RoutesConfig::new() }
+        Self {
+            file: None,
+            records: Vec::new(),
+            ttl: Duration::secs(3600),
+            transfer: None,
+            sign: Sign::default(),
+            route: RoutesConfig::new(),
+        }
     }
 }

@@ -31,9 +31,39 @@ pub enum Error {
     /// A certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::Error),
+    /// A signature cannot be made: of that there is no more to say.
+    #[error("a signature could not be made")]
+    Sign,
+    /// A zone cannot be signed.
+    #[error("zone {zone} cannot be signed: {why}")]
+    Signing {
+        /// The name of the zone.
+        zone: String,
+        /// Lower case, no full stop.
+        why: String,
+    },
+    /// Keys of a zone cannot be read or kept.
+    #[error("{}: {why}", path.display())]
+    Keys {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// Lower case, no full stop.
+        why: String,
+    },
     /// An address cannot be listened on, or a thread not be made.
     #[error(transparent)]
     Cores(#[from] cores::Error),
+    /// A key cannot be used.
+    #[error("key {name}: {cause}")]
+    Key {
+        /// Its name.
+        name: String,
+        /// Why; never its secret.
+        cause: String,
+    },
+    /// The thread for zones that change cannot be made.
+    #[error("cannot start the thread for zones that change: {0}")]
+    Keeper(std::io::Error),
     /// `cores` cannot change while nines runs.
     #[error("[dns] cores cannot change while running: restart with --takeover")]
     CoresChanged,

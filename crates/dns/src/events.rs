@@ -255,14 +255,31 @@ fn place_of(rtype: Option<Rtype>) -> u8 {
 }
 
 /// Counted of each zone of one snapshot. What is counted of a zone goes on over reloads.
+#[derive(Clone)]
 pub(crate) struct ZoneEvents {
     by_zone: HashMap<usize, Counter, BuildHasherDefault<AsItIs>>,
     other: Counter,
-    serials: Vec<(Gauge, u32)>,
+    serials: Vec<Serial>,
+}
+
+#[derive(Clone)]
+struct Serial {
+    zone: usize,
+    gauge: Gauge,
+    serial: u32,
+}
+
+impl Serial {
+    fn of(zone: &Arc<Zone>, registry: &Registry) -> Self {
+        let name = zone.apex().to_string();
+        let gauge =
+            registry.gauge("nines_dns_zone_serial", "The serial number of a zone.", &[("zone", &name)]);
+        Self { zone: address_of(zone), gauge, serial: zone.figures().serial }
+    }
 }
 
 /// Addresses of zones, which no client chooses.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct AsItIs(u64);
 
 impl Hasher for AsItIs {
@@ -289,14 +306,8 @@ impl ZoneEvents {
         // The same ones after a reload.
         counted.sort_by_key(|zone| zone.apex().as_wire().to_vec());
         counted.truncate(ZONES_MAX);
-        let serial = |zone: &Arc<Zone>| {
-            let name = zone.apex().to_string();
-            let gauge =
-                registry.gauge("nines_dns_zone_serial", "The serial number of a zone.", &[("zone", &name)]);
-            (gauge, zone.figures().serial)
-        };
         Self {
-            serials: counted.iter().map(|zone| serial(zone)).collect(),
+            serials: counted.iter().map(|zone| Serial::of(zone, registry)).collect(),
             by_zone: counted
                 .iter()
                 .map(|zone| (address_of(zone), counter(&zone.apex().to_string())))
@@ -305,9 +316,22 @@ impl ZoneEvents {
         }
     }
 
+    /// The same with another zone in the place of one: what was counted of that goes on.
+    pub(crate) fn with(&self, before: Option<&Arc<Zone>>, zone: &Arc<Zone>, registry: &Registry) -> Self {
+        let mut all = self.clone();
+        let Some(before) = before.map(address_of) else { return all };
+        if let Some(counter) = all.by_zone.remove(&before) {
+            all.by_zone.insert(address_of(zone), counter);
+        }
+        if let Some(serial) = all.serials.iter_mut().find(|serial| serial.zone == before) {
+            *serial = Serial::of(zone, registry);
+        }
+        all
+    }
+
     /// Tells the serial numbers: these are the zones that are served now.
     pub(crate) fn show(&self) {
-        for (gauge, serial) in &self.serials {
+        for Serial { gauge, serial, .. } in &self.serials {
             gauge.set(f64::from(*serial));
         }
     }

@@ -16,6 +16,8 @@
 //! weights. Whatever they depend on is in the snapshot and the query, but for one thing: a pool says itself whether it is up
 //! ([`PoolHealth`]), at the moment of the answer.
 //!
+//! What is in none of the zones is looked up for those who may ask, by the `resolver`, if the file has one.
+//!
 //! Invariants:
 //! - A snapshot is swapped whole; a query sees exactly one.
 //! - [`answer()`] is a pure function of the zones, the query, a draw, and the state of pools: no clock, no lock, no I/O; it allocates
@@ -26,12 +28,15 @@
 //! - A response (QR=1) is never answered.
 
 mod answer;
+mod changes;
 mod check;
 mod config;
 mod cookies;
 mod core;
+mod dnssec;
 mod error;
 mod events;
+mod explanation;
 mod limit;
 mod listener;
 mod loading;
@@ -39,16 +44,25 @@ mod log;
 mod over_http;
 mod policy;
 mod protocol;
+mod publishing;
+mod resolver;
 mod running;
 mod snapshot;
+mod transfer;
+mod tsig;
 mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
+pub use changes::{KeyConfig, Peer, TransferConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
+pub use dnssec::{
+    Algorithm as SigningAlgorithm, DenialConfig, KeyLayout, KeyStatus, Sign, SignConfig, SigningStatus,
+};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;
+pub use explanation::{Explained, Question, QuestionError};
 pub use loading::{Place, ZoneFault, ZoneSet};
 pub use log::{DnstapConfig, LogConfig};
 pub use over_http::{Answered, Answers};
@@ -61,6 +75,11 @@ pub use protocol::{
     ClientSubnet, Cookie, Edns, HEADER_BYTES, MESSAGE_BYTES_MAX, Name, NameError, Query, Rejection,
     Transport, UDP_PAYLOAD_BYTES,
 };
+pub use publishing::Publisher;
+pub use resolver::{
+    BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
+};
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
-pub use zone::{Fault, Faults, Figures, Limits, Loaded, Zone, ZoneBuilder};
+pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
+pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};
 pub use zones::Zones;

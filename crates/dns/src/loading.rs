@@ -1,9 +1,11 @@
 //! The zones of a file, loaded: those whose text has not changed since the last time are taken from there.
 
 use crate::config::{DnsConfig, ZoneConfig};
+use crate::dnssec::signing::{self, SignedZone};
 use crate::error::Error;
 use crate::policy::{LatencyConfig, PlaceConfig, Places, PoolHealth, Pools, Route};
 use crate::protocol::Name;
+use crate::resolver;
 use crate::zone::{Faults, Loaded, Zone, ZoneBuilder};
 use crate::zones::Zones;
 use notation::Named;
@@ -25,8 +27,12 @@ const UNSETTLED: Duration = Duration::from_millis(50);
 pub struct ZoneSet {
     zones: BTreeMap<String, Arc<LoadedZone>>,
     places: Arc<LoadedPlaces>,
+    /// What the resolver's files say, if there is one.
+    resolver: Option<Arc<resolver::Files>>,
     /// Shared with every set that was loaded after this one.
     pools: Pools,
+    /// Those that are signed here, once they are.
+    signed: BTreeMap<String, Arc<SignedZone>>,
 }
 
 /// Places with what they were made of.
@@ -79,6 +85,8 @@ pub enum Place {
     Zone,
     /// Of no zone: it is about the geo database.
     Geo,
+    /// Of no zone: it is about a file that the resolver uses.
+    Resolver,
     /// The item of `records` with this number, from 0.
     Record(usize),
     /// In a zone file. Line and column are 0 where it is about the file as a whole, or the line.
@@ -118,7 +126,54 @@ impl ZoneSet {
                 Err(found) => faults.extend(found),
             }
         }
-        if faults.is_empty() { Ok(Self { zones, places, pools }) } else { Err(faults) }
+        let fault = |message: String| ZoneFault { zone: String::new(), place: Place::Resolver, message };
+        let resolver = config.resolver.as_ref().map(|config| resolver::Files::load(config, dir));
+        match resolver.transpose() {
+            Ok(resolver) if faults.is_empty() => {
+                Ok(Self { zones, places, pools, resolver: resolver.map(Arc::new), signed: BTreeMap::new() })
+            }
+            Ok(_) => Err(faults),
+            Err(error) => {
+                faults.push(fault(error.to_string()));
+                Err(faults)
+            }
+        }
+    }
+
+    /// Signs the zones that are to be, with keys in a folder for each below this one; they are made if there are none. What was signed
+    /// `before` is taken over as far as it can be. This takes its time, and so is not for a core.
+    ///
+    /// # Errors
+    /// When keys cannot be read, made or kept.
+    pub fn sign(&mut self, folder: &Path, now: SystemTime, before: &Self) -> Result<(), Error> {
+        for (name, loaded) in &self.zones {
+            let Some(config) = loaded.config.sign.config() else { continue };
+            let known = before.signed.get(name);
+            let is_same = before.zones.get(name).is_some_and(|zone| Arc::ptr_eq(zone, loaded));
+            let signed = match known.filter(|zone| is_same && zone.is_of(&config, folder)) {
+                Some(zone) => {
+                    zone.step(now)?;
+                    Arc::clone(zone)
+                }
+                None => {
+                    let (source, known) = (Arc::clone(&loaded.zone), known.map(|zone| &**zone));
+                    Arc::new(SignedZone::new(config, folder, source, known, now)?)
+                }
+            };
+            self.signed.insert(name.clone(), signed);
+        }
+        Ok(())
+    }
+
+    /// The zones that are signed here.
+    pub(crate) fn signed(&self) -> impl Iterator<Item = (&str, &Arc<SignedZone>)> {
+        self.signed.iter().map(|(name, zone)| (name.as_str(), zone))
+    }
+
+    /// The zone of this apex, if it is signed here.
+    pub(crate) fn signed_at(&self, apex: &Name) -> Option<&Arc<SignedZone>> {
+        let (name, _) = self.zones.iter().find(|(_, zone)| zone.zone.apex() == apex)?;
+        self.signed.get(name)
     }
 
     /// Lets routes of this set, and of every set before and after it, see these pools, by name, and no others.
@@ -132,20 +187,34 @@ impl ZoneSet {
         all.flat_map(|(name, zone)| placed(name, &zone.config, zone.warnings.iter())).collect()
     }
 
+    /// What the resolver's files say.
+    pub(crate) fn resolver(&self) -> Option<&Arc<resolver::Files>> {
+        self.resolver.as_ref()
+    }
+
     /// The names of zones that are in both, and are not the same.
     pub fn changed_since<'s>(&'s self, before: &'s Self) -> impl Iterator<Item = &'s str> {
         let both = self.zones.iter().filter_map(|(name, zone)| Some((name, zone, before.zones.get(name)?)));
         both.filter(|(_, zone, before)| !Arc::ptr_eq(zone, before)).map(|(name, ..)| name.as_str())
     }
 
-    /// The zones by the names that the file gives them.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Arc<Zone>)> {
-        self.zones.iter().map(|(name, zone)| (name.as_str(), &zone.zone))
+    /// Whether the zone of this apex is in both, and is the same.
+    pub(crate) fn is_same_in(&self, other: &Self, apex: &Name) -> bool {
+        let find = |set: &Self| set.zones.values().find(|zone| zone.zone.apex() == apex).cloned();
+        find(self).zip(find(other)).is_some_and(|(one, other)| Arc::ptr_eq(&one, &other))
+    }
+
+    /// The zones by the names that the file gives them; those that are signed here with their signatures.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Arc<Zone>)> {
+        self.zones.iter().map(|(name, zone)| {
+            let signed = self.signed.get(name).map(|signed| signed.zone());
+            (name.as_str(), signed.unwrap_or_else(|| Arc::clone(&zone.zone)))
+        })
     }
 
     /// The snapshot that queries are answered from.
     pub fn zones(&self) -> Zones {
-        Zones::new(self.iter().map(|(_, zone)| zone.clone()))
+        Zones::new(self.iter().map(|(_, zone)| zone))
     }
 }
 
@@ -209,6 +278,13 @@ impl LoadedZone {
         let paths: Vec<PathBuf> = builder.files().to_vec();
         match builder.finish() {
             Ok(Loaded { zone, warnings }) => {
+                if let Some(Err(error)) = config.sign.config().map(|how| signing::check(&zone, &how)) {
+                    return Err(vec![ZoneFault {
+                        zone: name.into(),
+                        place: Place::Zone,
+                        message: why(error),
+                    }]);
+                }
                 let stamped =
                     |path: PathBuf| metadata(&path).ok().map(|found| (path, Stamp::of(&found, now)));
                 let files: Option<Vec<_>> = paths.into_iter().map(stamped).collect();
@@ -234,6 +310,14 @@ impl LoadedZone {
         self.config == *config
             && self.places.as_ref().is_none_or(|own| Arc::ptr_eq(own, places))
             && self.files.iter().all(|(path, stamp)| is_still(path, stamp))
+    }
+}
+
+/// Without the zone's name, which is said in any case.
+fn why(error: Error) -> String {
+    match error {
+        Error::Signing { why, .. } => format!("it cannot be signed: {why}"),
+        error => error.to_string(),
     }
 }
 

@@ -1,11 +1,19 @@
 //! DNS as the topology sees it: started, changed without a stop, handed over, drained.
 
+use crate::changes::Keeper;
 use crate::config::DnsConfig;
 use crate::core::{Core, Door};
+use crate::dnssec::SigningStatus;
+use crate::dnssec::signing::resigning;
 use crate::error::Error;
+use crate::explanation::{Explained, Question};
+use crate::listener::draw;
 use crate::loading::ZoneSet;
 use crate::over_http::Answers;
+use crate::publishing::Publisher;
+use crate::resolver::ResolverStatus;
 use crate::snapshot::{Live, Snapshot};
+use crate::tsig::Keys;
 use cores::{Address, Cores, Socket, Watcher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
 use tls::EdgeTls;
-use tokio::sync::watch;
 
 /// What DNS is made of.
 #[derive(Clone)]
@@ -26,10 +33,14 @@ pub struct DnsParts {
     pub zones: ZoneSet,
     /// What cookies for clients are made with: nodes that have the same know each other's.
     pub cookie_key: [u8; 16],
+    /// The keys that the file names, with their secrets.
+    pub keys: Keys,
     /// The folder that paths start from.
     pub dir: PathBuf,
-    /// The node's data folder, where certificates of its own are kept.
+    /// The folder for what of zones must outlive a restart; it is made when something is kept.
     pub data: PathBuf,
+    /// The node's data folder, where certificates of its own are kept.
+    pub node_data: PathBuf,
     /// What holds wherever TLS ends, of `[edge.tls]`.
     pub tls: EdgeTls,
 }
@@ -59,10 +70,12 @@ impl DnsConfig {
 /// A running DNS.
 pub struct Dns {
     registry: Registry,
-    snapshots: watch::Sender<Arc<Snapshot>>,
-    zones: std::sync::Mutex<ZoneSet>,
+    publisher: Publisher,
+    /// Signs zones again when it is time.
+    signing: Option<tokio::task::JoinHandle<()>>,
     cores: Cores<Door>,
-    /// Looks for changed certificates until it is dropped.
+    keeper: Keeper,
+    /// Looks for changed certificates and lists until it is dropped.
     _watcher: Watcher,
 }
 
@@ -86,6 +99,9 @@ pub struct ZoneStatus {
     pub names: usize,
     /// Octets in memory.
     pub bytes: usize,
+    /// If it is signed here, how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signing: Option<SigningStatus>,
 }
 
 impl Dns {
@@ -95,21 +111,20 @@ impl Dns {
     /// When an address cannot be listened on, or a thread cannot be made.
     pub fn start(parts: &DnsParts, registry: Registry, inherited: Vec<Socket>) -> Result<Self, Error> {
         let live = Arc::new(Live::new(&parts.config.limit, &registry));
-        let snapshot = Arc::new(Snapshot::new(parts, live, &registry, None)?);
-        snapshot.apply();
-        let (snapshots, receiver) = watch::channel(snapshot);
-        let watched = receiver.clone();
+        let snapshot = Snapshot::new(parts, live, &registry, None)?;
+        let publisher = Publisher::new(snapshot, parts.zones.clone(), registry.clone());
+        let receiver = publisher.subscribe();
+        let watched = publisher.clone();
         let look = move || {
-            let snapshot = watched.borrow().clone();
-            if let Some(tls) = &snapshot.tls {
-                tls.refresh();
-            }
+            watched.snapshot().refresh();
         };
         let watcher = Watcher::start("dns-files", look).map_err(cores::Error::Core)?;
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        Ok(Self { registry, snapshots, zones: parts.zones.clone().into(), cores, _watcher: watcher })
+        let keeper = Keeper::start(publisher.clone()).map_err(Error::Keeper)?;
+        let signing = resigning::start(&publisher, &registry);
+        Ok(Self { registry, publisher, signing, cores, keeper, _watcher: watcher })
     }
 
     /// Does everything of a change that may fail, and nothing that shows.
@@ -120,7 +135,7 @@ impl Dns {
         if parts.config.cores.is_some_and(|cores| cores as usize != self.cores.count()) {
             return Err(Error::CoresChanged);
         }
-        let before = self.snapshots.borrow().clone();
+        let before = self.publisher.snapshot();
         let snapshot = Snapshot::new(parts, before.live.clone(), &self.registry, Some(&before))?;
         let sockets = self.cores.prepare(&parts.doors(), Vec::new())?;
         Ok(Prepared { snapshot, zones: parts.zones.clone(), sockets })
@@ -128,18 +143,21 @@ impl Dns {
 
     /// Makes a prepared change. Connections stay as they are; each query is answered by one state of the zones.
     pub fn commit(&self, prepared: Prepared) {
-        prepared.snapshot.apply();
         if let Some(log) = &prepared.snapshot.log {
             log.reopen();
         }
-        self.snapshots.send_replace(Arc::new(prepared.snapshot));
-        *self.zones.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = prepared.zones;
+        self.publisher.commit(prepared.snapshot, prepared.zones);
         self.cores.commit(prepared.sockets);
     }
 
     /// The zones that are served, as they were loaded.
     pub fn zones(&self) -> ZoneSet {
-        self.zones.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.publisher.loaded()
+    }
+
+    /// Replaces zones while they are served.
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
     }
 
     /// Where queries arrive, with the ports that the kernel chose where the file says 0.
@@ -157,7 +175,7 @@ impl Dns {
 
     /// Who answers messages that come by other ways.
     pub fn answers(&self) -> Answers {
-        Answers::new(self.snapshots.subscribe())
+        Answers::new(self.publisher.subscribe())
     }
 
     /// Takes nothing new; connections go on.
@@ -167,8 +185,14 @@ impl Dns {
 
     /// Answers what is under way, at most until the deadline, and ends the cores. `false`: connections were cut off.
     pub async fn drain(self, deadline: Duration) -> bool {
+        if let Some(signing) = self.signing {
+            signing.abort();
+            // It was ended: that is all there is to hear.
+            let _ = signing.await;
+        }
+        self.keeper.stop().await;
         let is_drained = self.cores.drain(deadline).await;
-        if let Some(log) = &self.snapshots.borrow().log {
+        if let Some(log) = &self.publisher.snapshot().log {
             log.flush();
         }
         is_drained
@@ -176,20 +200,31 @@ impl Dns {
 
     /// Connections that are open.
     pub fn connections(&self) -> usize {
-        self.snapshots.borrow().live.gate.inflight()
+        self.publisher.snapshot().live.gate.inflight()
+    }
+
+    /// What would be answered to a question at this moment, and why.
+    pub fn explain(&self, question: &Question) -> Explained {
+        self.publisher.snapshot().zones.explain(question, draw())
+    }
+
+    /// The resolver, if there is one.
+    pub fn resolver(&self) -> Option<ResolverStatus> {
+        self.publisher.snapshot().resolver.as_ref().map(|resolver| resolver.status())
     }
 
     /// The zones, by name.
     pub fn status(&self) -> Vec<ZoneStatus> {
-        let zones = self.zones();
+        let (zones, served) = (self.zones(), self.publisher.snapshot());
         let statuses = zones.iter().map(|(name, zone)| {
-            let figures = zone.figures();
+            let figures = served.zones.get(zone.apex()).unwrap_or(&zone).figures();
             ZoneStatus {
                 name: name.to_owned(),
                 serial: figures.serial,
                 records: figures.records,
                 names: figures.names,
                 bytes: figures.bytes,
+                signing: zones.signed_at(zone.apex()).map(|signed| signed.status()),
             }
         });
         statuses.collect()

@@ -59,7 +59,7 @@ Examples:
   nines config --schema         the JSON Schema, for completion in an editor")]
     Config(ConfigArgs),
 
-    /// Say what happens to a request, a connection or a datagram: where it goes, and why
+    /// Say what happens to a request, a connection, a datagram or a question of DNS: where it goes, and why
     #[command(after_help = "\
 The running node is asked; when none is running, the file alone answers.
 `tcp:` and `udp:` begin a listener's name, never a host: that is `http://tcp:80/`.
@@ -69,7 +69,9 @@ Examples:
   nines explain http://shop.test/cart -X POST -H 'Cookie: shop_at=x'
   nines explain /cart --client 203.0.113.7
   nines explain tcp:db --client 10.0.0.1 --sni a.test    [tcp.db], by TLS server name
-  nines explain udp:dns --client 10.0.0.1:5000           [udp.dns]")]
+  nines explain udp:dns --client 10.0.0.1:5000           [udp.dns]
+  nines explain dns www.shop.test --from 203.0.113.7     [dns], each step of a route
+  nines explain dns shop.test --type MX")]
     Explain(ExplainArgs),
 
     /// Show the running node: listeners, pools and endpoints, live
@@ -189,9 +191,12 @@ pub(crate) struct NodeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// The request's URL, or a path for the default site; `tcp:NAME` for a connection to `[tcp.NAME]`, `udp:NAME` for a
-    /// datagram to `[udp.NAME]`
-    #[arg(value_name = "URL|tcp:NAME|udp:NAME")]
+    /// datagram to `[udp.NAME]`, `dns` for a question about the name that follows
+    #[arg(value_name = "URL|tcp:NAME|udp:NAME|dns")]
     pub(crate) what: String,
+    /// The name that is asked for; with `dns` only
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// The request's method [default: GET]
     #[arg(short = 'X', long)]
     pub(crate) method: Option<String>,
@@ -201,8 +206,11 @@ pub(crate) struct ExplainArgs {
     /// The request's body, for routes that ask for JSON fields
     #[arg(short = 'd', long, value_name = "BODY")]
     pub(crate) data: Option<String>,
-    /// The client's address, for pools that hash it and for allow and deny lists; a port is not looked at
-    #[arg(long, value_name = "ADDRESS", value_parser = client)]
+    /// The type of records that is asked for; with `dns` only [default: A]
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
+    pub(crate) rtype: Option<String>,
+    /// The client's address, for pools that hash it, for allow and deny lists, and for routes of DNS; a port is not looked at
+    #[arg(long, visible_alias = "from", value_name = "ADDRESS", value_parser = client)]
     pub(crate) client: Option<IpAddr>,
     /// The server name that the client asks for by TLS; with `tcp:NAME` only
     #[arg(long, value_name = "NAME")]

@@ -199,6 +199,28 @@ impl Datagrams {
     }
 }
 
+/// Sends one datagram by a socket without a peer of its own.
+///
+/// # Errors
+/// `WouldBlock` when the socket's buffer is full.
+pub fn send_datagram(socket: BorrowedFd<'_>, bytes: &[u8], towards: &Towards) -> io::Result<()> {
+    let name = SockAddr::from(towards.to);
+    let mut control = Control([0; CONTROL_BYTES]);
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: as in `receive`.
+    let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+    header.msg_hdr.msg_iov = &raw mut vector;
+    header.msg_hdr.msg_iovlen = 1;
+    header.msg_hdr.msg_name = name.as_ptr().cast_mut().cast();
+    header.msg_hdr.msg_namelen = name.len();
+    if let Some(from) = towards.from {
+        header.msg_hdr.msg_controllen = source(&mut control, from) as _;
+        header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+    }
+    // SAFETY: the header was filled above and points at memory that is borrowed for the whole of this function.
+    unsafe { send_all(socket, std::slice::from_mut(&mut header)) }.map(drop)
+}
+
 /// Sends what headers point at: how many of them went.
 ///
 /// # Safety
@@ -392,6 +414,9 @@ mod tests {
         // Its socket hears nobody else.
         wait(&client);
         assert_eq!(client.recv(&mut [0; 8]).unwrap(), 1);
+        send_datagram(front.as_fd(), b"later", &towards).unwrap();
+        wait(&client);
+        assert_eq!(client.recv(&mut [0; 8]).unwrap(), 5);
     }
 
     #[test]

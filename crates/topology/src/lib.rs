@@ -28,15 +28,19 @@ pub use file::{Checked, load, parse};
 pub use node_secret::SharedSecretError;
 pub use problem::{Level, Problem, Rejected};
 pub use running::{
-    EndpointError, ExplainError, ReloadError, Running, StartError, StartOptions, TakeoverError, explain_file,
-    explain_layer4_file,
+    DnsExplainError, EndpointError, ExplainError, ReloadError, Running, StartError, StartOptions,
+    TakeoverError, explain_dns_file, explain_file, explain_layer4_file,
 };
 pub use schema::json_schema;
 pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
-pub use dns::ZoneStatus;
+pub use dns::{
+    Dropped as DnsDropped, Explained as DnsExplanation, Explanation as DnsRouteExplanation,
+    Question as DnsQuestion, QuestionError as DnsQuestionError, StepExplanation as DnsStepExplanation,
+    ZoneStatus,
+};
 pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
 pub use layer4::{
     ExplainError as Layer4ExplainError, Explanation as Layer4Explanation, ListenerStatus as Layer4Status,

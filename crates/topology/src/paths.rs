@@ -24,6 +24,12 @@ pub(crate) fn service_in(dir: &Path, config: &ServiceConfig) -> ServiceConfig {
     config
 }
 
+/// A key for signatures in DNS, with its secret; or what is wrong with it.
+pub(crate) fn dns_key(dir: &Path, name: &str, key: &dns::KeyConfig) -> Result<dns::Key, String> {
+    let secret = secret_in(dir, &key.secret).reveal().map_err(|error| error.to_string())?;
+    dns::Key::new(name, key.algorithm, &secret).map_err(|error| error.to_string())
+}
+
 /// The secrets of the edge, each with its keys in the file.
 pub(crate) fn edge_secrets(topology: &Topology) -> impl Iterator<Item = (&'static [&'static str], &Secret)> {
     const TICKETS: &[&str] = &["edge", "tls", "tickets", "secret"];
@@ -41,5 +47,6 @@ pub(crate) fn secret_variables(topology: &Topology) -> Vec<String> {
         Secret::Env(name) => Some(name.clone()),
         Secret::File(_) => None,
     };
-    node.chain(edge_secrets(topology).map(|(_, secret)| secret)).filter_map(variable).collect()
+    let keys = topology.dns.iter().flat_map(|dns| dns.key.values()).map(|key| &key.secret);
+    node.chain(keys).chain(edge_secrets(topology).map(|(_, secret)| secret)).filter_map(variable).collect()
 }

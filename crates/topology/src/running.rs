@@ -37,6 +37,7 @@ mod report;
 mod start;
 mod stop;
 
+pub use dns_part::{DnsExplainError, explain_dns_file};
 pub use edge_part::{ExplainError, explain_file};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
 pub use layer4_part::explain_layer4_file;
@@ -160,6 +161,11 @@ impl Running {
         question: &layer4::Question,
     ) -> Result<layer4::Explanation, layer4::ExplainError> {
         self.live().layer4.explain(question)
+    }
+
+    /// What would be answered to a question of DNS, and why. Changes no state.
+    pub fn explain_dns(&self, question: &dns::Question) -> Result<dns::Explained, DnsExplainError> {
+        self.live().dns.explain(question)
     }
 
     /// The metrics.

@@ -203,6 +203,28 @@ async fn explain_tells_where_a_connection_or_a_datagram_goes() {
 }
 
 #[tokio::test]
+async fn explain_tells_what_is_answered_to_a_question_of_dns() {
+    let file = FILE.to_owned()
+        + "[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'shop.test']\nrecords = ['@ SOA ns1 a 1 1d 2h 4w 5m', '@ NS ns1', 'ns1 A 192.0.2.1']\n\
+           [dns.zone.'shop.test'.route.www]\nchoose = ['healthy', 'failover']\n\
+           answers = [{ addresses = ['192.0.2.2'] }, { addresses = ['192.0.2.3'] }]\n";
+    let world = World::start_with(&file, None, Limits::default()).await;
+    let routed = world.get("/api/v1/explain-dns?name=www.shop.test&client=203.0.113.7").await.json();
+    assert_eq!(routed["answer"], json!(["www.shop.test. 20 IN A 192.0.2.2"]));
+    assert_eq!(routed["route"]["steps"][1]["dropped"][0]["why"], "another comes before it");
+    let missing = world.get("/api/v1/explain-dns?name=mail.shop.test&type=MX").await.json();
+    assert_eq!((&missing["outcome"], &missing["rcode"]), (&json!("nxdomain"), &json!("NXDOMAIN")));
+    for query in ["", "?name=a..b", "?name=shop.test&type=ADDRESS", "?name=shop.test&client=x", "?x=y"] {
+        world.get(&format!("/api/v1/explain-dns{query}")).await.problem(400);
+    }
+    world.stop().await;
+    let world = World::start().await;
+    let none = world.get("/api/v1/explain-dns?name=shop.test").await.problem(404);
+    assert_eq!(none, "the file has no `[dns]`");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_a_problem_too() {
     let world = World::start().await;
     assert!(world.get("/api/v2/status").await.problem(404).contains("/api/v2/status"));

@@ -30,6 +30,7 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
     let query = match path.as_str() {
         "/api/v1/explain" => "?url=http://shop.test/",
         "/api/v1/explain-listener" => "?listener=tcp:web",
+        "/api/v1/explain-dns" => "?name=www.shop.test",
         _ => "",
     };
     let path = path + query;
@@ -41,7 +42,8 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
 async fn every_operation_of_the_document_answers_as_the_document_says() {
     let file = crate::world::FILE.to_owned()
         + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.default.route]\n\"/\" = { pool = \"web\" }\n"
-        + "[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n";
+        + "[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n"
+        + "[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'shop.test']\nrecords = ['@ SOA ns1 a 1 1d 2h 4w 5m', '@ NS ns1', 'ns1 A 192.0.2.1']\n";
     let world = World::start_with(&file, None, Limits::default()).await;
     let document = document(&world).await;
     assert_eq!(document["openapi"], "3.1.0");

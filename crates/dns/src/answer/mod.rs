@@ -8,6 +8,7 @@ mod chaos;
 mod facts;
 mod outcome;
 mod resolution;
+mod signed;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -83,6 +84,9 @@ fn from_zones<'z>(
         && let Some(above) = above
     {
         (zone, apex) = above;
+    }
+    if zone.is_withdrawn() {
+        return error(query, facts, response, OptRcode::SERVFAIL);
     }
     response.apex_at = crate::protocol::HEADER_BYTES + query.name.wire_len() - zone.apex().wire_len();
     response.authoritative = true;

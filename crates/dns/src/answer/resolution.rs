@@ -1,6 +1,8 @@
 //! One name after the other is looked up in a zone until there is an answer: RFC 1034 §4.3.2, steps 3 to 6.
 
+use super::signed::COMPRESSED_BYTES_MAX;
 use super::{Facts, Kind};
+use crate::dnssec::{Denial, Proof};
 use crate::policy::{self, Client, Policy};
 use crate::protocol::response::{Full, Response, Section};
 use crate::protocol::{HEADER_BYTES, NAME_BYTES_MAX, Name, Query};
@@ -23,14 +25,28 @@ pub(super) struct Asked<'r, 'z> {
 
 /// A query on its way through a zone.
 pub(super) struct Resolution<'r, 'z, 'o> {
-    asked: Asked<'r, 'z>,
-    zone: &'z Zone,
-    apex: Hash,
+    pub(super) asked: Asked<'r, 'z>,
+    pub(super) zone: &'z Zone,
+    pub(super) apex: Hash,
     rtype: Rtype,
-    response: &'r mut Response<'o>,
+    pub(super) response: &'r mut Response<'o>,
+    /// Where the zone is signed, and the client wants to see it.
+    pub(super) denial: Option<&'z Denial>,
+    /// What is to be proven.
+    pub(super) proof: Proof,
     /// The aliases that were followed.
     followed: [Hash; ALIASES_MAX],
     aliases: usize,
+}
+
+/// A name that is looked up.
+#[derive(Clone, Copy)]
+pub(super) struct Looked<'n> {
+    pub(super) name: &'n Name,
+    /// Where it stands in the response.
+    pub(super) owner_at: usize,
+    /// A wildcard stands for it.
+    pub(super) is_expanded: bool,
 }
 
 /// How it goes on after one name.
@@ -48,11 +64,21 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
         response: &'r mut Response<'o>,
     ) -> Self {
         let rtype = asked.query.rtype;
-        Self { asked, zone, apex, rtype, response, followed: [apex; ALIASES_MAX], aliases: 0 }
+        let denial = zone.denial().filter(|_| asked.query.dnssec_ok());
+        let (proof, followed) = (Proof::default(), [apex; ALIASES_MAX]);
+        Self { asked, zone, apex, rtype, response, denial, proof, followed, aliases: 0 }
     }
 
     /// Looks up the question's name, and those that its aliases lead to.
     pub(super) fn run(mut self, name: &Name, hash: Hash) -> Kind {
+        let kind = self.follow(name, hash);
+        if self.show_proof().is_err() {
+            self.response.truncated = true;
+        }
+        kind
+    }
+
+    fn follow(&mut self, name: &Name, hash: Hash) -> Kind {
         let mut step = self.step(name, hash, HEADER_BYTES);
         let mut last = hash;
         loop {
@@ -64,7 +90,10 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
                     return Kind::Positive;
                 }
             };
-            if self.aliases == ALIASES_MAX || !name.is_within(self.zone.apex()) {
+            if self.aliases == ALIASES_MAX
+                || !name.is_within(self.zone.apex())
+                || self.response.bytes() > COMPRESSED_BYTES_MAX
+            {
                 return Kind::Alias;
             }
             self.followed[self.aliases] = last;
@@ -80,22 +109,25 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     /// One name, which stands in the response at `owner_at`.
     #[inline]
     fn step(&mut self, name: &Name, hash: Hash, owner_at: usize) -> Result<Step, Full> {
+        let looked = Looked { name, owner_at, is_expanded: false };
         let found = self.zone.look_up(name, self.apex, hash);
         if self.aliases == 0 {
             self.response.about = found.number();
         }
         match found {
-            Found::Name(node) | Found::Wildcard(node) => self.records(node, owner_at),
+            Found::Name(node) => self.records(node, looked),
+            Found::Wildcard(node) => self.records(node, Looked { is_expanded: true, ..looked }),
             // RFC 4035 §3.1.4.1: DS at a cut is the upper zone's, which is this one.
-            Found::Cut { cut, is_exact: true, .. } if self.rtype == Rtype::DS => self.records(cut, owner_at),
+            Found::Cut { cut, is_exact: true, .. } if self.rtype == Rtype::DS => self.records(cut, looked),
             Found::Cut { cut, labels, .. } => {
-                self.referral(cut, owner_at + name.suffix_start(labels));
+                self.referral(cut, (name, labels), owner_at + name.suffix_start(labels));
                 Ok(Step::Done(Kind::Referral))
             }
             Found::Dname { owner, labels } => self.substitute(owner, labels, name, owner_at),
             Found::Nothing => {
                 // RFC 6604: the RCODE is about the last name of a chain.
                 self.response.rcode = OptRcode::NXDOMAIN;
+                self.prove_no_name(name);
                 self.negative(self.zone.figures().negative_ttl);
                 Ok(Step::Done(Kind::NoName))
             }
@@ -104,48 +136,70 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
 
     /// What a name that is there has of the type that is asked for.
     #[inline]
-    fn records(&mut self, node: Node<'z>, owner_at: usize) -> Result<Step, Full> {
+    fn records(&mut self, node: Node<'z>, looked: Looked<'_>) -> Result<Step, Full> {
+        let owner_at = looked.owner_at;
         if let Some(route) = self.zone.route(node)
             && let Some(rtype) = routed(self.rtype, node)
         {
-            return self.route(route, rtype, owner_at);
+            return self.route((node, route), rtype, looked);
         }
         let found = match self.rtype {
             Rtype::ANY => representative(node),
             rtype => node.rrset(rtype),
         };
         if let Some(rrset) = found {
-            let start = self.response.add(Section::Answer, rrset, owner_at)?;
+            let start = self.put(Section::Answer, node, rrset, owner_at)?;
+            self.prove_expansion(looked);
+            self.show_proof()?;
             self.addresses(rrset, start)?;
             return Ok(Step::Done(Kind::Positive));
         }
         if node.has(CNAME)
             && let Some(alias) = node.rrset(Rtype::CNAME)
         {
-            let start = self.response.add(Section::Answer, alias, owner_at)?;
+            let start = self.put(Section::Answer, node, alias, owner_at)?;
+            self.prove_expansion(looked);
             let target = self.zone.name_in(alias.first_rdata());
             return Ok(Step::Follow(target, start + RECORD_HEAD_BYTES));
         }
+        self.prove_no_data(looked);
         self.negative(self.zone.figures().negative_ttl);
         Ok(Step::Done(Kind::NoData))
     }
 
     /// The addresses that a route answers with.
-    fn route(&mut self, route: &policy::Kind, rtype: Rtype, owner_at: usize) -> Result<Step, Full> {
+    fn route(
+        &mut self,
+        (node, route): (Node<'z>, &policy::Kind),
+        rtype: Rtype,
+        looked: Looked<'_>,
+    ) -> Result<Step, Full> {
         match route {
-            policy::Kind::Policy(policy) => self.chosen(policy, rtype, owner_at),
-            policy::Kind::Alias(target) => self.flattened(target, rtype, owner_at),
+            policy::Kind::Policy(policy) => self.chosen((node, policy), rtype, looked),
+            policy::Kind::Alias(target) => self.flattened(target, rtype, looked),
         }
     }
 
     /// Those of the candidates that are chosen for this client.
-    fn chosen(&mut self, policy: &Policy, rtype: Rtype, owner_at: usize) -> Result<Step, Full> {
+    fn chosen(
+        &mut self,
+        (node, policy): (Node<'z>, &Policy),
+        rtype: Rtype,
+        looked: Looked<'_>,
+    ) -> Result<Step, Full> {
+        let owner_at = looked.owner_at;
         let Asked { query, facts, .. } = self.asked;
         let client = Client::of(facts.sender, query.edns.and_then(|edns| edns.client_subnet));
         let chosen = policy.choose(client, facts.draw);
         self.response.client_bits = chosen.bits;
         if chosen.candidates.is_empty() {
             return Ok(self.failed());
+        }
+        if self.denial.is_some() && policy.may_have(rtype) {
+            let signed = self.zone.signed_route(node).and_then(|route| route.find(rtype, chosen.candidates));
+            let Some(signed) = signed else { return Ok(self.failed()) };
+            self.put_chosen(signed, looked)?;
+            return Ok(Step::Done(Kind::Positive));
         }
         let (response, mut is_empty) = (&mut *self.response, true);
         policy.records(rtype, chosen, facts.draw, |rrset| {
@@ -156,18 +210,22 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             return Ok(Step::Done(Kind::Positive));
         }
         // Another choice may have what this one has not.
+        self.prove_no_data(looked);
         let negative_ttl = self.zone.figures().negative_ttl;
         self.negative(if policy.may_have(rtype) { policy.ttl.min(negative_ttl) } else { negative_ttl });
         Ok(Step::Done(Kind::NoData))
     }
 
     /// Those that another name has, in whichever of the zones it is.
-    fn flattened(&mut self, target: &Name, rtype: Rtype, owner_at: usize) -> Result<Step, Full> {
+    fn flattened(&mut self, target: &Name, rtype: Rtype, looked: Looked<'_>) -> Result<Step, Full> {
         let mut target = Box::new(target.clone());
         for _ in 0..ALIASES_MAX {
             let (located, hash) = self.asked.zones.locate(&target);
             let Some(located) = located else { return Ok(self.failed()) };
             let zone = located.zone;
+            if zone.is_withdrawn() {
+                return Ok(self.failed());
+            }
             let node = match zone.look_up(&target, located.apex, hash) {
                 Found::Name(node) | Found::Wildcard(node) => node,
                 Found::Dname { owner, labels } => {
@@ -183,11 +241,11 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             };
             if let Some(route) = zone.route(node) {
                 match route {
-                    policy::Kind::Policy(policy) => return self.chosen(policy, rtype, owner_at),
+                    policy::Kind::Policy(policy) => return self.chosen((node, policy), rtype, looked),
                     policy::Kind::Alias(next) => target = next.clone(),
                 }
             } else if let Some(rrset) = node.rrset(rtype) {
-                self.response.add(Section::Answer, rrset, owner_at)?;
+                self.response.add(Section::Answer, rrset, looked.owner_at)?;
                 return Ok(Step::Done(Kind::Positive));
             } else if let Some(alias) = node.rrset(Rtype::CNAME) {
                 target = zone.name_in(alias.first_rdata());
@@ -211,6 +269,10 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     #[inline]
     fn negative(&mut self, ttl: u32) {
         let soa = self.zone.apex_node().rrset(Rtype::SOA).expect("a zone has an SOA");
+        if self.denial.is_some() {
+            self.response.truncated |= self.negative_signed(soa, ttl).is_err();
+            return;
+        }
         match self.response.add(Section::Authority, soa, self.response.apex_at) {
             Ok(start) => self.response.set_ttl(start, ttl),
             Err(Full) => self.response.truncated = true,
@@ -218,12 +280,14 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     }
 
     /// The servers of the zone below a cut. It is not authoritative, but for the aliases that led there.
-    fn referral(&mut self, cut: Node<'z>, owner_at: usize) {
+    fn referral(&mut self, cut: Node<'z>, name: (&Name, usize), owner_at: usize) {
         self.response.authoritative = self.aliases > 0;
         let servers = cut.rrset(Rtype::NS).expect("a cut has NS");
-        let written = self.response.add(Section::Authority, servers, owner_at);
-        let is_whole = written.and_then(|start| self.addresses(servers, start)).is_ok();
-        self.response.truncated |= !is_whole;
+        let is_whole = self.response.add(Section::Authority, servers, owner_at).and_then(|start| {
+            self.delegate(cut, name, owner_at)?;
+            self.addresses(servers, start)
+        });
+        self.response.truncated |= is_whole.is_err();
     }
 
     /// The addresses of names in an RRset that was written at `start`. What does not fit is left out; but a referral without the
@@ -238,7 +302,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             let node = self.zone.node(target.node);
             for rtype in [Rtype::A, Rtype::AAAA] {
                 let Some(addresses) = node.rrset(rtype) else { continue };
-                if self.response.add(Section::Additional, addresses, name_at).is_err() && target.required {
+                if self.put(Section::Additional, node, addresses, name_at).is_err() && target.required {
                     return Err(Full);
                 }
             }
@@ -256,7 +320,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     ) -> Result<Step, Full> {
         let dname = owner.rrset(Rtype::DNAME).expect("the owner of a DNAME has one");
         let prefix = name.suffix_start(labels);
-        self.response.add(Section::Answer, dname, owner_at + prefix)?;
+        self.put(Section::Answer, owner, dname, owner_at + prefix)?;
         let Some(target) = substituted(name, labels, dname) else {
             self.response.rcode = OptRcode::YXDOMAIN;
             return Ok(Step::Done(Kind::Alias));

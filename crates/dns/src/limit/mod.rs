@@ -24,6 +24,7 @@ use std::time::Instant;
 use table::Pace;
 
 /// Decides which answers are sent.
+#[derive(Clone)]
 pub(crate) struct Limiter {
     pace: Pace,
     /// Of so many limited answers one is sent cut off; 0: none.

@@ -1,14 +1,18 @@
 //! Connections (RFC 7766): queries as they come, any number after each other, and their answers in the same order.
 //!
 //! A connection that waits has no memory; one that works has some of the core's spare one. Answers to queries that came
-//! together leave together. Who does not take them is not read from.
+//! together leave together. Who does not take them is not read from. Answers that others have to give leave as they come (RFC 7766 §7).
 
-use super::responder::{Arrival, respond};
+use super::responder::{Arrival, Responded, renew, respond, respond_later};
+use super::special::{Special, Transfer, begin, is_special};
 use super::wire::Wire;
+use crate::changes::{Changing, Direction, TransferKind, TransferOutcome, unix_now};
 use crate::core::{Core, Door};
 use crate::events::Ended;
 use crate::protocol::MESSAGE_BYTES_MAX;
+use crate::resolver::Waiting;
 use crate::snapshot::{Live, Snapshot};
+use crate::tsig::RECORD_BYTES_MAX;
 use admission::{Held, Key};
 use flow::Permit;
 use std::cell::RefCell;
@@ -19,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 /// Answers that are gathered before they are sent.
@@ -29,6 +34,8 @@ const LENGTH_BYTES: usize = 2;
 const SPARES_MAX: usize = 64;
 /// Memory that is not worth to be kept: few answers are so long.
 const SPARE_BYTES_MAX: usize = 128 << 10;
+/// Queries of a connection that wait for others; it is not read from while they are so many.
+const PENDING_MAX: usize = 64;
 /// How long a connection may be silent once this process drains: a query that is under way is still answered.
 const DRAIN_SILENCE: Duration = Duration::from_secs(1);
 /// Once half of all connections are taken, one that is idle is closed so many times sooner.
@@ -115,7 +122,7 @@ pub(crate) async fn listen(core: Rc<Core>, listener: std::net::TcpListener, door
 }
 
 /// Answers on a connection to its end.
-async fn serve(core: &Core, stream: &impl Wire, client: SocketAddr) -> Ended {
+async fn serve(core: &Rc<Core>, stream: &impl Wire, client: SocketAddr) -> Ended {
     let ended = Connection { core, stream, client }.serve().await;
     match ended {
         // Half of an answer is none.
@@ -158,27 +165,58 @@ fn patience(idle: Duration, open: usize, most: usize) -> Duration {
     if open > most / 2 { idle / HURRY } else { idle }
 }
 
+/// A transfer, which is counted when it ends, however it does.
+struct CountedTransfer<'c> {
+    changing: &'c Changing,
+    kind: TransferKind,
+    outcome: TransferOutcome,
+}
+
+impl Drop for CountedTransfer<'_> {
+    fn drop(&mut self) {
+        self.changing.events.transfer(Direction::Out, self.kind, self.outcome);
+    }
+}
+
 struct Connection<'c, W> {
-    core: &'c Core,
+    core: &'c Rc<Core>,
     stream: &'c W,
     client: SocketAddr,
+}
+
+/// Answers that others have to give, of one connection.
+type Pending = JoinSet<Option<Vec<u8>>>;
+
+/// What a connection goes on with.
+enum Next {
+    /// Something may be read.
+    Readable,
+    /// An answer of somebody else has come.
+    Answer(Option<Vec<u8>>),
 }
 
 impl<W: Wire> Connection<'_, W> {
     /// Answers until the client has had enough, or this side.
     async fn serve(&self) -> Ended {
         let mut buffers = None;
-        let mut last = Instant::now();
-        loop {
-            if let Err(ended) = self.readable(last).await {
-                return ended;
-            }
+        let mut pending = Pending::new();
+        let (mut last, mut is_closed) = (Instant::now(), false);
+        while !is_closed || !pending.is_empty() {
+            let next = match self.next(last, &mut pending, is_closed).await {
+                Ok(next) => next,
+                Err(ended) => return ended,
+            };
             let mut working = buffers.take().unwrap_or_else(|| self.core.spares.take());
             let snapshot = self.core.snapshot();
-            let answered = self.work(&snapshot, &mut working).await;
+            let answered = match next {
+                Next::Readable => self.work(&snapshot, &mut working, &mut pending).await,
+                Next::Answer(answer) => self.late(&snapshot, &mut working, &mut pending, answer).await,
+            };
             match answered {
                 Ok(0) => {}
                 Ok(_) => last = Instant::now(),
+                // Who says no more may still want its answers.
+                Err(Ended::Client) if !pending.is_empty() => is_closed = true,
                 Err(ended) => {
                     self.core.spares.give_back(working);
                     return ended;
@@ -190,13 +228,41 @@ impl<W: Wire> Connection<'_, W> {
                 buffers = Some(working);
             }
         }
+        Ended::Client
+    }
+
+    /// Waits for what comes next: a query, or an answer to an earlier one.
+    async fn next(&self, last: Instant, pending: &mut Pending, is_closed: bool) -> Result<Next, Ended> {
+        let reads = !is_closed && pending.len() < PENDING_MAX;
+        if reads && self.stream.has_more() {
+            return Ok(Next::Readable);
+        }
+        if pending.is_empty() {
+            return self.readable(last).await.map(|()| Next::Readable);
+        }
+        tokio::select! {
+            biased;
+            Some(answer) = pending.join_next() => Ok(Next::Answer(answer.unwrap_or_default())),
+            ready = self.stream.tcp().readable(), if reads => ready.map(|()| Next::Readable).map_err(|_| Ended::Broken),
+        }
+    }
+
+    /// Sends an answer that has come late, and goes on with what has had to wait for it.
+    async fn late(
+        &self,
+        snapshot: &Snapshot,
+        buffers: &mut Buffers,
+        pending: &mut Pending,
+        answer: Option<Vec<u8>>,
+    ) -> Result<usize, Ended> {
+        if let Some(answer) = answer {
+            frame(&answer, &mut buffers.output);
+        }
+        self.answer(snapshot, buffers, pending).await.map(|messages| messages + 1)
     }
 
     /// Waits until something comes, at most as long as a client may take since its last query.
     async fn readable(&self, last: Instant) -> Result<(), Ended> {
-        if self.stream.has_more() {
-            return Ok(());
-        }
         let mut readable = pin!(self.stream.tcp().readable());
         loop {
             let snapshot = self.core.snapshot();
@@ -218,27 +284,61 @@ impl<W: Wire> Connection<'_, W> {
     }
 
     /// Reads what is there and answers what of it is whole: how many messages that were.
-    async fn work(&self, snapshot: &Snapshot, buffers: &mut Buffers) -> Result<usize, Ended> {
+    async fn work(
+        &self,
+        snapshot: &Snapshot,
+        buffers: &mut Buffers,
+        pending: &mut Pending,
+    ) -> Result<usize, Ended> {
         match self.stream.try_read(&mut buffers.input) {
             Ok(0) => return Err(if buffers.input.is_empty() { Ended::Client } else { Ended::Broken }),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
             Err(_) => return Err(Ended::Broken),
         }
+        self.answer(snapshot, buffers, pending).await
+    }
+
+    /// Answers what has come and is whole.
+    async fn answer(
+        &self,
+        snapshot: &Snapshot,
+        buffers: &mut Buffers,
+        pending: &mut Pending,
+    ) -> Result<usize, Ended> {
         let Buffers { input, answer, output } = buffers;
         let received = snapshot.wants_time().then(std::time::Instant::now);
         let arrival = Arrival { client: self.client, transport: W::TRANSPORT, received };
         let (mut at, mut messages) = (0, 0);
-        while let Some(message) = first_message(&input[at..]) {
-            if !respond(snapshot, message, arrival, answer) {
+        while pending.len() < PENDING_MAX
+            && let Some(message) = first_message(&input[at..])
+        {
+            let responded = if is_special(message) {
+                match begin(snapshot, message, arrival, answer) {
+                    Special::Responded(responded) => responded,
+                    Special::Transfer(transfer) => {
+                        self.write(snapshot, output).await?;
+                        self.transfer(snapshot, *transfer, answer, output).await?;
+                        at += LENGTH_BYTES + message.len();
+                        messages += 1;
+                        continue;
+                    }
+                }
+            } else {
+                respond(snapshot, message, arrival, answer)
+            };
+            match responded {
                 // Who sends what is no query has lost its place.
-                return Err(Ended::Broken);
+                Responded::Not => return Err(Ended::Broken),
+                Responded::Now => frame(answer, output),
+                Responded::Due(key) => {
+                    frame(answer, output);
+                    renew(&self.core.connections, snapshot, &key);
+                }
+                Responded::Later(waiting) => self.answer_later(message.into(), arrival, waiting, pending),
             }
             at += LENGTH_BYTES + message.len();
             messages += 1;
-            debug_assert!(answer.len() <= MESSAGE_BYTES_MAX, "a message has a length of 16 bits");
-            output.extend_from_slice(&(answer.len() as u16).to_be_bytes());
-            output.extend_from_slice(answer);
             if output.len() >= GATHERED_BYTES {
                 self.write(snapshot, output).await?;
             }
@@ -247,6 +347,46 @@ impl<W: Wire> Connection<'_, W> {
         input.drain(..at);
         self.write(snapshot, output).await?;
         Ok(messages)
+    }
+
+    /// Sends a transfer, as fast as the client takes it. Others have their turn after each message.
+    async fn transfer(
+        &self,
+        snapshot: &Snapshot,
+        transfer: Transfer,
+        message: &mut Vec<u8>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Ended> {
+        let Transfer { mut outgoing, kind, mut session, _place } = transfer;
+        let changing = &snapshot.live.changing;
+        let mut counted = CountedTransfer { changing, kind, outcome: TransferOutcome::Failed };
+        let reserved = if session.is_some() { RECORD_BYTES_MAX } else { 0 };
+        loop {
+            match outgoing.next_message(message, MESSAGE_BYTES_MAX, reserved) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // Half of a transfer is none.
+                Err(_) => return Err(Ended::Slow),
+            }
+            if let Some(session) = &mut session {
+                session.sign(message, unix_now());
+            }
+            frame(message, output);
+            self.write(snapshot, output).await?;
+            tokio::task::yield_now().await;
+        }
+        let is_current = kind == TransferKind::Ixfr && outgoing.sent_records() == 1;
+        counted.outcome = if is_current { TransferOutcome::Current } else { TransferOutcome::Done };
+        Ok(())
+    }
+
+    /// Answers a query once somebody else has.
+    fn answer_later(&self, message: Box<[u8]>, arrival: Arrival, waiting: Waiting, pending: &mut Pending) {
+        let core = Rc::clone(self.core);
+        pending.spawn_local(async move {
+            let mut answer = Vec::new();
+            respond_later(&core, &message, arrival, &mut answer, waiting).await.then_some(answer)
+        });
     }
 
     /// Sends what is gathered, within the time that a client may take.
@@ -272,6 +412,13 @@ impl<W: Wire> Connection<'_, W> {
         output.clear();
         Ok(())
     }
+}
+
+/// Appends an answer with its length.
+fn frame(answer: &[u8], output: &mut Vec<u8>) {
+    debug_assert!(answer.len() <= MESSAGE_BYTES_MAX, "a message has a length of 16 bits");
+    output.extend_from_slice(&(answer.len() as u16).to_be_bytes());
+    output.extend_from_slice(answer);
 }
 
 /// The first message of what has come, if all of it is there.

@@ -17,6 +17,7 @@ use tokio_rustls::LazyConfigAcceptor;
 const ALPN: &[u8] = b"dot";
 
 /// What connections under TLS are taken in with.
+#[derive(Clone)]
 pub(crate) struct TlsDoor {
     server: Arc<tls::Server>,
     tickets: Arc<Tickets>,
@@ -29,7 +30,7 @@ impl TlsDoor {
         registry: &Registry,
         before: Option<&Self>,
     ) -> Result<Option<Self>, Error> {
-        let DnsParts { config: DnsConfig { tls: Some(certificates), .. }, dir, data, .. } = parts else {
+        let DnsParts { config: DnsConfig { tls: Some(certificates), .. }, dir, node_data, .. } = parts else {
             return Ok(None);
         };
         let tickets = match before {
@@ -39,7 +40,7 @@ impl TlsDoor {
         let context = tls::ServerContext {
             listener: "dns".to_owned(),
             dir: dir.clone(),
-            data: data.clone(),
+            data: node_data.clone(),
             alpn: vec![ALPN.to_vec()],
             versions: parts.tls.versions.clone(),
             tickets: tickets.clone(),

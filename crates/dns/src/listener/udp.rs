@@ -1,15 +1,17 @@
 //! Datagrams: a batch is received, answered, and its answers sent, by two system calls.
 
-use super::responder::{Arrival, respond};
+use super::responder::{Arrival, Responded, renew, respond, respond_later};
+use super::special::{Special, begin, is_special};
 use crate::core::Core;
 use crate::events::Dropped;
 use crate::protocol::Transport;
+use crate::resolver::Waiting;
 use crate::snapshot::Snapshot;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
-use sys::{Answers, BATCH_MAX, Datagrams};
+use sys::{Answers, BATCH_MAX, Datagrams, Towards};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -36,7 +38,7 @@ impl Default for Batch {
 /// Answers on a socket for as long as it is listened on.
 pub(crate) async fn listen(core: Rc<Core>, socket: std::net::UdpSocket) {
     let socket = match UdpSocket::from_std(socket) {
-        Ok(socket) => socket,
+        Ok(socket) => Rc::new(socket),
         Err(error) => return tracing::error!(target: "dns", %error, "a socket could not be used"),
     };
     let mut batches = 0;
@@ -47,7 +49,7 @@ pub(crate) async fn listen(core: Rc<Core>, socket: std::net::UdpSocket) {
         match receive(&core, &socket) {
             Ok(count) => {
                 let snapshot = core.snapshot();
-                core.batch.borrow_mut().answer(&snapshot, &socket, count);
+                core.batch.borrow_mut().answer(&core, &snapshot, &socket, count);
                 batches = if count == BATCH_MAX { batches + 1 } else { 0 };
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => batches = 0,
@@ -79,7 +81,7 @@ fn receive(core: &Core, socket: &UdpSocket) -> io::Result<usize> {
 }
 
 impl Batch {
-    fn answer(&mut self, snapshot: &Snapshot, socket: &UdpSocket, count: usize) {
+    fn answer(&mut self, core: &Rc<Core>, snapshot: &Snapshot, socket: &Rc<UdpSocket>, count: usize) {
         let Self { queries, answers } = self;
         answers.clear();
         let mut received_bytes = 0;
@@ -90,13 +92,54 @@ impl Batch {
             // Port 0 is nobody's.
             let Some(from) = query.from.filter(|from| from.port() != 0) else { continue };
             let arrival = Arrival { client: from, transport: Transport::Udp, received };
-            if respond(snapshot, query.bytes, arrival, answers.room()) {
-                answers.answer(nth);
+            let responded = if is_special(query.bytes) {
+                match begin(snapshot, query.bytes, arrival, answers.room()) {
+                    Special::Responded(responded) => responded,
+                    // There are none in datagrams.
+                    Special::Transfer(_) => Responded::Not,
+                }
+            } else {
+                respond(snapshot, query.bytes, arrival, answers.room())
+            };
+            match responded {
+                Responded::Not => {}
+                Responded::Now => answers.answer(nth),
+                Responded::Due(key) => {
+                    answers.answer(nth);
+                    renew(&core.connections, snapshot, &key);
+                }
+                Responded::Later(waiting) => {
+                    let towards = Towards { to: from, from: query.to };
+                    answer_later(core, socket, query.bytes.into(), arrival, towards, waiting);
+                }
             }
         }
         snapshot.live.events.udp.received_bytes.add(received_bytes as u64);
         send(snapshot, queries, answers, socket);
     }
+}
+
+/// Answers a query once somebody else has; a drain waits for it.
+fn answer_later(
+    core: &Rc<Core>,
+    socket: &Rc<UdpSocket>,
+    message: Box<[u8]>,
+    arrival: Arrival,
+    towards: Towards,
+    waiting: Waiting,
+) {
+    let (core, socket, guard) = (Rc::clone(core), Rc::clone(socket), core.connections.enter());
+    tokio::task::spawn_local(async move {
+        let mut answer = Vec::new();
+        if respond_later(&core, &message, arrival, &mut answer, waiting).await {
+            let events = &core.snapshot().live.events;
+            match sys::send_datagram(socket.as_fd(), &answer, &towards) {
+                Ok(()) => events.udp.sent_bytes.add(answer.len() as u64),
+                Err(_) => events.dropped(Dropped::Unsent, 1),
+            }
+        }
+        drop(guard);
+    });
 }
 
 fn send(snapshot: &Snapshot, queries: &Datagrams, answers: &Answers, socket: &UdpSocket) {

@@ -20,6 +20,12 @@ impl Set {
         Self(1 << candidate)
     }
 
+    /// As a number: one bit for each.
+    #[inline]
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0

@@ -26,12 +26,14 @@ mod multivalue;
 mod nearest;
 mod places;
 mod pools;
+mod possible;
 mod regions;
 mod route;
 #[cfg(test)]
 mod tests;
 mod weighted;
 
+pub(crate) use candidates::Set as Candidates;
 pub use check::{Known, check_places, check_routes};
 pub use client::Client;
 pub use config::{
@@ -41,6 +43,7 @@ pub use config::{
 pub use explain::{Dropped, Explanation, StepExplanation, explain};
 pub use places::{Places, PlacesError};
 pub use pools::{PoolHealth, Pools, Which};
+pub(crate) use possible::SETS_MAX;
 pub use route::Route;
 pub(crate) use route::{Kind, Policy, name_in};
 pub(crate) use weighted::mixed;

@@ -199,6 +199,18 @@ impl Policy {
         Ok(())
     }
 
+    /// The addresses that its candidates were given. Those of a pool's endpoints come and go.
+    pub(crate) fn fixed_addresses(&self, mut take: impl FnMut(Rtype, &[u8])) {
+        for candidate in &self.candidates {
+            let Answer::Fixed { a, aaaa } = &candidate.answer else { continue };
+            for (rtype, records, bytes) in [(Rtype::A, a, 4), (Rtype::AAAA, aaaa, 16)] {
+                for record in records.wire.chunks_exact(RECORD_BYTES_MAX - 16 + bytes) {
+                    take(rtype, &record[record.len() - bytes..]);
+                }
+            }
+        }
+    }
+
     /// Writes records of a pool's endpoints, as many as there is room for, beginning at one by chance. Says how many octets.
     fn endpoints(&self, rtype: Rtype, pool: &Place, draw: u64, wire: &mut [u8], count: &mut u16) -> usize {
         let mut length = 0;
@@ -219,6 +231,35 @@ impl Policy {
         // With none that may be chosen, whoever got here wants an answer nonetheless.
         pool.addresses(if pool.available() > 0 { Which::Available } else { Which::Known }, &mut write);
         length
+    }
+
+    /// Whether a candidate stands for whatever endpoints its pool has.
+    pub(crate) fn follows_endpoints(&self) -> bool {
+        self.candidates.iter().any(|candidate| matches!(candidate.answer, Answer::Endpoints(_)))
+    }
+
+    /// What a candidate is called that has no addresses of this type.
+    pub(crate) fn label_without(&self, rtype: Rtype) -> Option<&str> {
+        self.candidates
+            .iter()
+            .find(|candidate| !candidate.may_have(rtype))
+            .map(|candidate| candidate.label.as_str())
+    }
+
+    /// The addresses of these candidates that are fixed, as one RRset in wire form: each once (RFC 2181 §5). And how many.
+    pub(crate) fn wire_of(&self, candidates: Set, rtype: Rtype) -> (Vec<u8>, u16) {
+        let (mut wire, mut count): (Vec<u8>, u16) = (Vec::new(), 0);
+        for candidate in candidates.iter() {
+            let Answer::Fixed { a, aaaa } = &self.candidates[candidate].answer else { continue };
+            let records = if rtype == Rtype::A { a } else { aaaa };
+            for record in RrSet::of_addresses(rtype, records.count, &records.wire).wires() {
+                if wire.chunks_exact(record.len()).all(|known| known != record) {
+                    wire.extend_from_slice(record);
+                    count += 1;
+                }
+            }
+        }
+        (wire, count)
     }
 
     /// Whether any candidate could have addresses of this type: then that there are none may soon be otherwise.

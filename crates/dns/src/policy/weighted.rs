@@ -26,7 +26,12 @@ pub(crate) fn kept(
         let hash = mixed(client.wrapping_add(key(candidate)));
         // In (0, 1): neither end can be reached, so the logarithm is finite and negative.
         let uniform = ((hash >> 12) as f64 + 0.5) / (1u64 << 52) as f64;
-        let waits = -uniform.ln() / f64::from(effective(weight(candidate)));
+        let weight = f64::from(effective(weight(candidate)));
+        // −ln x ≥ 1 − x: most of many candidates have lost before the logarithm is taken, which costs more than all the rest.
+        if 1.0 - uniform >= least * weight {
+            continue;
+        }
+        let waits = -uniform.ln() / weight;
         if waits < least {
             (least, chosen) = (waits, Set::of(candidate));
         }

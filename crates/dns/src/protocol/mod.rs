@@ -1,6 +1,7 @@
 //! Bytes of a message ⇄ what they mean. No I/O, no allocation, and a bound for everything that is read.
 
 pub(crate) mod edns;
+pub(crate) mod message;
 pub(crate) mod name;
 mod query;
 mod rejection;

@@ -20,6 +20,8 @@ const AA: u8 = 0x04;
 const TC: u8 = 0x02;
 const RD: u8 = 0x01;
 const OPCODE: u8 = 0x78;
+const RA: u8 = 0x80;
+const AD: u8 = 0x20;
 const CD: u8 = 0x10;
 const DO: [u8; 2] = [0x80, 0x00];
 
@@ -44,6 +46,10 @@ pub(crate) struct Response<'o> {
     counts: [u16; 4],
     pub(crate) authoritative: bool,
     pub(crate) truncated: bool,
+    /// Names of others are looked up for this client.
+    pub(crate) recursion_available: bool,
+    /// All of it was validated.
+    pub(crate) authentic: bool,
     pub(crate) rcode: OptRcode,
     /// By how many bits of the client's address the answer was chosen.
     pub(crate) client_bits: u8,
@@ -77,6 +83,8 @@ impl<'o> Response<'o> {
             counts: [u16::from(head.len() > HEADER_BYTES), 0, 0, 0],
             authoritative: false,
             truncated: false,
+            recursion_available: false,
+            authentic: false,
             rcode: OptRcode::NOERROR,
             client_bits: 0,
             about: 0,
@@ -131,6 +139,67 @@ impl<'o> Response<'o> {
         Ok(start)
     }
 
+    /// Copies an RRset whose owner is a name of the zone that stands nowhere yet: `relative` is what of it is below the apex. There
+    /// are no names within it that could be compressed. Says where it begins.
+    pub(crate) fn add_named(
+        &mut self,
+        section: Section,
+        rrset: RrSet<'_>,
+        relative: &[u8],
+    ) -> Result<usize, Full> {
+        let start = self.out.len();
+        let apex = pointer(self.apex_at);
+        for record in rrset.wires() {
+            // The records after the first point to its owner.
+            if self.out.len() > start && Self::reaches(start) {
+                self.out.extend_from_slice(&pointer(start));
+            } else {
+                self.out.extend_from_slice(relative);
+                self.out.extend_from_slice(&apex);
+            }
+            self.out.extend_from_slice(&record[TO_QUESTION.len()..]);
+        }
+        if self.out.len() > self.limit {
+            self.out.truncate(start);
+            return Err(Full);
+        }
+        self.counts[section as usize] += rrset.records;
+        Ok(start)
+    }
+
+    /// Takes back what was added last, from `start` on: so many records of this section.
+    pub(crate) fn take_back(&mut self, section: Section, start: usize, records: u16) {
+        self.out.truncate(start);
+        self.counts[section as usize] -= records;
+    }
+
+    /// Octets so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Adds records that were written behind a question as long as this one, so many for each section. Says where they begin.
+    #[inline]
+    pub(crate) fn add_written(&mut self, counts: [u16; 3], records: &[u8]) -> Result<usize, Full> {
+        let start = self.out.len();
+        if start + records.len() > self.limit {
+            return Err(Full);
+        }
+        self.out.extend_from_slice(records);
+        for (all, more) in self.counts[1..].iter_mut().zip(counts) {
+            *all += more;
+        }
+        Ok(start)
+    }
+
+    /// Makes another TTL of the one at `at`.
+    #[inline]
+    pub(crate) fn age_ttl(&mut self, at: usize, left: impl FnOnce(u32) -> u32) {
+        if let Some(ttl) = self.out.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<4>) {
+            *ttl = left(u32::from_be_bytes(*ttl)).to_be_bytes();
+        }
+    }
+
     /// Sets the TTL of the record at `start`.
     pub(crate) fn set_ttl(&mut self, start: usize, ttl: u32) {
         self.out[start + 6..start + 10].copy_from_slice(&ttl.to_be_bytes());
@@ -150,7 +219,10 @@ impl<'o> Response<'o> {
         let [_, _, first, second] = &mut self.out[..4] else { return };
         let flag = |is_set, flag| if is_set { flag } else { 0 };
         *first = QR | (*first & (OPCODE | RD)) | flag(self.authoritative, AA) | flag(self.truncated, TC);
-        *second = (*second & CD) | (rcode & 0x0f) as u8;
+        *second = (*second & CD)
+            | flag(self.recursion_available, RA)
+            | flag(self.authentic, AD)
+            | (rcode & 0x0f) as u8;
         for (at, count) in (4..HEADER_BYTES).step_by(2).zip(self.counts) {
             self.out[at..at + 2].copy_from_slice(&count.to_be_bytes());
         }

@@ -48,13 +48,15 @@ pub struct ZoneBuilder {
     /// The data of all records.
     pub(super) rdata: Vec<u8>,
     /// What answers for the addresses of these names.
-    pub(super) routes: Vec<(u32, policy::Kind)>,
+    pub(super) routes: Vec<(u32, Arc<policy::Kind>)>,
     /// Where the records came from: from which record on, and the source.
     sources: Vec<(u32, Arc<str>)>,
     /// The files among them.
     pub(super) files: Vec<PathBuf>,
     pub(super) errors: Faults,
     pub(super) warnings: Faults,
+    /// The signatures among the records are made here, and those of routes too.
+    pub(super) is_signed_here: bool,
     limits: Limits,
     /// Files that were included.
     includes: usize,
@@ -92,6 +94,7 @@ impl ZoneBuilder {
             files: Vec::new(),
             errors: Faults::default(),
             warnings: Faults::default(),
+            is_signed_here: false,
             limits: Limits::default(),
             includes: 0,
         }
@@ -137,8 +140,15 @@ impl ZoneBuilder {
             Err(error) => Err(error.to_string()),
         };
         match found {
-            Ok(id) => self.routes.push((id, route.0)),
+            Ok(id) => self.routes.push((id, Arc::new(route.0))),
             Err(why) => self.error(NONE, format!("route {name}: {why}")),
+        }
+    }
+
+    /// Puts what answers in another zone over the addresses of a name of this one.
+    pub(crate) fn route_of(&mut self, name: &Name, kind: Arc<policy::Kind>) {
+        if let Some(id) = self.names.intern(name) {
+            self.routes.push((id, kind));
         }
     }
 
@@ -158,6 +168,11 @@ impl ZoneBuilder {
 
     pub(super) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Where records come from now.
+    pub(super) fn source_now(&self) -> Arc<str> {
+        self.sources.last().map_or_else(|| Arc::from("zone"), |(_, source)| Arc::clone(source))
     }
 
     /// The records that follow are of this source.

@@ -35,6 +35,10 @@ pub(super) fn check(builder: &mut ZoneBuilder) -> Checked {
     for (id, _) in &builder.routes {
         flags[*id as usize] |= ROUTE;
     }
+    // A signer outside does not know what a route answers.
+    if !builder.is_signed_here && !builder.routes.is_empty() && has_signatures(builder) {
+        builder.error(NONE, "the zone is signed already, and what its routes answer is not: let it be signed here (`sign = true`)".to_owned());
+    }
     for id in 0..builder.names.len() as u32 {
         let types = types(builder, id);
         let parent = builder.names.parent(id);
@@ -96,6 +100,10 @@ fn types(builder: &ZoneBuilder, id: u32) -> Types {
         types.no_address = Some(record);
     }
     types
+}
+
+fn has_signatures(builder: &ZoneBuilder) -> bool {
+    builder.newest_first(APEX).any(|record| builder.records[record as usize].rtype == Rtype::RRSIG)
 }
 
 /// What holds of each name alone.

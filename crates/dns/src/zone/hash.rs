@@ -85,6 +85,12 @@ impl Key {
 pub(crate) struct Hash(u64);
 
 impl Hash {
+    /// All of it.
+    #[inline]
+    pub(crate) fn whole(self) -> u64 {
+        self.0
+    }
+
     /// What a table keeps: the half that also says where.
     #[inline]
     pub(crate) fn tag(self) -> u32 {

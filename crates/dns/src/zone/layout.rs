@@ -6,6 +6,8 @@ use super::interned::APEX;
 use super::node::{CUT, LINKED, NODE_BYTES, OCCLUDED, ROUTE, TARGET_BYTES};
 use super::rrset::{RrSetLayout, comparable};
 use super::{Figures, Node, Routes, Zone};
+use crate::dnssec::Denial;
+use crate::dnssec::nsec3::{self, Parameters};
 use crate::error::Error;
 use crate::protocol::{MESSAGE_BYTES_MAX, Name};
 use domain::base::iana::Rtype;
@@ -28,6 +30,10 @@ struct Layout {
     fixups: Vec<u32>,
     rrset: RrSetLayout,
     records: usize,
+    /// Nodes with NSEC or NSEC3.
+    chain: Vec<u32>,
+    /// The numbers of names that are hashes of names: nobody asks for them (RFC 5155 §7.2.8).
+    hashes: Vec<u32>,
 }
 
 pub(super) fn lay_out(mut builder: ZoneBuilder, checked: &Checked) -> Result<Loaded, Error> {
@@ -38,6 +44,8 @@ pub(super) fn lay_out(mut builder: ZoneBuilder, checked: &Checked) -> Result<Loa
         fixups: Vec::new(),
         rrset: RrSetLayout::default(),
         records: 0,
+        chain: Vec::new(),
+        hashes: Vec::new(),
     };
     let mut offsets: Vec<u32> = Vec::with_capacity(names);
     let mut own: Vec<u32> = Vec::new();
@@ -53,6 +61,7 @@ pub(super) fn lay_out(mut builder: ZoneBuilder, checked: &Checked) -> Result<Loa
             own.sort_by_key(|record| builder.records[*record as usize].rtype);
         }
         node(&mut builder, &mut layout, checked, id, &own);
+        chain(&mut builder, &mut layout, id, &own, offsets[id as usize]);
         if layout.arena.len() > ARENA_BYTES_MAX {
             builder.error(
                 own.last().copied().unwrap_or(0),
@@ -69,17 +78,23 @@ pub(super) fn lay_out(mut builder: ZoneBuilder, checked: &Checked) -> Result<Loa
         let id = u32::from_le_bytes([place[0], place[1], place[2], place[3]]);
         place.copy_from_slice(&offsets[id as usize].to_le_bytes());
     }
-    let table = builder.names.take_table().into_compact(|id| offsets[id as usize]);
+    let hashes = layout.hashes;
+    let offset = |id| hashes.binary_search(&id).is_err().then(|| offsets[id as usize]);
+    let table = builder.names.take_table().into_compact(offset);
+    let names = names - hashes.len();
     let mut zone = Zone {
         apex: builder.names.apex().clone(),
         arena: layout.arena.into(),
         names: table,
         apex_node: offsets[APEX as usize],
         routes: Routes::new(builder.routes.into_iter().map(|(id, route)| (offsets[id as usize], route))),
+        denial: None,
         figures: Figures { serial: 0, negative_ttl: 0, records: layout.records, names, bytes: 0 },
     };
     let (serial, negative_ttl) = start_of_authority(zone.apex_node());
-    let bytes = size_of::<Zone>() + zone.arena.len() + zone.names.bytes();
+    zone.denial = Denial::of(&zone, &layout.chain);
+    let denial_bytes = zone.denial().map_or(0, Denial::bytes);
+    let bytes = size_of::<Zone>() + zone.arena.len() + zone.names.bytes() + denial_bytes;
     zone.figures = Figures { serial, negative_ttl, bytes, ..zone.figures };
     Ok(Loaded { zone, warnings: builder.warnings })
 }
@@ -91,6 +106,41 @@ fn start_of_authority(apex: Node<'_>) -> (u32, u32) {
     let number =
         |at: usize| u32::from_be_bytes([numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]]);
     (number(0), soa.ttl().min(number(16)))
+}
+
+/// What the proofs of a signed zone need to know of a name.
+fn chain(builder: &mut ZoneBuilder, layout: &mut Layout, id: u32, own: &[u32], offset: u32) {
+    let has = |builder: &ZoneBuilder, is_it: fn(Rtype) -> bool| {
+        own.iter().filter(|record| is_it(builder.records[**record as usize].rtype)).count()
+    };
+    if has(builder, |rtype| matches!(rtype, Rtype::NSEC | Rtype::NSEC3)) > 0 {
+        layout.chain.push(offset);
+        if has(builder, |rtype| rtype == Rtype::NSEC3) > 0
+            && has(builder, |rtype| matches!(rtype, Rtype::NSEC3 | Rtype::RRSIG)) == own.len()
+            && builder.names.relative(id).split_first().is_some_and(|(_, label)| nsec3::is_label(label))
+        {
+            layout.hashes.push(id);
+        }
+    }
+    if id == APEX && has(builder, |rtype| rtype == Rtype::NSEC3PARAM) > 0 {
+        let parameters =
+            own.iter().filter(|record| builder.records[**record as usize].rtype == Rtype::NSEC3PARAM);
+        let all: Vec<(u32, Option<(Parameters, u8)>)> = parameters
+            .map(|at| (*at, Parameters::of(builder.data_of(&builder.records[*at as usize]))))
+            .collect();
+        for (record, parameters) in all {
+            if let Some((parameters, 0)) = parameters
+                && parameters.iterations > nsec3::ITERATIONS_MAX
+            {
+                let message = format!(
+                    "NSEC3 with {} iterations (max {}, RFC 9276): resolvers do not validate such a zone",
+                    parameters.iterations,
+                    nsec3::ITERATIONS_MAX
+                );
+                builder.error(record, message);
+            }
+        }
+    }
 }
 
 /// A name and its records, which are sorted by type.
@@ -119,7 +169,13 @@ fn rrset(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: 
     let (kept, ttl) = match group.len() {
         1 => (Cow::Borrowed(group), builder.records[first as usize].ttl),
         // RFC 4034 §3: each has the TTL of what it signs.
-        _ if rtype == Rtype::RRSIG => (Cow::Owned(without_duplicates(builder, id, group)), 0),
+        _ if rtype == Rtype::RRSIG => {
+            let mut kept = without_duplicates(builder, id, group);
+            kept.sort_by_key(|record| {
+                builder.data_of(&builder.records[*record as usize]).first_chunk::<2>().copied()
+            });
+            (Cow::Owned(kept), 0)
+        }
         _ => (Cow::Owned(without_duplicates(builder, id, group)), least_ttl(builder, id, group)),
     };
     if kept.len() > 1 && SINGLETONS.contains(&rtype) {

@@ -1,8 +1,8 @@
 //! A zone: an immutable snapshot in which every name is found by one look into a hash table, and every RRset lies ready to be
 //! copied into a response.
 //!
-//! All of it is one arena of octets and a table of offsets into it (`node`, `table`). What the signer of zones will need, the names
-//! in canonical order, is a list of those offsets.
+//! All of it is one arena of octets and a table of offsets into it (`node`, `table`). The names of a signed zone in canonical order, or
+//! in that of their hashes, are a list of those offsets.
 
 mod build;
 mod check;
@@ -11,21 +11,32 @@ pub(crate) mod hash;
 mod interned;
 mod layout;
 pub(crate) mod node;
+pub(crate) mod records;
 mod rrset;
+pub(crate) mod sign;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod text;
 
+use crate::dnssec::Denial;
+use crate::dnssec::signing::routes::SignedRoute;
 use crate::policy::Kind;
 use crate::protocol::Name;
-use hash::{Hash, Key};
+use hash::Hash;
+pub(crate) use hash::Key;
 use node::{CUT, DNAME, Node, OCCLUDED, ROUTE, WILDCARD_BELOW};
 use std::fmt;
+use std::sync::Arc;
 use table::Table;
+
+pub(crate) use records::{is_data_of, is_stored};
+pub(crate) use rrset::comparable_data;
+pub(crate) use text::{TTL_MAX, uncompressed_data};
 
 pub use build::{Limits, Loaded, ZoneBuilder};
 pub use fault::{Fault, Faults};
+pub use records::Record;
 
 /// A zone.
 pub struct Zone {
@@ -34,21 +45,32 @@ pub struct Zone {
     names: Table,
     apex_node: u32,
     routes: Routes,
+    /// If it is signed.
+    denial: Option<Box<Denial>>,
     figures: Figures,
 }
 
 /// What answers for the addresses of some names, by the offset of their node.
 struct Routes {
     nodes: Box<[u32]>,
-    kinds: Box<[Kind]>,
+    kinds: Box<[Arc<Kind>]>,
+    /// All that each can answer, in a zone that is signed here.
+    signed: Box<[SignedRoute]>,
 }
 
 impl Routes {
-    fn new(routes: impl Iterator<Item = (u32, Kind)>) -> Self {
-        let mut routes: Vec<(u32, Kind)> = routes.collect();
+    fn new(routes: impl Iterator<Item = (u32, Arc<Kind>)>) -> Self {
+        let mut routes: Vec<(u32, Arc<Kind>)> = routes.collect();
         routes.sort_unstable_by_key(|(node, _)| *node);
-        let (nodes, kinds): (Vec<u32>, Vec<Kind>) = routes.into_iter().unzip();
-        Self { nodes: nodes.into(), kinds: kinds.into() }
+        let (nodes, kinds): (Vec<u32>, Vec<Arc<Kind>>) = routes.into_iter().unzip();
+        Self { nodes: nodes.into(), kinds: kinds.into(), signed: Box::default() }
+    }
+}
+
+impl Routes {
+    #[inline]
+    fn at(&self, node: u32) -> Option<usize> {
+        self.nodes.binary_search(&node).ok()
     }
 }
 
@@ -110,10 +132,49 @@ impl Zone {
         self.figures
     }
 
+    /// A zone that is to be answered for, but of which nothing is known (any more): all that is asked of it fails.
+    pub fn withdrawn(apex: Name) -> Self {
+        let figures = Figures { serial: 0, negative_ttl: 0, records: 0, names: 0, bytes: size_of::<Self>() };
+        Self {
+            apex,
+            arena: Box::new([0; node::NODE_BYTES]),
+            names: Table::for_names(0),
+            apex_node: 0,
+            routes: Routes::new(std::iter::empty()),
+            denial: None,
+            figures,
+        }
+    }
+
+    /// Whether nothing is known of it. One that is has an SOA at least.
+    #[inline]
+    pub fn is_withdrawn(&self) -> bool {
+        self.figures.records == 0
+    }
+
     /// The apex's node.
     #[inline]
     pub(crate) fn apex_node(&self) -> Node<'_> {
         Node::at(&self.arena, self.apex_node)
+    }
+
+    /// What it proves with that something is not there, if it is signed.
+    #[inline]
+    pub(crate) fn denial(&self) -> Option<&Denial> {
+        self.denial.as_deref()
+    }
+
+    /// How many labels of a name that is not there are those of its closest encloser. `apex` is the hash of the zone's apex.
+    pub(crate) fn encloser_labels(&self, name: &Name, apex: Hash) -> usize {
+        let key = Key::of_process();
+        let mut hash = apex;
+        for labels in self.apex.labels() + 1..=name.labels() {
+            hash = key.below(hash, name, labels);
+            if self.get(name, labels, hash).is_none() {
+                return labels - 1;
+            }
+        }
+        name.labels()
     }
 
     /// The node at an offset that this zone told.
@@ -125,11 +186,26 @@ impl Zone {
     /// What answers for the addresses of a name in the place of its records.
     #[inline]
     pub(crate) fn route(&self, node: Node<'_>) -> Option<&Kind> {
+        self.route_kind(node).map(|kind| &**kind)
+    }
+
+    /// The same, to be shared.
+    #[inline]
+    pub(crate) fn route_kind(&self, node: Node<'_>) -> Option<&Arc<Kind>> {
         if !node.has(ROUTE) {
             return None;
         }
-        let offset = (self.arena.len() - node.octets_left()) as u32;
-        self.routes.nodes.binary_search(&offset).ok().map(|at| &self.routes.kinds[at])
+        self.routes.at(self.offset(node)).map(|at| &self.routes.kinds[at])
+    }
+
+    /// All that a route at this node can answer, signed.
+    pub(crate) fn signed_route(&self, node: Node<'_>) -> Option<&SignedRoute> {
+        self.routes.signed.get(self.routes.at(self.offset(node))?)
+    }
+
+    #[inline]
+    fn offset(&self, node: Node<'_>) -> u32 {
+        (self.arena.len() - node.octets_left()) as u32
     }
 
     /// What there is to say about a name in this zone, by RFC 1034 §4.3.2. `apex` and `hash` are the hashes of the zone's

@@ -1,7 +1,7 @@
 //! How names and their RRsets lie in a zone's arena.
 //!
 //! A node: flags, length of the relative name, number of RRsets (2 octets), the relative name in lower-cased wire form without
-//! the root's octet, and the RRsets. An RRset: type (2), records (2), octets of the records (4, the highest bit says whether there are
+//! the root's octet, and the RRsets. RRSIGs are sorted by the type that they cover. An RRset: type (2), records (2), octets of the records (4, the highest bit says whether there are
 //! links), and if there are links, the number of pointers (2) and of targets (2); then the records in wire form; then the pointers,
 //! two octets each; then the targets, six octets each. Numbers are little-endian but for those within the wire form.
 //!
@@ -80,12 +80,38 @@ impl<'z> Node<'z> {
     pub(crate) fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
         self.rrsets().find(|rrset| rrset.rtype == rtype)
     }
+
+    /// The signatures of the RRset of this type: they lie side by side.
+    pub(crate) fn signatures(self, covered: Rtype) -> Option<RrSet<'z>> {
+        let all = self.rrset(Rtype::RRSIG)?;
+        let covers =
+            |start: &usize| all.wire[start + RECORD_HEAD_BYTES..][..2] == covered.to_int().to_be_bytes();
+        let first = all.starts().find(covers)?;
+        let wire = &all.wire[first..];
+        let (mut records, mut end) = (0, wire.len());
+        for start in (RrSet { wire, ..all }).starts() {
+            if !covers(&(first + start)) {
+                end = start;
+                break;
+            }
+            records += 1;
+        }
+        Some(RrSet { rtype: Rtype::RRSIG, records, wire: &wire[..end], pointers: &[], targets: &[] })
+    }
 }
 
 /// The RRsets of a node.
 pub(crate) struct RrSets<'z> {
     bytes: &'z [u8],
     left: u16,
+}
+
+impl<'z> RrSets<'z> {
+    /// What follows in the arena once all of them were read.
+    pub(crate) fn rest(mut self) -> &'z [u8] {
+        while self.next().is_some() {}
+        self.bytes
+    }
 }
 
 /// One RRset, ready to be copied.
@@ -148,6 +174,11 @@ impl<'z> RrSet<'z> {
         Self { rtype, records, wire, pointers: &[], targets: &[] }
     }
 
+    /// Whether it has the same records as one at the same name in another state of the zone. `false` may be wrong.
+    pub(crate) fn is_same(self, other: RrSet<'_>) -> bool {
+        self.wire == other.wire && self.pointers == other.pointers
+    }
+
     /// Where pointers have to be set, and whether into the RRset itself (else to the apex).
     #[inline]
     pub(crate) fn pointers(self) -> impl Iterator<Item = (usize, bool)> + use<'z> {
@@ -181,11 +212,40 @@ impl<'z> RrSet<'z> {
         })
     }
 
+    /// Each record in wire form.
+    pub(crate) fn wires(self) -> impl Iterator<Item = &'z [u8]> {
+        self.starts().map(move |start| {
+            let length = usize::from(u16::from_be_bytes([self.wire[start + 10], self.wire[start + 11]]));
+            &self.wire[start..start + RECORD_HEAD_BYTES + length]
+        })
+    }
+
+    /// The data of each record, as it lies here.
+    pub(crate) fn rdatas(self) -> impl Iterator<Item = &'z [u8]> {
+        self.wires().map(|record| &record[RECORD_HEAD_BYTES..])
+    }
+
+    /// Whether names in it are compressed.
+    pub(crate) fn is_compressed(self) -> bool {
+        !self.pointers.is_empty()
+    }
+
     /// The data of its first record.
     #[inline]
     pub(crate) fn first_rdata(self) -> &'z [u8] {
         let length = usize::from(u16::from_be_bytes([self.wire[10], self.wire[11]]));
         &self.wire[RECORD_HEAD_BYTES..RECORD_HEAD_BYTES + length]
+    }
+
+    /// The TTL of the record at this place.
+    #[inline]
+    pub(crate) fn ttl_at(self, start: usize) -> u32 {
+        u32::from_be_bytes([
+            self.wire[start + 6],
+            self.wire[start + 7],
+            self.wire[start + 8],
+            self.wire[start + 9],
+        ])
     }
 
     /// The TTL of all its records.

@@ -150,8 +150,13 @@ impl RrSetLayout {
 /// The data of a record so that records that mean the same are equal: names in it do not tell cases apart.
 pub(super) fn comparable(builder: &ZoneBuilder, record: u32) -> Vec<u8> {
     let record = &builder.records[record as usize];
-    let mut data = builder.data_of(record).to_vec();
-    if let Some(names) = names(record.rtype) {
+    comparable_data(record.rtype, builder.data_of(record))
+}
+
+/// The same of data in wire form, uncompressed.
+pub(crate) fn comparable_data(rtype: Rtype, data: &[u8]) -> Vec<u8> {
+    let mut data = data.to_vec();
+    if let Some(names) = names(rtype) {
         let mut at = names.prefix.min(data.len());
         for _ in 0..names.count {
             let Ok(name) = Name::from_wire(&data[at..]) else { break };

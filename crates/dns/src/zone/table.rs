@@ -65,15 +65,19 @@ impl Table {
         }
     }
 
-    /// The table of the same names in as few slots as are good, with other values.
-    pub(crate) fn into_compact(mut self, value: impl Fn(u32) -> u32) -> Self {
+    /// The table of the same names in as few slots as are good, with other values, and without those that have none.
+    pub(crate) fn into_compact(mut self, value: impl Fn(u32) -> Option<u32>) -> Self {
         let slots = Self::for_names(self.used).slots.len();
-        self.resize(slots);
         for slot in self.slots.iter_mut().filter(|slot| **slot != 0) {
-            let value = value(*slot as u32 - 1);
-            assert!(value < u32::MAX, "a value leaves room for the mark of an empty slot");
-            *slot = *slot >> 32 << 32 | u64::from(value + 1);
+            *slot = match value(*slot as u32 - 1) {
+                Some(value) => {
+                    assert!(value < u32::MAX, "a value leaves room for the mark of an empty slot");
+                    *slot >> 32 << 32 | u64::from(value + 1)
+                }
+                None => 0,
+            };
         }
+        self.resize(slots);
         self
     }
 

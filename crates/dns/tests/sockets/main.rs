@@ -5,7 +5,10 @@
 mod dot;
 mod limits;
 mod logs;
+mod publishing;
 mod reloads;
+mod resolver;
 mod tcp;
 mod udp;
+mod upstream;
 mod world;

@@ -1,6 +1,6 @@
 //! A running DNS, and clients that ask it.
 
-use dns::{Dns, DnsConfig, DnsParts, Rtype, ZoneSet};
+use dns::{Algorithm, Dns, DnsConfig, DnsParts, Key, Keys, Rtype, ZoneSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -18,6 +18,13 @@ pub(crate) fn file() -> String {
          records = ['@ SOA ns1 admin 7 3600 600 86400 300', '@ NS ns1', 'ns1 A 192.0.2.53', 'www A 192.0.2.1', {}]\n",
         long.join(", ")
     )
+}
+
+/// What messages are signed with.
+pub(crate) const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+pub(crate) fn keys() -> Keys {
+    Keys::new([Key::new("a.key", Algorithm::HmacSha256, SECRET).unwrap()])
 }
 
 pub(crate) struct World {
@@ -53,8 +60,10 @@ impl World {
             config,
             zones,
             cookie_key: [7; 16],
+            keys: keys(),
+            data: self.dir.path().join("data/dns"),
             dir: self.dir.path().to_owned(),
-            data: self.dir.path().join("data"),
+            node_data: self.dir.path().join("data"),
             tls: tls::EdgeTls::default(),
         }
     }

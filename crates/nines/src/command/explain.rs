@@ -1,4 +1,4 @@
-//! `nines explain`: where a request, a connection or a datagram goes, and why.
+//! `nines explain`: where a request, a connection, a datagram or a question of DNS goes, and why.
 
 mod page;
 
@@ -13,7 +13,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
-use topology::{Checked, Explanation, Layer4Explanation, Layer4Question, Query};
+use topology::{Checked, DnsExplanation, DnsQuestion, Explanation, Layer4Explanation, Layer4Question, Query};
 
 /// What is asked about.
 #[derive(Debug, PartialEq)]
@@ -22,7 +22,12 @@ enum Asked {
     Request(Query),
     /// A connection of TCP or a datagram of UDP.
     Listener(Layer4Question),
+    /// A question of DNS.
+    Dns(DnsQuestion),
 }
+
+/// The word before a name of DNS.
+const DNS: &str = "dns";
 
 pub(super) fn run(args: ExplainArgs) -> Ended {
     let (node, json) = (args.node.clone(), args.json);
@@ -37,19 +42,39 @@ pub(super) fn run(args: ExplainArgs) -> Ended {
             let explanation: Layer4Explanation = answer(&node, &listener_path(&question), by_the_file)?;
             show(&explanation, json, |paint| page::listener(&question, &explanation, paint));
         }
+        Asked::Dns(question) => {
+            let by_the_file = |checked: &Checked| topology::explain_dns_file(checked, &question);
+            let explanation: DnsExplanation = answer(&node, &dns_path(&question), by_the_file)?;
+            show(&explanation, json, |paint| page::dns(&explanation, paint));
+        }
     }
     Ok(Exit::Done)
 }
 
 /// What the arguments ask; an option that does not belong to it is wrong usage.
 fn asked(args: ExplainArgs) -> Result<Asked, String> {
+    let of_requests = [
+        ("--method", args.method.is_some()),
+        ("--header", !args.headers.is_empty()),
+        ("--data", args.data.is_some()),
+    ];
+    let of_request = of_requests.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option);
+    if args.what == DNS {
+        if let Some(option) = of_request.or(args.sni.is_some().then_some("--sni")) {
+            return Err(format!("{option} is not for names of DNS"));
+        }
+        let name = args.name.ok_or("the name is missing: nines explain dns NAME")?;
+        let question = DnsQuestion::new(&name, args.rtype.as_deref(), args.client);
+        return question.map(Asked::Dns).map_err(|error| error.to_string());
+    }
+    if let Some(name) = args.name {
+        return Err(format!("{name:?} is one word too many: only `dns` is followed by a name"));
+    }
+    if args.rtype.is_some() {
+        return Err("--type is for names of DNS: nines explain dns NAME --type MX".into());
+    }
     if let Some(about) = Layer4Question::about(&args.what) {
-        let of_requests = [
-            ("--method", args.method.is_some()),
-            ("--header", !args.headers.is_empty()),
-            ("--data", args.data.is_some()),
-        ];
-        if let Some((option, _)) = of_requests.iter().find(|(_, is_given)| *is_given) {
+        if let Some(option) = of_request {
             return Err(format!("{option} is for URLs: nothing below HTTP has it"));
         }
         if about.udp && args.sni.is_some() {
@@ -135,6 +160,19 @@ fn listener_path(question: &Layer4Question) -> String {
     path
 }
 
+/// The same of a question of DNS.
+fn dns_path(question: &DnsQuestion) -> String {
+    let mut path = format!(
+        "/api/v1/explain-dns?name={}&type={}",
+        escaped(&question.name.to_string()),
+        escaped(&question.rtype.to_string())
+    );
+    if let Some(client) = question.client {
+        path += &format!("&client={}", escaped(&client.to_string()));
+    }
+    path
+}
+
 /// Percent-encoded for a query: all but RFC 3986's unreserved characters.
 fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -184,12 +222,29 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_dns_follows_its_word() {
+        let Ok(Asked::Dns(question)) = typed("dns www.shop.test --from 203.0.113.7 -t mx") else {
+            panic!("this is a question of DNS")
+        };
+        let expected = "/api/v1/explain-dns?name=www.shop.test&type=MX&client=203.0.113.7";
+        assert_eq!(dns_path(&question), expected);
+        assert!(matches!(typed("dns:80"), Ok(Asked::Request(_))));
+    }
+
+    #[test]
     fn options_that_say_nothing_are_refused() {
         for (line, option) in [
             ("tcp:db -X GET", "--method"),
             ("tcp:db -H a:b", "--header"),
             ("udp:dns -d {}", "--data"),
             ("udp:dns --sni a.test", "--sni"),
+            ("dns a.test -X GET", "--method"),
+            ("dns a.test --sni a.test", "--sni"),
+            ("http://a.test/ --type MX", "--type"),
+            ("http://a.test/ b.test", "\"b.test\""),
+            ("dns", "the name is missing"),
+            ("dns a..test", "\"a..test\""),
+            ("dns a.test --type ADDRESS", "\"ADDRESS\""),
             ("http://a.test/ --sni a.test", "--sni"),
         ] {
             assert!(typed(line).unwrap_err().starts_with(option), "{line}");

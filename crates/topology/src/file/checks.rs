@@ -84,7 +84,11 @@ fn routes_without_dns(topology: &Topology, faults: &mut Faults) {
     let routes = topology.site.values().flat_map(|site| &site.route);
     for (path, _) in routes.filter(|(_, routes)| routes.as_slice().iter().any(|route| route.dns)) {
         let message = format!("route {path} answers queries of DNS, and the file has no `[dns]`");
-        faults.add_with_help(path.span(), message, "add `[dns]` with `listen = \"127.0.0.1:5300\"` and a zone");
+        faults.add_with_help(
+            path.span(),
+            message,
+            "add `[dns]` with `listen = \"127.0.0.1:5300\"` and a zone",
+        );
     }
 }
 

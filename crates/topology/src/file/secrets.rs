@@ -22,6 +22,11 @@ pub(super) fn check(topology: &Topology, tree: &Tree<'_>, dir: &Path, faults: &m
             faults.add(tree.value(path), error.to_string());
         }
     }
+    for (name, key) in topology.dns.iter().flat_map(|dns| &dns.key) {
+        if let Err(error) = paths::dns_key(dir, name, key) {
+            faults.add(tree.value(&["dns", "key", name, "secret"]), format!("key {name}: {error}"));
+        }
+    }
     for (service, config) in &topology.service {
         for (variable, value) in &config.env {
             if let TextOr::Long(secret) = value

@@ -28,6 +28,7 @@ fn problems(checked: &Checked, faults: Vec<ZoneFault>, level: Level) -> Vec<Prob
         let names = &["dns", "zone", &fault.zone];
         let message = match fault.place {
             Place::Geo => format!("dns: {}", fault.message),
+            Place::Resolver => format!("dns.resolver: {}", fault.message),
             _ => format!("zone {}: {}", fault.zone, fault.message),
         };
         let span = match fault.place {
@@ -39,6 +40,7 @@ fn problems(checked: &Checked, faults: Vec<ZoneFault>, level: Level) -> Vec<Prob
             }
             Place::Zone => tree.name(names),
             Place::Geo => tree.value(&["dns", "geo"]),
+            Place::Resolver => tree.name(&["dns", "resolver"]),
         };
         Problem::new(level, &checked.path, &lines, Fault { span, message, help: None })
     };

@@ -1,22 +1,24 @@
 //! DNS as a part of a node: the only file that knows how it is started, changed and asked.
 
-use super::{ReloadError, StartError};
+use super::{ReloadError, StartError, pools};
 use crate::config::Topology;
-use crate::node_secret;
+use crate::file::Checked;
+use crate::{node_secret, paths};
 use arc_swap::ArcSwapOption;
 use balance::Pool;
 use cores::Socket;
-use dns::{Dns, DnsParts, PoolHealth, Which, ZoneSet, ZoneStatus};
+use dns::{Dns, DnsParts, Explained, Keys, PoolHealth, Question, Which, ZoneSet, ZoneStatus};
 use edge::{DnsAnswered, DnsAnswers};
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use telemetry::Registry;
+use thiserror::Error;
 
 /// DNS, if the file names it.
 #[derive(Default)]
@@ -38,15 +40,25 @@ impl DnsAnswers for OverHttp {
         client: SocketAddr,
         message: &'a [u8],
     ) -> Pin<Box<dyn Future<Output = DnsAnswered> + 'a>> {
-        let answered = match self.0.load().as_ref().map(|dns| dns.answer(client, message)) {
-            None => DnsAnswered::Nobody,
-            Some(None) => DnsAnswered::NotAQuery,
-            Some(Some(dns::Answered { message, ttl, is_private })) => {
-                DnsAnswered::Message { message, max_age: ttl, is_private }
+        let dns = self.0.load_full();
+        Box::pin(async move {
+            let Some(dns) = dns else { return DnsAnswered::Nobody };
+            match dns.answer(client, message).await {
+                Some(dns::Answered { message, ttl, is_private }) => {
+                    DnsAnswered::Message { message, max_age: ttl, is_private }
+                }
+                None => DnsAnswered::NotAQuery,
             }
-        };
-        Box::pin(std::future::ready(answered))
+        })
     }
+}
+
+/// Why a question cannot be explained.
+#[derive(Debug, Error)]
+pub enum DnsExplainError {
+    /// The file names no DNS, so that no query arrives.
+    #[error("the file has no `[dns]`")]
+    NoDns,
 }
 
 /// A pool as routes of DNS see it.
@@ -113,7 +125,7 @@ impl DnsPart {
         inherited: Vec<Socket>,
         over_http: Arc<OverHttp>,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, dir, zones, secret) else {
+        let Some(parts) = parts(topology, dir, zones, secret)? else {
             return Ok(Self(None, over_http));
         };
         let dns = Dns::start(&parts, registry.clone(), inherited)?;
@@ -130,7 +142,7 @@ impl DnsPart {
         secret: &[u8; 16],
         registry: &Registry,
     ) -> Result<PreparedDns, ReloadError> {
-        Ok(match (&self.0, parts(topology, dir, zones, secret)) {
+        Ok(match (&self.0, parts(topology, dir, zones, secret)?) {
             (None, None) => PreparedDns::Absent,
             (Some(_), None) => PreparedDns::Removed,
             (None, Some(parts)) => PreparedDns::Added(Dns::start(&parts, registry.clone(), Vec::new())?),
@@ -189,6 +201,11 @@ impl DnsPart {
         }
     }
 
+    /// What would be answered to a question.
+    pub(super) fn explain(&self, question: &Question) -> Result<Explained, DnsExplainError> {
+        Ok(self.0.as_ref().ok_or(DnsExplainError::NoDns)?.explain(question))
+    }
+
     /// Open client connections.
     pub(super) fn connections(&self) -> usize {
         self.0.as_ref().map_or(0, Dns::connections)
@@ -204,6 +221,42 @@ impl DnsPart {
     }
 }
 
+/// What [`super::Running::explain_dns`] would say of a file that does not run: endpoints of pools are those
+/// that the file itself names.
+pub fn explain_dns_file(checked: &Checked, question: &Question) -> Result<Explained, DnsExplainError> {
+    if checked.topology.dns.is_none() {
+        return Err(DnsExplainError::NoDns);
+    }
+    bind(&checked.zones, &pools::silent(checked));
+    Ok(checked.zones.explain(question))
+}
+
+/// Signs the zones of a file before anything of it starts, on a thread that may wait.
+pub(super) async fn signed(mut checked: Checked, dir: &Path) -> Result<Checked, StartError> {
+    let dir = dir.to_owned();
+    let signing = tokio::task::spawn_blocking(move || {
+        sign(&checked.topology, &dir, &mut checked.zones, &ZoneSet::default())?;
+        Ok(checked)
+    });
+    signing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Signs the zones of a file that are to be. `dir` is the file's folder; what was signed `before` is taken over. A large zone takes a
+/// minute, and so this is for a thread that may wait.
+pub(super) fn sign(
+    topology: &Topology,
+    dir: &Path,
+    zones: &mut ZoneSet,
+    before: &ZoneSet,
+) -> Result<(), dns::Error> {
+    zones.sign(&data(topology, dir).join("keys"), SystemTime::now(), before)
+}
+
+/// Where what belongs to DNS is kept.
+fn data(topology: &Topology, dir: &Path) -> PathBuf {
+    dir.join(&topology.node.data).join("dns")
+}
+
 /// Whether everything that the file wants to listen on is free.
 pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
     for address in topology.dns.iter().flat_map(dns::DnsConfig::listeners) {
@@ -212,15 +265,26 @@ pub(super) fn check_free(topology: &Topology) -> Result<(), StartError> {
     Ok(())
 }
 
-/// `secret` is the node's, of which comes what cookies are made with.
-fn parts(topology: &Topology, dir: &Path, zones: &ZoneSet, secret: &[u8; 16]) -> Option<DnsParts> {
-    let cookie_key = node_secret::dns_cookie_key(secret);
-    Some(DnsParts {
-        config: topology.dns.clone()?,
+/// `dir` is the file's folder, and `secret` the node's, of which comes what cookies are made with.
+fn parts(
+    topology: &Topology,
+    dir: &Path,
+    zones: &ZoneSet,
+    secret: &[u8; 16],
+) -> Result<Option<DnsParts>, dns::Error> {
+    let Some(config) = topology.dns.clone() else { return Ok(None) };
+    let keys = config.key.iter().map(|(name, key)| {
+        let unusable = |cause: String| dns::Error::Key { name: name.to_string(), cause };
+        paths::dns_key(dir, name, key).map_err(unusable)
+    });
+    Ok(Some(DnsParts {
+        keys: Keys::new(keys.collect::<Result<Vec<_>, _>>()?),
+        config,
         zones: zones.clone(),
-        cookie_key,
+        cookie_key: node_secret::dns_cookie_key(secret),
+        data: data(topology, dir),
         dir: dir.to_owned(),
-        data: dir.join(&topology.node.data),
+        node_data: dir.join(&topology.node.data),
         tls: topology.edge.as_ref().map(|edge| edge.tls.clone()).unwrap_or_default(),
-    })
+    }))
 }

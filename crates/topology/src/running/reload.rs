@@ -32,10 +32,15 @@ pub(super) async fn reload(running: &Running) -> Result<Changes, ReloadError> {
     let _one_at_a_time = running.reloading.lock().await;
     let (path, before) = (running.path.clone(), running.live().dns.zones());
     // A large zone takes a second to read, and health checks go on meanwhile.
-    let loaded = tokio::task::spawn_blocking(move || file::load_after(&path, &before)).await;
-    let result = match loaded {
+    let dir = running.dir.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let mut checked = file::load_after(&path, &before).map_err(ReloadError::Rejected)?;
+        dns_part::sign(&checked.topology, &dir, &mut checked.zones, &before)?;
+        Ok::<_, ReloadError>(checked)
+    });
+    let result = match loaded.await {
         Ok(Ok(checked)) => apply(running, checked).await,
-        Ok(Err(rejected)) => Err(ReloadError::Rejected(rejected)),
+        Ok(Err(error)) => Err(error),
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime is shutting down.
@@ -135,12 +140,15 @@ fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, R
     }
     let mut by_name = pools::by_name(&live.pools);
     by_name.extend(pools::by_name(&added));
-    // Those that go are seen by the routes until these are gone as well.
-    dns_part::bind(zones, &by_name);
+    let with_leaving = by_name.clone();
     by_name.retain(|name, _| configs.contains_key(name));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
     let edge = live.edge.prepare(new, &running.dir, by_name, live.dns.over_http(), registry)?;
-    let dns = live.dns.prepare(new, &running.dir, zones, &running.secret, registry)?;
+    // Pools that go are seen by the routes until these are gone as well.
+    dns_part::bind(zones, &with_leaving);
+    let dns = live.dns.prepare(new, &running.dir, zones, &running.secret, registry).inspect_err(|_| {
+        dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
+    })?;
     Ok(Plan { edge, layer4, dns, services, services_of_both, added, changed, configs })
 }
 

@@ -38,6 +38,7 @@ pub(super) async fn start(checked: Checked, options: StartOptions) -> Result<Arc
     let dir = absolute(checked.dir());
     let home = Home::open(dir.join(&checked.topology.node.data))?;
     let previous = if options.takeover { Previous::find(&home.socket()).await? } else { None };
+    let checked = dns_part::signed(checked, &dir).await?;
     match previous {
         None => start_alone(checked, options, dir, home).await,
         Some(previous) => take_over(checked, options, dir, home, previous).await,

@@ -2,6 +2,7 @@
 
 mod directives;
 mod faults;
+mod records;
 mod robustness;
 mod rules;
 mod syntax;

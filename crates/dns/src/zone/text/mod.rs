@@ -17,6 +17,10 @@ use reader::Reader;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(super) use rdata::is_well_formed;
+pub(crate) use rdata::uncompressed_data;
+pub(crate) use ttl::TTL_MAX;
+
 /// Adds the records of a file.
 pub(super) fn read_file(builder: &mut ZoneBuilder, path: &Path) {
     let source: Arc<str> = path.display().to_string().into();

@@ -5,6 +5,7 @@ use super::rare;
 use super::schema::{Field, fields};
 use super::token::{Scanner, Token, Wrong};
 use crate::protocol::Name;
+use crate::protocol::message::uncompress_name;
 use domain::base::iana::Rtype;
 use domain::utils::base16;
 
@@ -91,21 +92,47 @@ fn generic(
     if data.len() != usize::from(expected) {
         return Err(length.wrong(format!("{expected} bytes were said, but {} follow", data.len())));
     }
-    if let Some(fields) = fields(rtype)
-        && !is_well_formed(fields, data)
-    {
-        return Err(marker.wrong(format!("these bytes are no {rtype}")));
-    }
-    if let Rtype::SVCB | Rtype::HTTPS = rtype
-        && data.get(2..).is_none_or(|name| Name::from_wire(name).is_err())
-    {
+    if !is_well_formed(rtype, data) {
         return Err(marker.wrong(format!("these bytes are no {rtype}")));
     }
     Ok(())
 }
 
-/// Whether data in wire form consists of these fields, as far as lengths and names tell.
-fn is_well_formed(fields: &[Field], data: &[u8]) -> bool {
+/// Whether data in wire form, uncompressed, is of this type, as far as lengths and names tell.
+pub(in crate::zone) fn is_well_formed(rtype: Rtype, data: &[u8]) -> bool {
+    match rtype {
+        Rtype::SVCB | Rtype::HTTPS => data.get(2..).is_some_and(|name| Name::from_wire(name).is_ok()),
+        _ => fields(rtype).is_none_or(|fields| consists_of(fields, data)),
+    }
+}
+
+/// Data that begins at `at` and goes to the end of what there is of a message, its names uncompressed. `None` if it is not of
+/// this type, as far as lengths and names tell. RFC 3597 §4: names are uncompressed wherever they are known to be.
+pub(crate) fn uncompressed_data(rtype: Rtype, message: &[u8], mut at: usize) -> Option<Vec<u8>> {
+    let mut data = Vec::with_capacity(message.len().checked_sub(at)?);
+    for field in fields(rtype).unwrap_or_default() {
+        let rest = message.get(at..)?;
+        let length = match field {
+            Field::U8 | Field::Algorithm => 1,
+            Field::U16 | Field::Type => 2,
+            Field::U32 | Field::Time | Field::Date | Field::V4 => 4,
+            Field::V6 => 16,
+            Field::Text | Field::Tag | Field::Salt | Field::Hash => text_bytes(rest)?,
+            Field::Name => {
+                at = uncompress_name(message, at, &mut data)?;
+                continue;
+            }
+            Field::Texts | Field::LongText | Field::Hex | Field::Base64 | Field::Types => break,
+        };
+        data.extend_from_slice(rest.get(..length)?);
+        at += length;
+    }
+    data.extend_from_slice(message.get(at..)?);
+    is_well_formed(rtype, &data).then_some(data)
+}
+
+/// Whether data in wire form consists of these fields.
+fn consists_of(fields: &[Field], data: &[u8]) -> bool {
     let mut rest = data;
     for field in fields {
         let length = match field {

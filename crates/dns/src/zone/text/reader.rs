@@ -8,6 +8,7 @@ use super::ttl::{TTL_MAX, seconds};
 use crate::protocol::Name;
 use crate::zone::build::{TOO_LARGE, ZoneBuilder};
 use crate::zone::fault::Fault;
+use crate::zone::records::is_stored;
 use domain::base::iana::{Class, Rtype};
 use std::path::Path;
 use std::sync::Arc;
@@ -306,8 +307,7 @@ pub(super) fn any_type(token: &Token<'_>) -> Result<Rtype, Wrong> {
     let rtype = Rtype::from_mnemonic(token.bytes)
         .or_else(|| numbered(token.bytes, b"TYPE").map(Rtype::from_int))
         .ok_or_else(|| token.wrong(format!("`{}` is no type of record", token.shown())))?;
-    // RFC 6895 §3.1: types of questions and of messages' own records.
-    if matches!(rtype.to_int(), 0 | 41 | 128..=255) {
+    if !is_stored(rtype) {
         return Err(token.wrong(format!("{rtype} is no type of record that a zone has")));
     }
     Ok(rtype)

@@ -1,7 +1,7 @@
 //! Times as zone files write them: seconds, or `1w2d3h4m5s`.
 
 /// RFC 2181 §8: a TTL is a number of 31 bits.
-pub(super) const TTL_MAX: u32 = (1 << 31) - 1;
+pub(crate) const TTL_MAX: u32 = (1 << 31) - 1;
 
 /// The seconds that `text` means, if it means any.
 #[inline]

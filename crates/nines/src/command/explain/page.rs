@@ -3,7 +3,8 @@
 use crate::print::Paint;
 use std::net::SocketAddr;
 use topology::{
-    EndpointExplanation, Explanation, Layer4Explanation, Layer4Question, PoolExplanation, Query, RouteSeen,
+    DnsExplanation, DnsRouteExplanation, EndpointExplanation, Explanation, Layer4Explanation, Layer4Question,
+    PoolExplanation, Query, RouteSeen,
 };
 
 /// The whole page of a request.
@@ -52,6 +53,33 @@ pub(super) fn listener(question: &Layer4Question, explanation: &Layer4Explanatio
     page.text
 }
 
+/// The whole page of a question of DNS.
+pub(super) fn dns(explanation: &DnsExplanation, paint: Paint) -> String {
+    let from = explanation.client.map(|client| format!(" from {client}")).unwrap_or_default();
+    let mut page = Page::new(&format!("{} {}{from}", explanation.name, explanation.rtype), paint);
+    page.line("zone", explanation.zone.as_deref().unwrap_or("none of the file's"));
+    if let Some(route) = &explanation.route {
+        page.dns_route(route);
+    }
+    let is_answered = !explanation.answer.is_empty() || !explanation.authority.is_empty();
+    let is_failed = explanation.outcome == "error";
+    let outcome = match explanation.outcome.as_str() {
+        "error" => explanation.rcode.clone(),
+        outcome => format!("{outcome}, {}", explanation.rcode),
+    };
+    page.line("outcome", &if is_failed { paint.bad(outcome) } else { outcome });
+    let records = explanation.answer.iter().chain(&explanation.authority).filter(|_| is_answered);
+    for (nth, record) in records.enumerate() {
+        let label = match nth {
+            0 if explanation.answer.is_empty() => "says",
+            0 => "answer",
+            _ => "",
+        };
+        page.line(label, record);
+    }
+    page.text
+}
+
 fn site(explanation: &Explanation) -> String {
     let host = if explanation.host.is_empty() { "no host" } else { &explanation.host };
     match (&explanation.site, explanation.site_found_by.as_deref()) {
@@ -93,6 +121,37 @@ impl Page {
         }
     }
 
+    /// The candidates of a route, and what each step of its chain leaves of them.
+    fn dns_route(&mut self, route: &DnsRouteExplanation) {
+        for (nth, alias) in route.aliases.iter().enumerate() {
+            self.line(if nth == 0 { "alias of" } else { "" }, alias);
+        }
+        if let Some(place) = &route.place {
+            self.line("client", &format!("at {place}"));
+        }
+        self.line("route", &route.candidates.join(", "));
+        for step in &route.steps {
+            let left = match step.left.is_empty() {
+                true => self.paint.bad("none"),
+                false => self.paint.good(step.left.join(", ")),
+            };
+            self.line("", &format!("{} → {left}", step.step));
+            for dropped in &step.dropped {
+                let why = format!("not {}: {}", dropped.candidate, dropped.why);
+                self.line("", &format!("  {}", self.paint.faint(why)));
+            }
+            if let Some(note) = &step.note {
+                self.line("", &format!("  {}", self.paint.faint(note)));
+            }
+        }
+        let subnet = match route.client_bits {
+            0 => "the same for all clients".to_owned(),
+            bits => format!("for this client's /{bits}"),
+        };
+        let chance = if route.certain { "" } else { "; chance decides, each time anew" };
+        self.line("kept", &format!("{} s, {subnet}{chance}", route.ttl_seconds));
+    }
+
     fn pool(&mut self, pool: &PoolExplanation) {
         let picked = match (&pool.picked, pool.certain) {
             (None, _) => self.paint.bad(format!("none: {}", pool.rule)),
@@ -126,6 +185,7 @@ fn name(endpoint: &EndpointExplanation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use topology::{DnsDropped, DnsStepExplanation};
 
     #[test]
     fn each_decision_has_its_line() {
@@ -174,6 +234,61 @@ GET http://shop.test/cart
             → shop-2 (127.0.0.1:3000)  0.4ms, 1 in flight
 ";
         assert_eq!(request(&query, &explanation, Paint::new(false)), expected);
+    }
+
+    #[test]
+    fn a_route_of_dns_is_told_step_by_step() {
+        let step = |step: &str, left: &[&str], dropped: &[(&str, &str)]| DnsStepExplanation {
+            step: step.into(),
+            left: left.iter().map(ToString::to_string).collect(),
+            dropped: dropped
+                .iter()
+                .map(|(candidate, why)| DnsDropped { candidate: (*candidate).into(), why: (*why).into() })
+                .collect(),
+            note: None,
+        };
+        let client = "203.0.113.7".parse().unwrap();
+        let explanation = DnsExplanation {
+            name: "www.shop.test".into(),
+            rtype: "A".into(),
+            client: Some(client),
+            zone: Some("shop.test".into()),
+            outcome: "positive".into(),
+            rcode: "NOERROR".into(),
+            answer: vec!["www.shop.test. 20 IN A 192.0.2.1".into()],
+            authority: Vec::new(),
+            route: Some(DnsRouteExplanation {
+                name: "www.shop.test".into(),
+                aliases: Vec::new(),
+                zone: "shop.test".into(),
+                client,
+                place: Some("eu".into()),
+                candidates: vec!["shop-eu at eu".into(), "shop-us at us".into()],
+                steps: vec![
+                    step("healthy", &["shop-eu at eu", "shop-us at us"], &[]),
+                    step("nearest", &["shop-eu at eu"], &[("shop-us at us", "another is nearer to eu")]),
+                ],
+                addresses: vec!["192.0.2.1".parse().unwrap()],
+                rcode: "NOERROR".into(),
+                ttl_seconds: 20,
+                client_bits: 24,
+                certain: true,
+            }),
+        };
+        let expected = "\
+www.shop.test A from 203.0.113.7
+
+  zone      shop.test
+  client    at eu
+  route     shop-eu at eu, shop-us at us
+            healthy → shop-eu at eu, shop-us at us
+            nearest → shop-eu at eu
+              not shop-us at us: another is nearer to eu
+  kept      20 s, for this client's /24
+  outcome   positive, NOERROR
+  answer    www.shop.test. 20 IN A 192.0.2.1
+";
+        assert_eq!(dns(&explanation, Paint::new(false)), expected);
     }
 
     #[test]

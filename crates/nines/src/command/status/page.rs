@@ -36,6 +36,7 @@ pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
         }
         text += &format!("\n{}", table.render(paint));
     }
+    text += &signing(status, paint, now);
     for pool in &status.pools {
         text += &pool_page(pool, paint, now);
     }
@@ -43,6 +44,32 @@ pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
         text += &service_page(service, paint, now);
     }
     text
+}
+
+/// The zones that are signed here: their keys, and what the zones above them have to say of these.
+fn signing(status: &Status, paint: Paint, now: SystemTime) -> String {
+    let signed = status.zones.iter().filter_map(|zone| Some((zone, zone.signing.as_ref()?)));
+    let mut table = Table::new(["SIGNED ZONE", "KEY", "ALGORITHM", "ROLE", "STATE", "SIGNATURES END"]);
+    let mut signers = String::new();
+    for (zone, signing) in signed {
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(signing.signatures_end);
+        let left =
+            end.duration_since(now).map_or_else(|_| paint.bad("now"), |left| format!("in {}", span(left)));
+        for key in &signing.keys {
+            let algorithm = match key.algorithm {
+                13 => "ecdsa-p256",
+                _ => "ed25519",
+            };
+            let words = [algorithm.to_owned(), key.role.clone(), key.state.clone(), left.clone()];
+            let [algorithm, role, state, left] = words;
+            table.row([zone.name.clone(), key.tag.to_string(), algorithm, role, state, left]);
+            signers += &key.ds.as_ref().map(|ds| format!("{ds}\n")).unwrap_or_default();
+        }
+    }
+    if signers.is_empty() {
+        return signers;
+    }
+    format!("\n{}\nfor the zones above (DS):\n{signers}", table.render(paint))
 }
 
 fn head(status: &Status, paint: Paint) -> String {

@@ -1,0 +1,11 @@
+//! DNSSEC: signed zones are answered with their signatures and with proofs of what is not there.
+
+mod denial;
+pub(crate) mod nsec3;
+pub(crate) mod order;
+pub(crate) mod signing;
+
+pub use signing::config::{Algorithm, DenialConfig, KeyLayout, Sign, SignConfig};
+pub use signing::{KeyStatus, SigningStatus};
+
+pub(crate) use denial::{Denial, Proof};

@@ -1,0 +1,140 @@
+//! `sign` of a zone: whether it is signed here, and how.
+
+use notation::Duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration as Time;
+
+/// Shorter lives of signatures are for tests: a resolver may keep an answer for as long.
+const VALIDITY_MIN: Time = Time::from_secs(60);
+/// RFC 4034 §3.1.5: times are compared by serial arithmetic, which ends at 68 years; nobody wants more than one.
+const VALIDITY_MAX: Time = Time::from_secs(366 * 86_400);
+
+/// Whether a zone is signed here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "`true`, `false` or a table like `{ algorithm = \"ed25519\" }`")]
+pub enum Sign {
+    /// It is, in the usual way, or it is not.
+    Switch(bool),
+    /// It is, like this.
+    How(SignConfig),
+}
+
+/// How a zone is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignConfig {
+    /// What the keys are.
+    pub algorithm: Algorithm,
+    /// How it is proven that a name or type is not there.
+    pub denial: DenialConfig,
+    /// Which keys there are.
+    pub keys: KeyLayout,
+    /// How long signatures are valid, 1m to 366d.
+    pub validity: Duration,
+    /// How long before its end a signature is made anew; half of `validity` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Duration>,
+    /// How old a zone-signing key becomes before another one takes its place; never when absent. Only for `keys = "ksk-zsk"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roll_over: Option<Duration>,
+}
+
+/// The algorithms of keys (RFC 8624 §3.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Algorithm {
+    /// ECDSA P-256 with SHA-256, number 13.
+    #[default]
+    #[serde(rename = "ecdsa-p256")]
+    EcdsaP256,
+    /// Ed25519, number 15.
+    #[serde(rename = "ed25519")]
+    Ed25519,
+}
+
+/// How absence is proven.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DenialConfig {
+    /// By the names before and after: smaller, and anybody can list the zone.
+    #[default]
+    Nsec,
+    /// By hashes of names, without salt and hashed once (RFC 9276).
+    Nsec3,
+}
+
+/// Which keys a zone has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyLayout {
+    /// One that signs everything.
+    #[default]
+    Csk,
+    /// One for the keys, known to the zone above, and one for all else, which can be rolled over without it.
+    KskZsk,
+}
+
+impl Default for SignConfig {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::default(),
+            denial: DenialConfig::default(),
+            keys: KeyLayout::default(),
+            validity: Duration::secs(14 * 86_400),
+            refresh: None,
+            roll_over: None,
+        }
+    }
+}
+
+impl Default for Sign {
+    fn default() -> Self {
+        Self::Switch(false)
+    }
+}
+
+impl Sign {
+    /// How, if it is.
+    pub fn config(&self) -> Option<SignConfig> {
+        match self {
+            Self::Switch(is_on) => is_on.then(SignConfig::default),
+            Self::How(config) => Some(config.clone()),
+        }
+    }
+
+    pub(crate) fn is_off(&self) -> bool {
+        *self == Self::Switch(false)
+    }
+}
+
+impl SignConfig {
+    /// How long before its end a signature is made anew.
+    pub(crate) fn refresh(&self) -> Time {
+        self.refresh.map_or_else(|| self.validity.get() / 2, Duration::get)
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let validity = self.validity.get();
+        if !(VALIDITY_MIN..=VALIDITY_MAX).contains(&validity) {
+            faults.push(format!("validity is {}, of 1m to 366d", self.validity));
+        }
+        if let Some(refresh) = self.refresh
+            && (refresh.get().is_zero() || refresh.get() * 10 > validity * 9)
+        {
+            faults.push(format!(
+                "refresh is {refresh}: more than nothing, and at most nine tenths of validity"
+            ));
+        }
+        if let Some(roll_over) = self.roll_over {
+            if self.keys == KeyLayout::Csk {
+                let message = "roll_over is for keys = \"ksk-zsk\": the zone above knows the one key there is, and would have to follow";
+                faults.push(message.to_owned());
+            } else if roll_over.get() < validity {
+                faults.push(format!("roll_over is {roll_over}, less than validity ({})", self.validity));
+            }
+        }
+        faults
+    }
+}

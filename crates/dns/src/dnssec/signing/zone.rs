@@ -1,0 +1,317 @@
+//! A zone that is signed here: what it is made of, and as what it is served.
+//!
+//! Each step reads the keys from their folder, lets those come and go whose time it is, and signs the zone again if its records, its
+//! keys, or the time make it necessary. The serial number rises with whatever is served, and is kept before it is.
+
+use super::bind;
+use super::config::{DenialConfig, SignConfig};
+use super::key::Key;
+use super::plan::Plan;
+use super::rollover::{self, Action, KeyState, KeyTimes, Timing};
+use super::status::{KeyStatus, SigningStatus};
+use super::store::{HeldKey, State, Store};
+use crate::error::Error;
+use crate::protocol::Name;
+use crate::zone::Zone;
+use crate::zone::sign;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Signatures that would have to be made anew within this time are made together.
+const BATCH: Duration = Duration::from_secs(3600);
+/// It is looked at least so often whether something is to be done.
+const LOOK_EVERY: u64 = 86_400;
+/// Keys with the same tag can be told apart only by trying: others are made instead.
+const TRIES: usize = 16;
+
+/// A zone that is signed here.
+#[derive(Debug)]
+pub(crate) struct SignedZone {
+    config: SignConfig,
+    /// Held while it is signed: one lock for all that was ever loaded with this name.
+    store: Arc<Mutex<Store>>,
+    state: Mutex<Served>,
+}
+
+#[derive(Debug)]
+struct Served {
+    source: Arc<Zone>,
+    /// The longest TTL of the source.
+    ttl_max: u64,
+    /// `None` before the first time.
+    signed: Option<SignedNow>,
+    /// When something is to be done next, in seconds since 1970.
+    due: u64,
+}
+
+#[derive(Debug, Clone)]
+struct SignedNow {
+    zone: Arc<Zone>,
+    source: Arc<Zone>,
+    keys: Vec<HeldKey>,
+    first_end: u32,
+}
+
+impl SignedZone {
+    /// Signs a zone, whose keys are in a folder below this one, and made if there are none. `before` is the zone of this name that was
+    /// signed until now.
+    pub(crate) fn new(
+        config: SignConfig,
+        folder: &Path,
+        source: Arc<Zone>,
+        before: Option<&Self>,
+        now: SystemTime,
+    ) -> Result<Self, Error> {
+        let store = before.map_or_else(
+            || Arc::new(Mutex::new(Store::new(folder, source.apex()))),
+            |before| Arc::clone(&before.store),
+        );
+        let ttl_max = ttl_max(&source);
+        let state = Served { source, ttl_max, signed: None, due: 0 }.into();
+        let zone = Self { config, store, state };
+        zone.step_after(before.and_then(|before| before.served().signed.clone()), now)?;
+        Ok(zone)
+    }
+
+    /// Whether it would be the same if it were made of this.
+    pub(crate) fn is_of(&self, config: &SignConfig, folder: &Path) -> bool {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        self.config == *config && store.folder.starts_with(folder)
+    }
+
+    /// As what it is served.
+    pub(crate) fn zone(&self) -> Arc<Zone> {
+        let served = self.served();
+        served.signed.as_ref().map_or_else(|| Arc::clone(&served.source), |signed| Arc::clone(&signed.zone))
+    }
+
+    /// Takes other records, which are signed with the next step.
+    pub(crate) fn replace_source(&self, source: &Arc<Zone>) {
+        let ttl_max = ttl_max(source);
+        let mut served = self.served();
+        // What was removed is remembered as long as what is there.
+        served.ttl_max = served.ttl_max.max(ttl_max);
+        served.source = Arc::clone(source);
+        served.due = 0;
+    }
+
+    /// When something is to be done next, in seconds since 1970.
+    pub(crate) fn due(&self) -> u64 {
+        self.served().due
+    }
+
+    /// Looks again at this time if not earlier.
+    pub(crate) fn put_off(&self, until: u64) {
+        self.served().due = until;
+    }
+
+    /// When the first of its signatures ends, in seconds since 1970.
+    pub(crate) fn first_end(&self) -> u32 {
+        self.served().signed.as_ref().map_or(0, |signed| signed.first_end)
+    }
+
+    /// As people see it.
+    pub(crate) fn status(&self) -> SigningStatus {
+        let served = self.served();
+        let (keys, first_end) =
+            served.signed.as_ref().map_or((&[][..], 0), |signed| (&signed.keys, signed.first_end));
+        let keys = keys.iter().map(|held| KeyStatus::of(served.source.apex(), held, self.config.keys));
+        SigningStatus { signatures_end: first_end.into(), keys: keys.collect() }
+    }
+
+    /// Does what is to be done at this time. Says whether there is another zone to serve.
+    pub(crate) fn step(&self, now: SystemTime) -> Result<bool, Error> {
+        self.step_after(None, now)
+    }
+
+    fn step_after(&self, before: Option<SignedNow>, now: SystemTime) -> Result<bool, Error> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let (source, ttl_max, signed) = {
+            let served = self.served();
+            (Arc::clone(&served.source), served.ttl_max, served.signed.clone())
+        };
+        let mut state = store.read(now)?;
+        let later = self.roll(&mut state, &source, ttl_max, now)?;
+        if let Some(signed) = &signed
+            && !self.is_due(signed, &source, &state.keys, now)
+        {
+            self.served().due = self.next_due(signed.first_end, later, now);
+            return Ok(false);
+        }
+        state.serial = Some(next_serial(source.figures().serial, state.serial));
+        // Before anybody sees it: a serial number that was seen is not used again, even after a crash.
+        store.write(&state)?;
+        let plan = self.plan(&state, now);
+        let previous = signed.or(before);
+        let made = sign::sign(&source, previous.as_ref().map(|before| &*before.zone), &plan)?;
+        let mut served = self.served();
+        served.due =
+            if Arc::ptr_eq(&served.source, &source) { self.next_due(made.first_end, later, now) } else { 0 };
+        let zone = Arc::new(made.zone);
+        served.signed = Some(SignedNow { zone, source, keys: state.keys, first_end: made.first_end });
+        Ok(true)
+    }
+
+    fn is_due(&self, signed: &SignedNow, source: &Arc<Zone>, keys: &[HeldKey], now: u64) -> bool {
+        let same = |one: &HeldKey, other: &HeldKey| one.stem == other.stem && one.state == other.state;
+        let is_same = signed.keys.len() == keys.len()
+            && keys.iter().all(|key| signed.keys.iter().any(|known| same(known, key)));
+        !is_same
+            || !Arc::ptr_eq(&signed.source, source)
+            || u64::from(signed.first_end) <= now + self.config.refresh().as_secs()
+    }
+
+    fn next_due(&self, first_end: u32, keys: Option<u64>, now: u64) -> u64 {
+        let renewed = u64::from(first_end).saturating_sub(self.config.refresh().as_secs());
+        renewed.min(keys.unwrap_or(u64::MAX)).clamp(now + 1, now + LOOK_EVERY)
+    }
+
+    /// Lets keys come and go. Says when there is something next.
+    fn roll(&self, state: &mut State, source: &Zone, ttl_max: u64, now: u64) -> Result<Option<u64>, Error> {
+        let apex = source.apex();
+        if let Some(other) = state.keys.iter().find(|held| held.key.algorithm != self.config.algorithm) {
+            let why = format!(
+                "its key {} is of algorithm {}, not of {}: let `algorithm` say what its keys are",
+                other.stem,
+                other.key.algorithm.number(),
+                self.config.algorithm.number()
+            );
+            return Err(Error::Signing { zone: apex.to_string(), why });
+        }
+        let timing = Timing {
+            keys: self.config.keys,
+            roll_over: self.config.roll_over.map(|age| age.get().as_secs()),
+            dnskey_ttl: u64::from(soa_ttl(source)),
+            ttl_max,
+        };
+        let mut later = None;
+        // What follows from what was done is done as well.
+        for _ in 0..4 {
+            let times: Vec<KeyTimes> = state.keys.iter().map(HeldKey::times).collect();
+            let (actions, after) = rollover::next(&times, &timing, now);
+            later = after;
+            if actions.is_empty() {
+                break;
+            }
+            self.act(state, &actions, apex, now)?;
+        }
+        Ok(later)
+    }
+
+    fn act(&self, state: &mut State, actions: &[Action], apex: &Name, now: u64) -> Result<(), Error> {
+        let mut removed = Vec::new();
+        for action in actions {
+            match *action {
+                Action::Make { is_entry, state: first } => {
+                    let key = Arc::new(self.make(&state.keys, is_entry)?);
+                    tracing::info!(target: "dns", zone = %apex, tag = key.tag(), is_entry, "a key was made");
+                    state.keys.push(HeldKey { stem: bind::stem(apex, &key), key, state: first, since: now });
+                }
+                Action::Become(nth, next) => {
+                    let held = &mut state.keys[nth];
+                    tracing::info!(target: "dns", zone = %apex, tag = held.key.tag(), from = ?held.state, to = ?next, "a key rolls over");
+                    (held.state, held.since) = (next, now);
+                }
+                Action::Remove(nth) => removed.push(nth),
+            }
+        }
+        removed.sort_unstable();
+        for nth in removed.into_iter().rev() {
+            let held = state.keys.remove(nth);
+            tracing::info!(target: "dns", zone = %apex, tag = held.key.tag(), "a key was removed");
+        }
+        Ok(())
+    }
+
+    /// A key with a tag of its own.
+    fn make(&self, others: &[HeldKey], is_entry: bool) -> Result<Key, Error> {
+        for _ in 0..TRIES {
+            let key = Key::generate(self.config.algorithm, is_entry).map_err(|_| Error::Sign)?;
+            if others.iter().all(|other| other.key.tag() != key.tag()) {
+                return Ok(key);
+            }
+        }
+        Err(Error::Sign)
+    }
+
+    fn plan(&self, state: &State, now: u64) -> Plan {
+        let keys = |wanted: fn(&HeldKey) -> bool| -> Vec<Arc<Key>> {
+            state.keys.iter().filter(|held| wanted(held)).map(|held| Arc::clone(&held.key)).collect()
+        };
+        let entries = keys(|held| held.key.is_entry() && held.state == KeyState::Active);
+        let zone_keys = keys(|held| !held.key.is_entry() && held.state == KeyState::Active);
+        let (validity, refresh) = (self.config.validity.get(), self.config.refresh());
+        let batch = BATCH.min((validity - refresh) / 8);
+        Plan {
+            published: keys(|_| true),
+            key_signers: entries.clone(),
+            zone_signers: if zone_keys.is_empty() { entries.clone() } else { zone_keys },
+            entries,
+            denial: self.config.denial,
+            serial: state.serial.unwrap_or_default(),
+            now: now as u32,
+            validity: validity.as_secs() as u32,
+            refresh: (refresh + batch).as_secs() as u32,
+        }
+    }
+
+    fn served(&self) -> MutexGuard<'_, Served> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn soa_ttl(zone: &Zone) -> u32 {
+    zone.apex_node().rrset(domain::base::iana::Rtype::SOA).map_or(0, crate::zone::node::RrSet::ttl)
+}
+
+/// The longest TTL of a zone, that of routes (a day at most) included.
+fn ttl_max(zone: &Zone) -> u64 {
+    let ttls = zone.nodes().flat_map(|(_, node)| node.rrsets()).map(|rrset| u64::from(rrset.ttl()));
+    let routed = if zone.routes().next().is_some() { 86_400 } else { 0 };
+    ttls.max().unwrap_or(0).max(routed)
+}
+
+/// RFC 1982: the serial number of the source, if it is above what was served last; else the one after that.
+fn next_serial(source: u32, last: Option<u32>) -> u32 {
+    match last {
+        Some(last) if source.wrapping_sub(last) as i32 <= 0 => last.wrapping_add(1),
+        _ => source,
+    }
+}
+
+/// Whether a zone can be signed here.
+pub(crate) fn check(source: &Zone, config: &SignConfig) -> Result<(), Error> {
+    use domain::base::iana::Rtype;
+    let why = |why: &str| Error::Signing { zone: source.apex().to_string(), why: why.to_owned() };
+    if source.denial().is_some() {
+        return Err(why("it is signed already: give it without signatures, or leave `sign` out"));
+    }
+    let added = |rtype| matches!(rtype, Rtype::RRSIG | Rtype::NSEC | Rtype::NSEC3 | Rtype::NSEC3PARAM);
+    if source.nodes().any(|(_, node)| node.rrsets().any(|rrset| added(rrset.rtype))) {
+        return Err(why("it has RRSIG, NSEC, NSEC3 or NSEC3PARAM records, which are made here"));
+    }
+    if config.denial == DenialConfig::Nsec3
+        && source.apex().labels() > 0
+        && source.apex().wire_len() > 255 - 33
+    {
+        return Err(why("its name is too long for hashes of names below it: use denial = \"nsec\""));
+    }
+    super::routes::check(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_serial_number_rises_whatever_the_source_says() {
+        assert_eq!(next_serial(2026, None), 2026);
+        assert_eq!(next_serial(2026, Some(2025)), 2026);
+        assert_eq!(next_serial(2026, Some(2026)), 2027);
+        assert_eq!(next_serial(2026, Some(2040)), 2041);
+        assert_eq!(next_serial(3, Some(u32::MAX)), 3);
+        assert_eq!(next_serial(u32::MAX, Some(u32::MAX)), 0);
+    }
+}

@@ -1,0 +1,149 @@
+//! Names that are nobody's here, looked up elsewhere, for those who may ask.
+//!
+//! A query that no zone answers comes to [`Resolver::serve`], on the core that received it, which answers at once what it can: names
+//! that are blocked (`lists`) or nobody's (`special`), and what the `cache` has. For the rest the client waits in a task: one look-up
+//! for all who ask for the same (`flights`), from a `source`: of upstreams (`upstream`), or from the root on (`recursion`), with
+//! signatures validated or not (`validation`). What comes back is understood
+//! and written anew (`wire`), kept (`freshness` says for how long), and answered.
+//!
+//! Invariants:
+//! - Whoever is not allowed is told nothing, not even what is known already.
+//! - What is kept never takes more than `memory`, and is never used beyond its time and the bound for stale answers.
+//! - Look-ups and waiting clients are bounded; who comes beyond hears SERVFAIL at once.
+//! - An answer found in the cache costs no task, no allocation and no wait but for the lock of a shard.
+
+mod cache;
+mod config;
+mod events;
+mod files;
+mod flights;
+mod freshness;
+mod key;
+mod lists;
+mod look_up;
+mod recursion;
+mod serving;
+mod source;
+mod special;
+mod status;
+mod upstream;
+mod validation;
+pub(crate) mod wire;
+
+pub(crate) use config::check;
+pub use config::{BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverTtl};
+pub(crate) use files::Files;
+pub(crate) use key::Key;
+pub(crate) use serving::{Served, Waiting};
+pub use status::{ResolverStatus, UpstreamStatus};
+
+use cache::Cache;
+use events::Events;
+use flights::Flights;
+use freshness::Terms;
+use source::Source;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+use telemetry::Registry;
+use upstream::{Manner, Upstream};
+
+/// One state of `[dns.resolver]`.
+pub(crate) struct Resolver {
+    config: ResolverConfig,
+    files: Arc<Files>,
+    terms: Terms,
+    manner: Manner,
+    wait: Duration,
+    source: Source,
+    kept: Arc<Kept>,
+}
+
+/// What outlives a reload.
+struct Kept {
+    start: Instant,
+    cache: Arc<Cache>,
+    flights: Arc<Flights>,
+    waiting: AtomicUsize,
+    events: Events,
+    _gauges: telemetry::Hook,
+}
+
+impl Resolver {
+    /// Made of the file; what `before` knows is kept as far as it still holds.
+    pub(crate) fn new(
+        config: &ResolverConfig,
+        files: Arc<Files>,
+        registry: &Registry,
+        before: Option<&Arc<Self>>,
+    ) -> Self {
+        // Answers of others are no answers any more.
+        let kept = match before.filter(|before| before.answers_like(config, &files)) {
+            Some(before) => Arc::clone(&before.kept),
+            None => Arc::new(Kept::new(config.memory.as_usize(), registry)),
+        };
+        let known = |address| {
+            let before = before?.source.upstreams().iter().find(|upstream| upstream.address == address)?;
+            Some(Arc::clone(before))
+        };
+        let addresses = config.forward.iter().filter_map(|text| text.as_str().parse().ok());
+        let upstreams =
+            addresses.map(|at| known(at).unwrap_or_else(|| Arc::new(Upstream::new(at, registry))));
+        let seconds = |time: notation::Duration| u32::try_from(time.get().as_secs()).unwrap_or(u32::MAX);
+        let manner = Manner { timeout: config.timeout.get(), random_case: config.random_case };
+        Self {
+            source: Source::new(config, &files, upstreams.collect(), manner),
+            terms: Terms {
+                ttl_min_s: seconds(config.ttl.min),
+                ttl_max_s: seconds(config.ttl.max),
+                negative_max_s: seconds(config.ttl.negative),
+                stale_s: seconds(config.stale.lasting),
+                // The recursor's own cache would give the same answer again.
+                prefetch: config.prefetch && !config.forward.is_empty(),
+            },
+            manner,
+            wait: config.stale.wait.get(),
+            config: config.clone(),
+            files,
+            kept,
+        }
+    }
+
+    /// Whether answers would be the same as by another file.
+    fn answers_like(&self, config: &ResolverConfig, files: &Files) -> bool {
+        self.config.forward == config.forward
+            && self.config.validates() == config.validates()
+            && self.config.client_subnet == config.client_subnet
+            && self.config.private_servers == config.private_servers
+            && self.files.has_root_of(files)
+    }
+
+    /// Lets the bounds hold that outlive a state.
+    pub(crate) fn apply(&self) {
+        self.kept.cache.resize(self.config.memory.as_usize());
+    }
+
+    /// Reads lists again that have changed. Not for a core.
+    pub(crate) fn refresh(&self) {
+        self.files.refresh();
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.kept.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Kept {
+    fn new(memory_bytes: usize, registry: &Registry) -> Self {
+        let cache = Arc::new(Cache::new(memory_bytes));
+        let flights = Arc::new(Flights::default());
+        Self {
+            start: Instant::now(),
+            _gauges: events::gauges(registry, &cache, &flights),
+            cache,
+            flights,
+            waiting: AtomicUsize::new(0),
+            events: Events::new(registry),
+        }
+    }
+}

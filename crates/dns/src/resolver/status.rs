@@ -1,0 +1,50 @@
+//! The resolver as people see it.
+
+use super::Resolver;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// A resolver as people see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ResolverStatus {
+    /// Answers that are kept.
+    pub entries: u64,
+    /// What they take, in octets.
+    pub bytes: u64,
+    /// What they may take.
+    pub bytes_max: u64,
+    /// Look-ups that are under way.
+    pub lookups: usize,
+    /// Whom it asks.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// One of those who are asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UpstreamStatus {
+    /// Where it is.
+    pub address: String,
+    /// How long it takes to answer, in milliseconds; none if it has not yet.
+    pub rtt_ms: Option<f64>,
+    /// It has failed several times, and is asked last.
+    pub is_down: bool,
+}
+
+impl Resolver {
+    pub(crate) fn status(&self) -> ResolverStatus {
+        let (figures, now) = (self.kept.cache.figures(), Instant::now());
+        let upstreams = self.source.upstreams().iter().map(|upstream| {
+            let (rtt, is_down) = upstream.state(now);
+            let rtt_ms = rtt.map(|rtt| rtt.as_secs_f64() * 1000.0);
+            UpstreamStatus { address: upstream.address.to_string(), rtt_ms, is_down }
+        });
+        ResolverStatus {
+            entries: figures.entries,
+            bytes: figures.bytes,
+            bytes_max: self.config.memory.get(),
+            lookups: self.kept.flights.len(),
+            upstreams: upstreams.collect(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Those who are asked: which first (`health`), how (`exchange`), how often, and what is believed of what they say.
+
+mod address;
+mod exchange;
+mod health;
+mod message;
+
+pub(crate) use address::{Address, Transport};
+
+use super::events::{Attempt, UpstreamEvents};
+use super::key::Asked;
+use super::wire::Reply;
+use exchange::Exchange;
+use health::{Health, order};
+use rand::{Rng, RngExt};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use telemetry::Registry;
+use tokio::task::JoinSet;
+
+/// One of those who are asked, shared by all cores.
+pub(crate) struct Upstream {
+    pub(crate) address: Address,
+    health: Mutex<Health>,
+    /// Our half of the cookie (RFC 7873), and the one that it gave us.
+    cookie: [u8; 8],
+    server_cookie: Mutex<Option<Box<[u8]>>>,
+    pub(crate) events: UpstreamEvents,
+}
+
+impl Upstream {
+    pub(crate) fn new(address: Address, registry: &Registry) -> Self {
+        let events = UpstreamEvents::new(registry, &address.to_string());
+        let cookie = rand::rng().random();
+        Self { address, health: Mutex::default(), cookie, server_cookie: Mutex::default(), events }
+    }
+
+    /// How long it takes to answer, and whether it is down.
+    pub(crate) fn state(&self, now: Instant) -> (Option<Duration>, bool) {
+        let health = self.health();
+        (health.rtt(), health.is_down(now))
+    }
+
+    fn health(&self) -> std::sync::MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cookie to send.
+    fn cookie(&self) -> Vec<u8> {
+        let server = self.server_cookie.lock().unwrap_or_else(PoisonError::into_inner);
+        [&self.cookie, server.as_deref().unwrap_or(&[])].concat()
+    }
+}
+
+/// How upstreams are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// All tries together.
+    pub(crate) timeout: Duration,
+    /// Letters of the question are large or small by chance, which an answer must repeat.
+    pub(crate) random_case: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// None of them has answered in time.
+    Silence,
+    /// Those who have answered could not tell.
+    Refused,
+    /// The answer was not what it should be, by its signatures.
+    Bogus,
+}
+
+/// Tries of one question, over all upstreams.
+const TRIES_MAX: usize = 6;
+
+/// Asks until somebody answers: the fastest first, the next when it is late or fails. Answers to earlier tries are still taken.
+pub(crate) async fn ask(
+    upstreams: &[Arc<Upstream>],
+    (name, asked): (&[u8], Asked),
+    manner: Manner,
+) -> Result<Reply, Failure> {
+    let start = Instant::now();
+    let order = chosen(upstreams, start, &mut rand::rng());
+    let mut tries: JoinSet<Result<Reply, Failure>> = JoinSet::new();
+    let (mut next, mut failure) = (0, Failure::Silence);
+    loop {
+        let now = Instant::now();
+        let left = manner.timeout.saturating_sub(now - start);
+        if left.is_zero() {
+            return Err(failure);
+        }
+        let may_try = next < TRIES_MAX.max(order.len());
+        if may_try {
+            let upstream = &upstreams[order[next % order.len()]];
+            let exchange = Exchange::new(upstream, name, asked, manner, next / order.len());
+            tries.spawn_local(attempt(Arc::clone(upstream), exchange, left));
+        }
+        let patience = if may_try { patience(upstreams, &order, next).min(left) } else { left };
+        next += usize::from(may_try);
+        tokio::select! {
+            biased;
+            Some(done) = tries.join_next() => match done {
+                Ok(Ok(reply)) => return Ok(reply),
+                Ok(Err(failed)) => {
+                    if failed == Failure::Refused {
+                        failure = failed;
+                    }
+                    // Nobody is left to be asked or waited for.
+                    if next >= TRIES_MAX.max(order.len()) && tries.is_empty() || all_refused(next, &order, &tries, failed) {
+                        return Err(failure);
+                    }
+                }
+                Err(_) => {}
+            },
+            () = tokio::time::sleep(patience) => {}
+        }
+    }
+}
+
+/// Each of them was asked, and each has said that it cannot tell: asking again would be no use.
+fn all_refused(next: usize, order: &[usize], tries: &JoinSet<Result<Reply, Failure>>, last: Failure) -> bool {
+    last == Failure::Refused && tries.is_empty() && next >= order.len()
+}
+
+/// In which order they are asked.
+fn chosen(upstreams: &[Arc<Upstream>], now: Instant, rng: &mut impl Rng) -> Vec<usize> {
+    let mut healths: Vec<_> = upstreams.iter().map(|upstream| upstream.health()).collect();
+    order(&mut healths, now, rng)
+}
+
+/// How long the try before the next is waited for.
+fn patience(upstreams: &[Arc<Upstream>], order: &[usize], nth: usize) -> Duration {
+    upstreams[order[nth % order.len()]].health().patience((nth / order.len()) as u32)
+}
+
+/// One try, and what it says of the upstream.
+async fn attempt(upstream: Arc<Upstream>, exchange: Exchange, left: Duration) -> Result<Reply, Failure> {
+    let begun = Instant::now();
+    // Somebody who is abandoned for another has not answered: it is told when this is dropped.
+    let mut unheard = Unheard { upstream: &upstream, begun, is_heard: false };
+    let result = tokio::time::timeout(left, exchange.run(&upstream)).await;
+    unheard.is_heard = true;
+    let now = Instant::now();
+    match result {
+        Ok(Ok(reply)) => {
+            upstream.health().answered(now - begun);
+            upstream.events.latency.observe(now - begun);
+            // What fails there may not fail elsewhere.
+            if matches!(reply.rcode, 0 | 3) {
+                upstream.events.attempt(Attempt::Answered);
+                Ok(reply)
+            } else {
+                upstream.events.attempt(Attempt::Refused);
+                Err(Failure::Refused)
+            }
+        }
+        Ok(Err(_)) | Err(_) => {
+            upstream.health().failed(now);
+            upstream.events.attempt(Attempt::Failed);
+            Err(Failure::Silence)
+        }
+    }
+}
+
+struct Unheard<'u> {
+    upstream: &'u Upstream,
+    begun: Instant,
+    is_heard: bool,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if !self.is_heard {
+            let now = Instant::now();
+            self.upstream.health().overtaken(now - self.begun, now);
+            self.upstream.events.attempt(Attempt::Overtaken);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+use super::*;
+use crate::protocol::Name;
+use proptest::prelude::*;
+
+fn wire(name: &str) -> Vec<u8> {
+    name.parse::<Name>().unwrap().as_wire().to_vec()
+}
+
+/// A query for an address.
+fn asked(name: &str) -> Vec<u8> {
+    let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    message.extend(wire(name));
+    message.extend([0, 1, 0, 1]);
+    message
+}
+
+fn record(section: u8, owner: &str, rtype: u16, rdata: &[u8]) -> Record {
+    Record { section, owner: wire(owner).into(), rtype, ttl: 300, rdata: rdata.into() }
+}
+
+/// An answer with these records, as another server would write it.
+fn answer(query: &[u8], records: &[Record]) -> Vec<u8> {
+    let mut message = query.to_vec();
+    message[2] |= 0x80;
+    for record in records {
+        message[7 + 2 * usize::from(record.section)] += 1;
+        message.extend(&record.owner);
+        message.extend(record.rtype.to_be_bytes());
+        message.extend([0, 1]);
+        message.extend(record.ttl.to_be_bytes());
+        message.extend((record.rdata.len() as u16).to_be_bytes());
+        message.extend(&record.rdata);
+    }
+    message
+}
+
+#[test]
+fn what_answers_something_else_is_foreign() {
+    let query = asked("www.test");
+    let good = answer(&query, &[record(0, "www.test", 1, &[1, 2, 3, 4])]);
+    assert_eq!(parse(&good, &query).unwrap().records.len(), 1);
+    let changed = |at: usize, to: u8| {
+        let mut message = good.clone();
+        message[at] = to;
+        parse(&message, &query)
+    };
+    assert_eq!(changed(0, 9), Err(Unfit::Foreign), "another identifier");
+    assert_eq!(changed(2, 1), Err(Unfit::Foreign), "a query");
+    assert_eq!(changed(13, b'W'), Err(Unfit::Foreign), "another case");
+    assert_eq!(changed(5, 0), Err(Unfit::Foreign), "no question");
+    assert_eq!(changed(23, 2), Err(Unfit::Foreign), "another type");
+    assert_eq!(changed(7, 2), Err(Unfit::Malformed), "a record that does not come");
+    for length in 0..good.len() {
+        assert!(parse(&good[..length], &query).is_err(), "{length}");
+    }
+}
+
+#[test]
+fn names_that_nobody_asked_for_are_left_out() {
+    let query = asked("www.shop.test");
+    let records = [
+        record(0, "www.shop.test", 5, &wire("cdn.other")),
+        record(0, "cdn.other", 1, &[1, 2, 3, 4]),
+        record(0, "bank.test", 1, &[6, 6, 6, 6]),
+        record(1, "other", 2, &wire("ns.other")),
+        record(1, "bank.test", 2, &wire("ns.evil")),
+        record(2, "ns.evil", 1, &[6, 6, 6, 6]),
+    ];
+    let reply = parse(&answer(&query, &records), &query).unwrap();
+    let owners: Vec<_> = reply.records.iter().map(|record| (record.section, &*record.owner)).collect();
+    assert_eq!(owners, [(0, &*wire("www.shop.test")), (0, &*wire("cdn.other")), (1, &*wire("other"))]);
+}
+
+#[test]
+fn what_proves_that_a_name_is_not_there_stays() {
+    let query = asked("nothing.shop.test");
+    let soa = [&wire("ns.shop.test")[..], &wire("admin.shop.test"), &[0; 20]].concat();
+    let records = [
+        record(1, "shop.test", 6, &soa),
+        record(1, "mail.shop.test", 47, b"\x00"),
+        record(1, "mail.shop.test", 46, b"\x00\x2f"),
+        record(1, "abcd.shop.test", 50, b"\x01"),
+        record(1, "mail.shop.test", 1, &[6, 6, 6, 6]),
+    ];
+    let reply = parse(&answer(&query, &records), &query).unwrap();
+    assert_eq!(reply.records, records[..4]);
+}
+
+#[test]
+fn pointers_in_circles_forwards_and_into_headers_end() {
+    let query = asked("www.test");
+    for pointer in [[0xc0, 26], [0xc0, 27], [0xff, 0xff], [0xc0, 0]] {
+        let mut message = answer(&query, &[]);
+        message[7] = 1;
+        message.extend(pointer);
+        message.extend([0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 1, 2, 3, 4]);
+        // One that leads into the header finds what may be a name, but none that was asked for.
+        assert!(
+            parse(&message, &query).is_ok_and(|reply| reply.records.is_empty())
+                || parse(&message, &query) == Err(Unfit::Malformed)
+        );
+    }
+}
+
+#[test]
+fn an_answer_is_compressed_and_means_the_same() {
+    let soa = [&wire("ns.shop.test")[..], &wire("admin.shop.test"), &[9; 20]].concat();
+    let records = [
+        record(0, "www.shop.test", 5, &wire("web.shop.test")),
+        record(0, "web.shop.test", 15, &[&[0, 10][..], &wire("mail.shop.test")].concat()),
+        record(1, "shop.test", 6, &soa),
+    ];
+    let query = asked("www.shop.test");
+    let written = write(&wire("www.shop.test"), &records).unwrap();
+    assert_eq!(written.counts, [2, 1, 0]);
+    let plain = answer(&query, &records).len() - query.len();
+    assert!(written.body.len() + 40 < plain, "{} of {plain}", written.body.len());
+    let message = whole(&query, &written);
+    assert_eq!(parse(&message, &query).unwrap().records, records);
+    for at in &written.ttls_at {
+        assert_eq!(written.body[usize::from(*at)..][..4], 300u32.to_be_bytes());
+    }
+}
+
+/// A message of a question and what is written behind it.
+fn whole(query: &[u8], written: &Written) -> Vec<u8> {
+    let mut message = query.to_vec();
+    message[2] |= 0x80;
+    for (at, count) in [6, 8, 10].into_iter().zip(written.counts) {
+        message[at..at + 2].copy_from_slice(&count.to_be_bytes());
+    }
+    message.extend(&written.body);
+    message
+}
+
+#[test]
+fn the_rcode_and_the_options_of_edns_are_read() {
+    let query = asked("www.test");
+    let mut message = answer(&query, &[]);
+    message[3] = 3;
+    message[11] = 1;
+    message.extend([0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 21]);
+    message.extend([0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 8, 0, 5, 0, 1, 8, 16, 10]);
+    let reply = parse(&message, &query).unwrap();
+    assert_eq!((reply.rcode, reply.scope, reply.has_edns), (0x13, Some(16), true));
+    assert_eq!(reply.cookie.as_deref(), Some(&[1, 2, 3, 4, 5, 6, 7, 8][..]));
+}
+
+proptest! {
+    #[test]
+    fn no_message_makes_it_panic_and_what_is_read_is_written_and_read_again(
+        tail in proptest::collection::vec(any::<u8>(), 0..200), counts in any::<[u8; 3]>(),
+    ) {
+        let query = asked("www.shop.test");
+        let mut message = query.clone();
+        message[2] |= 0x80;
+        for (at, count) in [7, 9, 11].into_iter().zip(counts) {
+            message[at] = count % 4;
+        }
+        message.extend(&tail);
+        if let Ok(reply) = parse(&message, &query) {
+            let written = write(&wire("www.shop.test"), &reply.records).unwrap();
+            let again = parse(&whole(&query, &written), &query).unwrap();
+            prop_assert_eq!(again.records, reply.records);
+        }
+    }
+}
