@@ -31,9 +31,9 @@ pub(crate) struct Snapshot {
     pub(crate) limiter: Option<Limiter>,
     pub(crate) log: Option<Arc<QueryLog>>,
     pub(crate) tls: Option<TlsDoor>,
-    pub(crate) resolver: Option<Arc<Resolver>>,
     /// Whether anything is answered to each client on its own.
     pub(crate) has_routes: bool,
+    pub(crate) resolver: Option<Arc<Resolver>>,
     pub(crate) live: Arc<Live>,
 }
 

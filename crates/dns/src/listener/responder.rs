@@ -2,6 +2,7 @@
 
 use crate::answer::{Facts, Kind, Outcome, answer, reject, truncate};
 use crate::cookies::{COOKIE_BYTES, Shown, judge};
+use crate::core::Core;
 use crate::events::Dropped;
 use crate::limit::{Subject, Verdict};
 use crate::log::Record;
@@ -48,7 +49,7 @@ pub(crate) fn respond(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out
 }
 
 /// The same without the resolver: it never has to wait for others.
-pub(super) fn respond_by_zones(
+pub(crate) fn respond_by_zones(
     snapshot: &Snapshot,
     message: &[u8],
     arrival: Arrival,
@@ -110,11 +111,21 @@ fn respond_by(
     }
 }
 
-/// Writes the answer to a query that has to wait for others, once it is there. A client is counted as waiting for as long; what is
-/// asked of others meanwhile is counted as open.
+/// Writes the answer to a query that has to wait for others, once it is there. A client is counted as waiting for as long.
 pub(crate) async fn respond_later(
+    core: &Core,
+    message: &[u8],
+    arrival: Arrival,
+    out: &mut Vec<u8>,
+    waiting: Waiting,
+) -> bool {
+    respond_later_to(&core.snapshot(), &core.connections, message, arrival, out, waiting).await
+}
+
+/// The same for those who have no core of DNS: what is looked up is counted by `owner`.
+pub(crate) async fn respond_later_to(
     snapshot: &Snapshot,
-    open: &Open,
+    owner: &Open,
     message: &[u8],
     arrival: Arrival,
     out: &mut Vec<u8>,
@@ -123,16 +134,16 @@ pub(crate) async fn respond_later(
     let (Ok(query), Some(resolver)) = (Query::parse(message), &snapshot.resolver) else { return false };
     let cookie = cookie(snapshot, query.edns.as_ref(), arrival.client.ip());
     let facts = facts(snapshot, arrival, cookie.as_ref().map(|(_, made)| made));
-    let outcome = resolver.finish(&snapshot.zones, &query, &facts, open, out).await;
+    let outcome = resolver.finish(&snapshot.zones, &query, &facts, owner, out).await;
     tell(snapshot, arrival, message, Some(&query), &facts, &outcome, Verdict::Sent, out);
     drop(waiting);
     true
 }
 
 /// Asks anew for an answer that will soon be over.
-pub(crate) fn renew(snapshot: &Snapshot, open: &Open, key: &Key) {
+pub(crate) fn renew(owner: &Open, snapshot: &Snapshot, key: &Key) {
     if let Some(resolver) = &snapshot.resolver {
-        resolver.renew(key, open);
+        resolver.renew(key, owner);
     }
 }
 

@@ -233,10 +233,13 @@ impl<W: Wire> Connection<'_, W> {
 
     /// Waits for what comes next: a query, or an answer to an earlier one.
     async fn next(&self, last: Instant, pending: &mut Pending, is_closed: bool) -> Result<Next, Ended> {
+        let reads = !is_closed && pending.len() < PENDING_MAX;
+        if reads && self.stream.has_more() {
+            return Ok(Next::Readable);
+        }
         if pending.is_empty() {
             return self.readable(last).await.map(|()| Next::Readable);
         }
-        let reads = !is_closed && pending.len() < PENDING_MAX;
         tokio::select! {
             biased;
             Some(answer) = pending.join_next() => Ok(Next::Answer(answer.unwrap_or_default())),
@@ -260,9 +263,6 @@ impl<W: Wire> Connection<'_, W> {
 
     /// Waits until something comes, at most as long as a client may take since its last query.
     async fn readable(&self, last: Instant) -> Result<(), Ended> {
-        if self.stream.has_more() {
-            return Ok(());
-        }
         let mut readable = pin!(self.stream.tcp().readable());
         loop {
             let snapshot = self.core.snapshot();
@@ -333,7 +333,7 @@ impl<W: Wire> Connection<'_, W> {
                 Responded::Now => frame(answer, output),
                 Responded::Due(key) => {
                     frame(answer, output);
-                    renew(snapshot, &self.core.connections, &key);
+                    renew(&self.core.connections, snapshot, &key);
                 }
                 Responded::Later(waiting) => self.answer_later(message.into(), arrival, waiting, pending),
             }
@@ -385,9 +385,7 @@ impl<W: Wire> Connection<'_, W> {
         let core = Rc::clone(self.core);
         pending.spawn_local(async move {
             let mut answer = Vec::new();
-            respond_later(&core.snapshot(), &core.connections, &message, arrival, &mut answer, waiting)
-                .await
-                .then_some(answer)
+            respond_later(&core, &message, arrival, &mut answer, waiting).await.then_some(answer)
         });
     }
 

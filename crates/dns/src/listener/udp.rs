@@ -106,7 +106,7 @@ impl Batch {
                 Responded::Now => answers.answer(nth),
                 Responded::Due(key) => {
                     answers.answer(nth);
-                    renew(snapshot, &core.connections, &key);
+                    renew(&core.connections, snapshot, &key);
                 }
                 Responded::Later(waiting) => {
                     let towards = Towards { to: from, from: query.to };
@@ -131,7 +131,7 @@ fn answer_later(
     let (core, socket, guard) = (Rc::clone(core), Rc::clone(socket), core.connections.enter());
     tokio::task::spawn_local(async move {
         let mut answer = Vec::new();
-        if respond_later(&core.snapshot(), &core.connections, &message, arrival, &mut answer, waiting).await {
+        if respond_later(&core, &message, arrival, &mut answer, waiting).await {
             let events = &core.snapshot().live.events;
             match sys::send_datagram(socket.as_fd(), &answer, &towards) {
                 Ok(()) => events.udp.sent_bytes.add(answer.len() as u64),

@@ -40,13 +40,14 @@ impl DnsAnswers for OverHttp {
         client: SocketAddr,
         message: &'a [u8],
     ) -> Pin<Box<dyn Future<Output = DnsAnswered> + 'a>> {
+        let dns = self.0.load_full();
         Box::pin(async move {
-            let Some(dns) = self.0.load_full() else { return DnsAnswered::Nobody };
+            let Some(dns) = dns else { return DnsAnswered::Nobody };
             match dns.answer(client, message).await {
-                None => DnsAnswered::NotAQuery,
                 Some(dns::Answered { message, ttl, is_private }) => {
                     DnsAnswered::Message { message, max_age: ttl, is_private }
                 }
+                None => DnsAnswered::NotAQuery,
             }
         })
     }
@@ -124,7 +125,9 @@ impl DnsPart {
         inherited: Vec<Socket>,
         over_http: Arc<OverHttp>,
     ) -> Result<Self, StartError> {
-        let Some(parts) = parts(topology, dir, zones, secret)? else { return Ok(Self(None, over_http)) };
+        let Some(parts) = parts(topology, dir, zones, secret)? else {
+            return Ok(Self(None, over_http));
+        };
         let dns = Dns::start(&parts, registry.clone(), inherited)?;
         over_http.set(Some(&dns));
         Ok(Self(Some(dns), over_http))
