@@ -10,6 +10,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.query
 import dns.rcode
 import dns.rdatatype
@@ -245,3 +246,103 @@ transfer = {{ key = "transfer.key", notify = ["127.0.0.1:{secondary.port}"] }}
     assert secondary.ask("n4.a.test", "TXT").rcode() == dns.rcode.NXDOMAIN
     assert ours.nines.metric("nines_dns_transfers_total", direction="out", kind="ixfr", outcome="done") >= 3
     assert ours.nines.metric("nines_dns_notifies_total", direction="out", outcome="done") >= 4
+
+
+# --- zones that come from NSD ---
+
+def nsd_primary(nsd, folder, port, serial=1):
+    (folder / "b.test.zone").write_text(text(serial, f"www A 192.0.2.{serial}\n"))
+    return nsd(f"""
+zone:
+  name: "b.test"
+  zonefile: "{folder}/b.test.zone"
+  store-ixfr: yes
+  create-ixfr: yes
+  provide-xfr: 127.0.0.1 transfer.key
+  notify: 127.0.0.1@{port} transfer.key
+""")
+
+
+def secondary_zone(port, more=""):
+    return f"""
+[dns.zone."b.test"]
+secondary = {{ primaries = ["127.0.0.1:{port}"], key = "transfer.key" }}
+{more}"""
+
+
+def test_a_zone_comes_from_nsd_is_followed_kept_and_withdrawn(start, nsd, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("b")
+    ours = Server(start, folder, "")
+    theirs = nsd_primary(nsd, folder, ours.port)
+    eventually(lambda: theirs.serial("b.test") == 1, 30)
+    ours.zones = ours.zones.replace(SITE, secondary_zone(theirs.port, 'transfer = { to = ["127.0.0.1"] }') + SITE)
+    ours.nines.reload(ours.zones)
+    eventually(lambda: ours.serial("b.test") == 1, 30)
+    assert ours.ask("www.b.test", "A").answer[0][0].address == "192.0.2.1"
+    # A zone that changes is told of, and comes by differences.
+    (folder / "b.test.zone").write_text(text(2, "www A 192.0.2.2\n").replace(" 1 1 60 60", " 3600 1 60 60"))
+    theirs.control_("reload", "b.test")
+    eventually(lambda: ours.serial("b.test") == 2, 30)
+    (folder / "b.test.zone").write_text(text(3, "www A 192.0.2.3\n").replace(" 1 1 60 60", " 3600 1 60 60"))
+    theirs.control_("reload", "b.test")
+    eventually(lambda: ours.serial("b.test") == 3, 30)
+    assert ours.ask("www.b.test", "A").answer[0][0].address == "192.0.2.3"
+    assert ours.nines.metric("nines_dns_transfers_total", direction="in", kind="ixfr", outcome="done") >= 1
+    assert ours.nines.metric("nines_dns_notifies_total", direction="in", outcome="done") >= 1
+    # It goes on from here to others.
+    assert {rdata.address for rdata in ours.transfer("b.test", None).get_rdataset("www", "A")} == {"192.0.2.3"}
+    assert "ns1.b.test" in tool("dig", ours.port, "IXFR=0", "b.test")
+    # It is there at once after a crash, while the primary is gone.
+    theirs.stop()
+    ours.nines.process.kill()
+    ours.nines.process.wait()
+    ours.nines.begin()
+    assert ours.ask("www.b.test", "A").answer[0][0].address == "192.0.2.3"
+    assert ours.nines.metric("nines_dns_zone_expiry_timestamp_seconds", zone="b.test") > 1_700_000_000
+
+
+def test_a_zone_that_no_primary_confirms_is_withdrawn(start, nsd, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("b")
+    ours = Server(start, folder, "")
+    theirs = nsd_primary(nsd, folder, ours.port)
+    (folder / "b.test.zone").write_text(text(1).replace(" 1 1 60 60", " 1 1 2 60"))
+    theirs.control_("reload", "b.test")
+    eventually(lambda: theirs.serial("b.test") == 1, 30)
+    ours.nines.reload(ours.zones.replace(SITE, secondary_zone(theirs.port) + SITE))
+    eventually(lambda: ours.serial("b.test") == 1, 30)
+    theirs.stop()
+    eventually(lambda: ours.ask("b.test", "SOA").rcode() == dns.rcode.SERVFAIL, 30)
+    assert ours.ask("b.test", "A").rcode() == dns.rcode.SERVFAIL
+
+
+def test_notifications_of_others_are_refused(start, nsd, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("b")
+    ours = Server(start, folder, secondary_zone(free_port()) + '[dns.zone."c.test"]\nrecords = ["@ SOA a b 1 1 1 1 1", "@ NS a.b."]\n')
+
+    def notify(zone, keyring=None, key="transfer.key"):
+        message = dns.message.make_query(zone, "SOA")
+        message.set_opcode(dns.opcode.NOTIFY)
+        if keyring:
+            message.use_tsig(keyring, dns.name.from_text(key))
+        return dns.query.udp(message, "127.0.0.1", 10, ours.port).rcode()
+
+    assert notify("b.test") == dns.rcode.REFUSED
+    assert notify("b.test", KEYRING) == dns.rcode.NOERROR
+    assert notify("c.test") == dns.rcode.REFUSED
+    assert notify("none.test") == dns.rcode.NOTAUTH
+
+
+def test_a_zone_that_is_signed_with_another_key_is_not_taken(start, nsd, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("b")
+    (folder / "d.test.zone").write_text(text(1))
+    theirs = Server(start, folder, f'[dns.zone."d.test"]\nfile = "{folder}/d.test.zone"\ntransfer = {{ to = ["127.0.0.1"] }}\n')
+    other = tmp_path_factory.mktemp("d")
+    ours = Server(start, other, f'[dns.zone."d.test"]\nsecondary = {{ primaries = ["127.0.0.1:{theirs.port}"], key = "transfer.key" }}\n')
+    eventually(lambda: ours.serial("d.test") == 1)
+    (other / "secret").write_text(SECRET[::-1][1:] + "=\n")
+    theirs.write("d.test", text(2))
+    theirs.nines.reload()
+    failed = ours.nines.metric("nines_dns_transfers_total", direction="in", outcome="failed")
+    ours.nines.reload()
+    eventually(lambda: ours.nines.metric("nines_dns_transfers_total", direction="in", outcome="failed") >= failed + 2)
+    assert ours.serial("d.test") == 1

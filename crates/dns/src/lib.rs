@@ -44,11 +44,12 @@ mod secondary;
 mod snapshot;
 mod transfer;
 mod tsig;
+mod update;
 mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
-pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig};
+pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use domain::base::iana::{Class, OptRcode, Rtype};
@@ -66,5 +67,6 @@ pub use protocol::{
 pub use publishing::Publisher;
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
+pub use update::judge_update;
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};
 pub use zones::Zones;

@@ -199,6 +199,29 @@ impl Datagrams {
     }
 }
 
+/// Sends one datagram by a socket without a peer of its own.
+///
+/// # Errors
+/// `WouldBlock` when the socket's buffer is full.
+pub fn send_datagram(socket: BorrowedFd<'_>, bytes: &[u8], towards: &Towards) -> io::Result<()> {
+    let name = SockAddr::from(towards.to);
+    let mut control = Control([0; CONTROL_BYTES]);
+    let control_bytes = towards.from.map(|from| source(&mut control, from));
+    let mut vector = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: a header of zeroes is one that points at nothing.
+    let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+    header.msg_hdr.msg_iov = &raw mut vector;
+    header.msg_hdr.msg_iovlen = 1;
+    header.msg_hdr.msg_name = name.as_ptr().cast_mut().cast();
+    header.msg_hdr.msg_namelen = name.len();
+    if let Some(bytes) = control_bytes {
+        header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_hdr.msg_controllen = bytes as _;
+    }
+    // SAFETY: the header was filled above and points at memory that is borrowed, or owned, for the whole of this function.
+    unsafe { send_all(socket, std::slice::from_mut(&mut header)) }.map(drop)
+}
+
 /// Sends what headers point at: how many of them went.
 ///
 /// # Safety

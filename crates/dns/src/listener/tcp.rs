@@ -226,6 +226,11 @@ impl Connection<'_> {
                 match begin(snapshot, message, arrival, answer) {
                     Special::Silent => false,
                     Special::Answered => true,
+                    Special::Later(later) => {
+                        self.write(snapshot, output).await?;
+                        *answer = later.answer().await;
+                        true
+                    }
                     Special::Transfer(transfer) => {
                         self.write(snapshot, output).await?;
                         self.transfer(snapshot, *transfer, answer, output).await?;

@@ -1,7 +1,7 @@
 //! Datagrams: a batch is received, answered, and its answers sent, by two system calls.
 
 use super::responder::{Arrival, respond};
-use super::special::{Special, begin, is_special};
+use super::special::{Later, Special, begin, is_special};
 use crate::core::Core;
 use crate::events::Dropped;
 use crate::protocol::Transport;
@@ -9,8 +9,9 @@ use crate::snapshot::Snapshot;
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
-use sys::{Answers, BATCH_MAX, Datagrams};
+use sys::{Answers, BATCH_MAX, Datagrams, Towards};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
@@ -37,7 +38,7 @@ impl Default for Batch {
 /// Answers on a socket for as long as it is listened on.
 pub(crate) async fn listen(core: Rc<Core>, socket: std::net::UdpSocket) {
     let socket = match UdpSocket::from_std(socket) {
-        Ok(socket) => socket,
+        Ok(socket) => Rc::new(socket),
         Err(error) => return tracing::error!(target: "dns", %error, "a socket could not be used"),
     };
     let mut batches = 0;
@@ -48,7 +49,10 @@ pub(crate) async fn listen(core: Rc<Core>, socket: std::net::UdpSocket) {
         match receive(&core, &socket) {
             Ok(count) => {
                 let snapshot = core.snapshot();
-                core.batch.borrow_mut().answer(&snapshot, &socket, count);
+                let later = core.batch.borrow_mut().answer(&snapshot, &socket, count);
+                for (answer, towards) in later {
+                    send_later(&core, &socket, answer, towards);
+                }
                 batches = if count == BATCH_MAX { batches + 1 } else { 0 };
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => batches = 0,
@@ -80,8 +84,15 @@ fn receive(core: &Core, socket: &UdpSocket) -> io::Result<usize> {
 }
 
 impl Batch {
-    fn answer(&mut self, snapshot: &Snapshot, socket: &UdpSocket, count: usize) {
+    /// Says what is answered later.
+    fn answer(
+        &mut self,
+        snapshot: &Snapshot,
+        socket: &UdpSocket,
+        count: usize,
+    ) -> Vec<(Box<Later>, Towards)> {
         let Self { queries, answers } = self;
+        let mut later = Vec::new();
         answers.clear();
         let mut received_bytes = 0;
         for nth in 0..count {
@@ -91,7 +102,15 @@ impl Batch {
             let Some(from) = query.from.filter(|from| from.port() != 0) else { continue };
             let arrival = Arrival { client: from.ip(), transport: Transport::Udp };
             let is_answered = if is_special(query.bytes) {
-                matches!(begin(snapshot, query.bytes, arrival, answers.room()), Special::Answered)
+                match begin(snapshot, query.bytes, arrival, answers.room()) {
+                    Special::Answered => true,
+                    Special::Later(answer) => {
+                        later.push((answer, Towards { to: from, from: query.to }));
+                        false
+                    }
+                    // A transfer does not come by datagrams.
+                    Special::Silent | Special::Transfer(_) => false,
+                }
             } else {
                 respond(snapshot, query.bytes, arrival, answers.room())
             };
@@ -101,7 +120,23 @@ impl Batch {
         }
         snapshot.live.events.udp.received_bytes.add(received_bytes as u64);
         send(snapshot, queries, answers, socket);
+        later
     }
+}
+
+/// Sends an answer once it is there. It is waited for when this core drains.
+fn send_later(core: &Rc<Core>, socket: &Rc<UdpSocket>, later: Box<Later>, towards: Towards) {
+    let (guard, socket) = (core.connections.enter(), Rc::clone(socket));
+    let live = Arc::clone(&core.snapshot().live);
+    tokio::task::spawn_local(async move {
+        let answer = later.answer().await;
+        let send = || sys::send_datagram(socket.as_fd(), &answer, &towards);
+        match socket.async_io(Interest::WRITABLE, send).await {
+            Ok(()) => live.events.udp.sent_bytes.add(answer.len() as u64),
+            Err(_) => live.events.dropped(Dropped::Unsent, 1),
+        }
+        drop(guard);
+    });
 }
 
 fn send(snapshot: &Snapshot, queries: &Datagrams, answers: &Answers, socket: &UdpSocket) {
