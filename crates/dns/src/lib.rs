@@ -66,6 +66,7 @@ pub use protocol::{
 };
 pub use publishing::Publisher;
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
+pub use transfer::judge_transfer;
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
 pub use update::judge_update;
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};

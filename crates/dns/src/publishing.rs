@@ -104,10 +104,7 @@ impl Publisher {
 
     /// The zone of this apex as it was loaded.
     pub(crate) fn loaded_zone(&self, apex: &Name) -> Option<Arc<Zone>> {
-        let zones = self.zones();
-        let found =
-            zones.loaded.iter().find(|(_, zone)| zone.apex() == apex).map(|(_, zone)| Arc::clone(zone));
-        found
+        self.loaded().iter().find(|(_, zone)| zone.apex() == apex).map(|(_, zone)| Arc::clone(zone))
     }
 
     fn send(&self, snapshot: Snapshot) {

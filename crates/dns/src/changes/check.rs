@@ -64,7 +64,7 @@ fn check_update(config: &DnsConfig, name: &Name, update: &UpdateConfig, faults: 
         match Pattern::parse(pattern, &apex) {
             Ok(known) if known.is_within(&apex) => {}
             Ok(_) => {
-                faults.add(pattern.span(), format!("{whose}: {:?} is not in the zone", pattern.as_str()))
+                faults.add(pattern.span(), format!("{whose}: {:?} is not in the zone", pattern.as_str()));
             }
             Err(error) => {
                 faults.add(pattern.span(), format!("{whose}: {:?} is no name: {error}", pattern.as_str()));

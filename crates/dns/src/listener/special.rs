@@ -260,9 +260,9 @@ fn send_on(
 ) -> Result<oneshot::Receiver<u8>, u8> {
     let apex = zone_of(message)?;
     let rules = snapshot.rules.of(&apex).ok_or(NOTAUTH)?;
-    let key = session.map(|session| session.key().name.clone());
+    let key = session.map(|session| Box::new(session.key().name.clone()));
     let update = rules.update.as_ref().ok_or(REFUSED)?;
-    if !update.know(arrival.client, key.as_ref()) {
+    if !update.know(arrival.client, key.as_deref()) {
         return Err(REFUSED);
     }
     let (answer, rcode) = oneshot::channel();

@@ -3,6 +3,7 @@
 use super::{Difference, soa_of};
 use crate::error::Error;
 use crate::protocol::Name;
+use crate::zone::node::Node;
 use crate::zone::{Record, Zone, ZoneBuilder, comparable_data};
 use domain::base::iana::Rtype;
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ impl<'z> Overlay<'z> {
 
     /// The types of which a name has records.
     pub(crate) fn types(&self, owner: &Name) -> Vec<Rtype> {
-        let base = self.base.node_named(owner).into_iter().flat_map(|node| node.rrsets());
+        let base = self.base.node_named(owner).into_iter().flat_map(Node::rrsets);
         let base = base.map(|rrset| rrset.rtype.to_int());
         let first = (Arc::from(owner.as_wire()), 0);
         let last = (Arc::clone(&first.0), u16::MAX);

@@ -98,7 +98,7 @@ fn parse(bytes: &[u8]) -> io::Result<Entries> {
         let number = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let length = number(0) as usize;
         if number(4) != !number(0) {
-            if is_end(rest) {
+            if is_end(after) {
                 break;
             }
             return Err(fault());

@@ -32,7 +32,7 @@ pub(crate) enum Update {
         message: Vec<u8>,
         client: IpAddr,
         /// The key that it is signed with.
-        key: Option<Name>,
+        key: Option<Box<Name>>,
         /// Hears the RCODE.
         answer: oneshot::Sender<u8>,
     },
@@ -52,7 +52,7 @@ struct State {
 struct One {
     message: Vec<u8>,
     client: IpAddr,
-    key: Option<Name>,
+    key: Option<Box<Name>>,
 }
 
 /// The zone of a file with its journal laid over it.
@@ -163,7 +163,7 @@ impl State {
         for One { message, client, key } in requests {
             let request = Request::parse(message, content.apex());
             let decided =
-                request.and_then(|request| decide(&request, &mut overlay, rules, *client, key.as_ref()));
+                request.and_then(|request| decide(&request, &mut overlay, rules, *client, key.as_deref()));
             rcodes.push(decided.err().unwrap_or(0));
         }
         if !overlay.is_changed() {
