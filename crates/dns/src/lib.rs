@@ -52,11 +52,12 @@ mod secondary;
 mod snapshot;
 mod transfer;
 mod tsig;
+mod update;
 mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
-pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig};
+pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use dnssec::{
@@ -82,6 +83,8 @@ pub use resolver::{
     BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
 };
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
+pub use transfer::judge_transfer;
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
+pub use update::judge_update;
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};
 pub use zones::Zones;

@@ -206,7 +206,12 @@ impl ZoneSet {
 
     /// Whether what is served of the zone of this apex is made of more than its text.
     pub(crate) fn is_kept(&self, apex: &Name) -> bool {
-        self.zones.values().any(|zone| zone.config.secondary.is_some() && zone.zone.apex() == apex)
+        self.zones.values().any(|zone| zone.is_kept() && zone.zone.apex() == apex)
+    }
+
+    /// The zones that have a journal over them, as they were loaded.
+    pub(crate) fn updated(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        self.zones.values().filter(|zone| !zone.config.update.is_empty()).map(|zone| &zone.zone)
     }
 
     /// The zones by the names that the file gives them; those that are signed here with their signatures.
@@ -312,6 +317,11 @@ impl LoadedZone {
                 Err(vec![ZoneFault { zone: name.into(), place: Place::Zone, message: error.to_string() }])
             }
         }
+    }
+
+    /// Whether what is served is made of more than the text.
+    fn is_kept(&self) -> bool {
+        self.config.secondary.is_some() || !self.config.update.is_empty()
     }
 
     /// Whether the zone would be the same if it were loaded again.

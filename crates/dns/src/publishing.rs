@@ -73,7 +73,8 @@ impl Publisher {
     }
 
     /// Makes a change of all: these zones were loaded, and the snapshot made of them. What was published meanwhile stays.
-    pub(crate) fn commit(&self, mut snapshot: Snapshot, loaded: ZoneSet) {
+    /// In the place of some others are served, unless something is already that is made of them.
+    pub(crate) fn commit(&self, mut snapshot: Snapshot, loaded: ZoneSet, instead: &[Arc<Zone>]) {
         let mut zones = self.zones();
         let now = self.snapshot();
         let Zones { loaded: before, published } = &mut *zones;
@@ -90,6 +91,12 @@ impl Publisher {
         }
         for zone in published.iter().filter_map(|apex| now.zones.get(apex)) {
             snapshot = snapshot.with(zone, &self.0.registry);
+        }
+        for zone in instead {
+            if !published.contains(zone.apex()) {
+                snapshot = snapshot.with(zone, &self.0.registry);
+                published.push(zone.apex().clone());
+            }
         }
         zones.loaded = loaded;
         self.send(snapshot);
@@ -129,6 +136,11 @@ impl Publisher {
     /// The zones as they were loaded.
     pub(crate) fn loaded(&self) -> ZoneSet {
         self.zones().loaded.clone()
+    }
+
+    /// The zone of this apex as it was loaded.
+    pub(crate) fn loaded_zone(&self, apex: &Name) -> Option<Arc<Zone>> {
+        self.loaded().iter().find(|(_, zone)| zone.apex() == apex).map(|(_, zone)| Arc::clone(zone))
     }
 
     fn send(&self, snapshot: Snapshot) {

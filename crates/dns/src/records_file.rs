@@ -16,8 +16,7 @@ pub(crate) fn file_name(apex: &Name) -> String {
         match character {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(character)),
             b'.' if !name.is_empty() => name.push('.'),
-            // Writing to a string does not fail.
-            other => drop(write!(name, "%{other:02X}")),
+            other => write!(name, "%{other:02X}").expect("a string takes all"),
         }
     }
     // The longest names are longer than names of files may be; a digest tells them apart.
@@ -26,7 +25,7 @@ pub(crate) fn file_name(apex: &Name) -> String {
         name.truncate(150);
         name.push('~');
         for octet in &digest.as_ref()[..16] {
-            drop(write!(name, "{octet:02x}"));
+            write!(name, "{octet:02x}").expect("a string takes all");
         }
     }
     name

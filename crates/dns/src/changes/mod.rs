@@ -14,7 +14,7 @@ mod keeper;
 mod notifier;
 
 pub(crate) use check::check_changes;
-pub use config::{KeyConfig, Peer, SecondaryConfig, TransferConfig};
+pub use config::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig};
 pub(crate) use content::served;
 pub(crate) use events::{ChangeEvents, Direction, TransferKind, TransferOutcome};
 pub(crate) use keeper::Keeper;
@@ -24,6 +24,7 @@ use crate::protocol::Name;
 use crate::secondary::{Notified, Secondary};
 use crate::transfer::{Access, History};
 use crate::tsig::{Key, Keys};
+use crate::update::{Pattern, Update, UpdateRule, UpdateRules};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,13 +52,15 @@ pub(crate) struct ZoneRules {
     pub(crate) notify_key: Option<Arc<Key>>,
     /// From where it comes.
     pub(crate) secondary: Option<Secondary>,
+    /// Who may change what of it.
+    pub(crate) update: Option<Arc<UpdateRules>>,
 }
 
 impl Rules {
     pub(crate) fn new(config: &DnsConfig, keys: &Keys) -> Self {
         let zones = config.zone.iter().filter_map(|(name, zone)| {
             let apex: Name = name.parse().ok()?;
-            Some((apex.as_wire().into(), ZoneRules::new(zone, keys)))
+            Some((apex.as_wire().into(), ZoneRules::new(&apex, zone, keys)))
         });
         Self { keys: keys.clone(), zones: zones.collect() }
     }
@@ -74,7 +77,7 @@ impl Rules {
 }
 
 impl ZoneRules {
-    fn new(zone: &ZoneConfig, keys: &Keys) -> Self {
+    fn new(apex: &Name, zone: &ZoneConfig, keys: &Keys) -> Self {
         let key = |name: &Option<notation::Name>| keys.named(name.as_ref()?).cloned();
         let transfer = zone.transfer.as_ref();
         Self {
@@ -88,8 +91,22 @@ impl ZoneRules {
                 primaries: secondary.primaries.iter().map(|peer| peer.0).collect(),
                 key: key(&secondary.key),
             }),
+            update: (!zone.update.is_empty()).then(|| {
+                Arc::new(UpdateRules(zone.update.iter().map(|update| update_rule(apex, update)).collect()))
+            }),
         }
     }
+}
+
+/// What a key may change. What is written wrong was told where the file was checked.
+fn update_rule(apex: &Name, update: &UpdateConfig) -> UpdateRule {
+    let access = Access {
+        networks: update.from.iter().filter_map(|network| network.parse().ok()).collect(),
+        key: update.key.parse().ok(),
+    };
+    let names = update.names.iter().filter_map(|name| Pattern::parse(name, apex).ok());
+    let types = update.types.iter().filter_map(|rtype| rtype.parse().ok());
+    UpdateRule::new(access, names.collect(), types.collect())
 }
 
 /// Where whoever looks after a zone hears of things.
@@ -97,6 +114,8 @@ impl ZoneRules {
 pub(crate) enum Mailbox {
     /// A zone from elsewhere: it has changed there. One is as good as many.
     Secondary(mpsc::Sender<Notified>),
+    /// A zone that is updated.
+    Update(mpsc::Sender<Update>),
 }
 
 /// What outlives a snapshot of zones that change.
