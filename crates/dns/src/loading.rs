@@ -121,7 +121,11 @@ impl ZoneSet {
                 Err(found) => faults.extend(found),
             }
         }
-        if faults.is_empty() { Ok(Self { zones, places, pools, signed: BTreeMap::new() }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Self { zones, places, pools, signed: BTreeMap::new() })
+        } else {
+            Err(faults)
+        }
     }
 
     /// Signs the zones that are to be, with keys in a folder for each below this one; they are made if there are none. What was signed
@@ -258,7 +262,11 @@ impl LoadedZone {
         match builder.finish() {
             Ok(Loaded { zone, warnings }) => {
                 if let Some(Err(error)) = config.sign.config().map(|how| signing::check(&zone, &how)) {
-                    return Err(vec![ZoneFault { zone: name.into(), place: Place::Zone, message: why(error) }]);
+                    return Err(vec![ZoneFault {
+                        zone: name.into(),
+                        place: Place::Zone,
+                        message: why(error),
+                    }]);
                 }
                 let stamped =
                     |path: PathBuf| metadata(&path).ok().map(|found| (path, Stamp::of(&found, now)));

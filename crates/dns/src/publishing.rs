@@ -80,7 +80,9 @@ impl Publisher {
         for (_, signed) in loaded.signed() {
             let zone = signed.zone();
             let is_withdrawn = published.contains(zone.apex());
-            if !is_withdrawn && snapshot.zones.get(zone.apex()).is_some_and(|known| !Arc::ptr_eq(known, &zone)) {
+            if !is_withdrawn
+                && snapshot.zones.get(zone.apex()).is_some_and(|known| !Arc::ptr_eq(known, &zone))
+            {
                 snapshot = snapshot.with(&zone, &self.0.registry);
             }
         }

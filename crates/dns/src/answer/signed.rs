@@ -53,7 +53,8 @@ impl<'z> Resolution<'_, 'z, '_> {
     ) -> Result<(), Full> {
         let record_bytes = addresses.wire.len() / usize::from(addresses.records);
         let first = (self.asked.facts.draw >> 32) as usize % usize::from(addresses.records);
-        let turned = [&addresses.wire[first * record_bytes..], &addresses.wire[..first * record_bytes]].concat();
+        let turned =
+            [&addresses.wire[first * record_bytes..], &addresses.wire[..first * record_bytes]].concat();
         let turned = RrSet::of_addresses(addresses.rtype, addresses.records, &turned);
         let start = self.response.add(Section::Answer, turned, looked.owner_at)?;
         self.beside(Section::Answer, signatures, looked.owner_at, (start, addresses.records))?;

@@ -42,7 +42,9 @@ impl Denial {
         apex.signatures(Rtype::SOA)?;
         let hashed = parameters(apex);
         let mut chain: Vec<u32> = match &hashed {
-            None => nodes.iter().copied().filter(|node| zone.node(*node).rrset(Rtype::NSEC).is_some()).collect(),
+            None => {
+                nodes.iter().copied().filter(|node| zone.node(*node).rrset(Rtype::NSEC).is_some()).collect()
+            }
             Some(parameters) => {
                 nodes.iter().copied().filter(|node| is_hashed_with(zone.node(*node), parameters)).collect()
             }

@@ -10,7 +10,8 @@ const LABELS_MAX: usize = 128;
 pub(crate) fn compare(one: &[u8], other: &[u8]) -> Ordering {
     let ((one_starts, one_labels), (other_starts, other_labels)) = (starts(one), starts(other));
     for back in 1..=one_labels.min(other_labels) {
-        let order = label(one, one_starts[one_labels - back]).cmp(label(other, other_starts[other_labels - back]));
+        let order =
+            label(one, one_starts[one_labels - back]).cmp(label(other, other_starts[other_labels - back]));
         if order.is_ne() {
             return order;
         }
@@ -44,8 +45,15 @@ mod tests {
     #[test]
     fn names_are_in_the_order_of_the_rfc() {
         let ordered = [
-            "example", "a.example", "yljkjljk.a.example", "z.a.example", "zabc.a.example", "z.example",
-            "\\001.z.example", "*.z.example", "\\200.z.example",
+            "example",
+            "a.example",
+            "yljkjljk.a.example",
+            "z.a.example",
+            "zabc.a.example",
+            "z.example",
+            "\\001.z.example",
+            "*.z.example",
+            "\\200.z.example",
         ];
         let wires = ordered.map(|name| {
             let name: Name = name.parse().expect("a name");
@@ -53,7 +61,13 @@ mod tests {
         });
         for (nth, one) in wires.iter().enumerate() {
             for (other_nth, other) in wires.iter().enumerate() {
-                assert_eq!(compare(one, other), nth.cmp(&other_nth), "{} {}", ordered[nth], ordered[other_nth]);
+                assert_eq!(
+                    compare(one, other),
+                    nth.cmp(&other_nth),
+                    "{} {}",
+                    ordered[nth],
+                    ordered[other_nth]
+                );
             }
         }
     }

@@ -33,6 +33,7 @@ mod route;
 mod tests;
 mod weighted;
 
+pub(crate) use candidates::Set as Candidates;
 pub use check::{Known, check_places, check_routes};
 pub use client::Client;
 pub use config::{
@@ -42,8 +43,7 @@ pub use config::{
 pub use explain::{Dropped, Explanation, StepExplanation, explain};
 pub use places::{Places, PlacesError};
 pub use pools::{PoolHealth, Pools, Which};
-pub use route::Route;
-pub(crate) use candidates::Set as Candidates;
 pub(crate) use possible::SETS_MAX;
+pub use route::Route;
 pub(crate) use route::{Kind, Policy, name_in};
 pub(crate) use weighted::mixed;

@@ -228,7 +228,10 @@ impl Policy {
 
     /// What a candidate is called that has no addresses of this type.
     pub(crate) fn label_without(&self, rtype: Rtype) -> Option<&str> {
-        self.candidates.iter().find(|candidate| !candidate.may_have(rtype)).map(|candidate| candidate.label.as_str())
+        self.candidates
+            .iter()
+            .find(|candidate| !candidate.may_have(rtype))
+            .map(|candidate| candidate.label.as_str())
     }
 
     /// The addresses of these candidates that are fixed, as one RRset in wire form: each once (RFC 2181 §5). And how many.

@@ -123,9 +123,11 @@ fn chain(builder: &mut ZoneBuilder, layout: &mut Layout, id: u32, own: &[u32], o
         }
     }
     if id == APEX && has(builder, |rtype| rtype == Rtype::NSEC3PARAM) > 0 {
-        let parameters = own.iter().filter(|record| builder.records[**record as usize].rtype == Rtype::NSEC3PARAM);
-        let all: Vec<(u32, Option<(Parameters, u8)>)> =
-            parameters.map(|at| (*at, Parameters::of(builder.data_of(&builder.records[*at as usize])))).collect();
+        let parameters =
+            own.iter().filter(|record| builder.records[**record as usize].rtype == Rtype::NSEC3PARAM);
+        let all: Vec<(u32, Option<(Parameters, u8)>)> = parameters
+            .map(|at| (*at, Parameters::of(builder.data_of(&builder.records[*at as usize]))))
+            .collect();
         for (record, parameters) in all {
             if let Some((parameters, 0)) = parameters
                 && parameters.iterations > nsec3::ITERATIONS_MAX
@@ -169,7 +171,9 @@ fn rrset(builder: &mut ZoneBuilder, layout: &mut Layout, checked: &Checked, id: 
         // RFC 4034 §3: each has the TTL of what it signs.
         _ if rtype == Rtype::RRSIG => {
             let mut kept = without_duplicates(builder, id, group);
-            kept.sort_by_key(|record| builder.data_of(&builder.records[*record as usize]).first_chunk::<2>().copied());
+            kept.sort_by_key(|record| {
+                builder.data_of(&builder.records[*record as usize]).first_chunk::<2>().copied()
+            });
             (Cow::Owned(kept), 0)
         }
         _ => (Cow::Owned(without_duplicates(builder, id, group)), least_ttl(builder, id, group)),

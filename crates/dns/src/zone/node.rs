@@ -84,7 +84,8 @@ impl<'z> Node<'z> {
     /// The signatures of the RRset of this type: they lie side by side.
     pub(crate) fn signatures(self, covered: Rtype) -> Option<RrSet<'z>> {
         let all = self.rrset(Rtype::RRSIG)?;
-        let covers = |start: &usize| all.wire[start + RECORD_HEAD_BYTES..][..2] == covered.to_int().to_be_bytes();
+        let covers =
+            |start: &usize| all.wire[start + RECORD_HEAD_BYTES..][..2] == covered.to_int().to_be_bytes();
         let first = all.starts().find(covers)?;
         let wire = &all.wire[first..];
         let (mut records, mut end) = (0, wire.len());

@@ -170,7 +170,12 @@ pub(super) async fn signed(mut checked: Checked, dir: &Path) -> Result<Checked, 
 
 /// Signs the zones of a file that are to be. `dir` is the file's folder; what was signed `before` is taken over. A large zone takes a
 /// minute, and so this is for a thread that may wait.
-pub(super) fn sign(topology: &Topology, dir: &Path, zones: &mut ZoneSet, before: &ZoneSet) -> Result<(), dns::Error> {
+pub(super) fn sign(
+    topology: &Topology,
+    dir: &Path,
+    zones: &mut ZoneSet,
+    before: &ZoneSet,
+) -> Result<(), dns::Error> {
     zones.sign(&data(topology, dir).join("keys"), SystemTime::now(), before)
 }
 

@@ -46,7 +46,8 @@ pub(crate) fn private_text(key: &Key, private: &[u8]) -> String {
 
 /// The key of the texts of both files.
 pub(crate) fn key(apex: &Name, public: &str, private: &str) -> Result<Key, String> {
-    let line = public.lines().map(|line| line.split(';').next().unwrap_or("")).find(|line| line.contains("DNSKEY"));
+    let line =
+        public.lines().map(|line| line.split(';').next().unwrap_or("")).find(|line| line.contains("DNSKEY"));
     let mut words = line.ok_or("its .key has no DNSKEY")?.split_whitespace();
     let owner: Name = words.next().unwrap_or("").parse().map_err(|error| format!("its owner: {error}"))?;
     if owner != *apex {
@@ -75,7 +76,8 @@ pub(crate) fn key(apex: &Name, public: &str, private: &str) -> Result<Key, Strin
     }
     let secret = field("PrivateKey").ok_or("its .private has no PrivateKey")?;
     let secret: Vec<u8> = base64::decode(secret).map_err(|_| "its .private is not in base 64")?;
-    Key::from_parts(algorithm, flags, &secret, &public).map_err(|_| "its two files do not belong together".to_owned())
+    Key::from_parts(algorithm, flags, &secret, &public)
+        .map_err(|_| "its two files do not belong together".to_owned())
 }
 
 #[cfg(test)]
@@ -84,11 +86,15 @@ mod tests {
 
     #[test]
     fn a_key_is_the_same_when_it_is_read_again() {
-        for (algorithm, name) in [(Algorithm::EcdsaP256, "shop.test"), (Algorithm::Ed25519, "."), (Algorithm::Ed25519, "a\\/b.test")]
-        {
+        for (algorithm, name) in [
+            (Algorithm::EcdsaP256, "shop.test"),
+            (Algorithm::Ed25519, "."),
+            (Algorithm::Ed25519, "a\\/b.test"),
+        ] {
             let apex: Name = name.parse().unwrap();
             let made = Key::generate(algorithm, true).unwrap();
-            let (public, private) = (public_text(&apex, &made), private_text(&made, &made.private().unwrap()));
+            let (public, private) =
+                (public_text(&apex, &made), private_text(&made, &made.private().unwrap()));
             let read = key(&apex, &public, &private).unwrap();
             assert_eq!(read.dnskey(), made.dnskey());
             assert!(!stem(&apex, &made).contains('/'));

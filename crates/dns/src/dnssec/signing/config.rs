@@ -123,7 +123,9 @@ impl SignConfig {
         if let Some(refresh) = self.refresh
             && (refresh.get().is_zero() || refresh.get() * 10 > validity * 9)
         {
-            faults.push(format!("refresh is {refresh}: more than nothing, and at most nine tenths of validity"));
+            faults.push(format!(
+                "refresh is {refresh}: more than nothing, and at most nine tenths of validity"
+            ));
         }
         if let Some(roll_over) = self.roll_over {
             if self.keys == KeyLayout::Csk {

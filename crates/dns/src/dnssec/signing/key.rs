@@ -184,7 +184,8 @@ mod tests {
         let public = base64::decode::<Vec<u8>>("l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=").unwrap();
         let key = Key::from_parts(Algorithm::Ed25519, 257, &private, &public).unwrap();
         assert_eq!(key.tag(), 3613);
-        let hex: String = key.ds(b"\x07example\x03com\0")[4..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String =
+            key.ds(b"\x07example\x03com\0")[4..].iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "3aa5ab37efce57f737fc1627013fee07bdf241bd10f3b1964ab55c78e79a304b");
     }
 
@@ -203,7 +204,9 @@ mod tests {
                     let point = [&[UNCOMPRESSED], key.public()].concat();
                     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(b"text", &signature)
                 }
-                Algorithm::Ed25519 => UnparsedPublicKey::new(&ED25519, key.public()).verify(b"text", &signature),
+                Algorithm::Ed25519 => {
+                    UnparsedPublicKey::new(&ED25519, key.public()).verify(b"text", &signature)
+                }
             };
             assert!(verified.is_ok());
         }

@@ -9,8 +9,8 @@ pub(crate) mod plan;
 pub(crate) mod resigning;
 mod rollover;
 pub(crate) mod routes;
-mod store;
 mod status;
+mod store;
 mod zone;
 
 pub use status::{KeyStatus, SigningStatus};

@@ -75,16 +75,17 @@ impl Plan {
     /// When a signature of this RRset ends: not with all others.
     fn expiration(&self, rrset: &[u8]) -> u32 {
         let range = (self.validity - self.refresh.min(self.validity)) / JITTER_PART;
-        let hash = rrset.iter().fold(u64::from(self.now), |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = rrset
+            .iter()
+            .fold(u64::from(self.now), |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         let jitter = (u128::from(mixed(hash)) * u128::from(range + 1)) >> 64;
         self.now.wrapping_add(self.validity).wrapping_sub(jitter as u32)
     }
 
     /// Whether a signature by this key can stay as it is.
     pub(crate) fn is_fresh(&self, key: &Key, rrsig: &[u8]) -> bool {
-        let field = |at: usize| rrsig.get(at..at + 4).and_then(|field| field.try_into().ok()).map(u32::from_be_bytes);
+        let field =
+            |at: usize| rrsig.get(at..at + 4).and_then(|field| field.try_into().ok()).map(u32::from_be_bytes);
         let (Some(end), Some(begin)) = (field(EXPIRATION_AT), field(INCEPTION_AT)) else { return false };
         rrsig.get(2) == Some(&key.algorithm.number())
             && rrsig.get(TAG_AT..TAG_AT + 2) == Some(&key.tag().to_be_bytes())

@@ -72,9 +72,8 @@ pub(crate) fn next(keys: &[KeyTimes], timing: &Timing, now: u64) -> (Vec<Action>
     if !keys.iter().any(|key| key.is_entry) {
         actions.push(Action::Make { is_entry: true, state: KeyState::Active });
     }
-    let zone_keys = |state| {
-        keys.iter().enumerate().filter(move |(_, key)| !key.is_entry && key.state == state)
-    };
+    let zone_keys =
+        |state| keys.iter().enumerate().filter(move |(_, key)| !key.is_entry && key.state == state);
     for (nth, key) in zone_keys(KeyState::Retired) {
         match key.since + timing.ttl_max + PROPAGATION {
             gone if gone <= now => actions.push(Action::Remove(nth)),
@@ -98,19 +97,20 @@ pub(crate) fn next(keys: &[KeyTimes], timing: &Timing, now: u64) -> (Vec<Action>
         }
         (Some(None), _) => {}
         (Some(Some(due)), None) => match due.saturating_sub(known_after) {
-            begin if begin <= now => actions.push(Action::Make { is_entry: false, state: KeyState::Published }),
+            begin if begin <= now => {
+                actions.push(Action::Make { is_entry: false, state: KeyState::Published })
+            }
             begin => later.push(begin),
         },
-        (due, Some((nth, key))) => {
-            match due.flatten().unwrap_or(0).max(key.since + known_after) {
-                at if at <= now => {
-                    actions.push(Action::Become(nth, KeyState::Active));
-                    let before = zone_keys(KeyState::Active).map(|(nth, _)| Action::Become(nth, KeyState::Retired));
-                    actions.extend(before);
-                }
-                at => later.push(at),
+        (due, Some((nth, key))) => match due.flatten().unwrap_or(0).max(key.since + known_after) {
+            at if at <= now => {
+                actions.push(Action::Become(nth, KeyState::Active));
+                let before =
+                    zone_keys(KeyState::Active).map(|(nth, _)| Action::Become(nth, KeyState::Retired));
+                actions.extend(before);
             }
-        }
+            at => later.push(at),
+        },
     }
     (actions, later.into_iter().min())
 }
@@ -145,7 +145,10 @@ mod tests {
                     Action::Become(nth, state) => {
                         let key = &mut self.keys[nth];
                         if state == KeyState::Active {
-                            assert!(now >= key.since + timing.dnskey_ttl, "it signs, and is not known everywhere");
+                            assert!(
+                                now >= key.since + timing.dnskey_ttl,
+                                "it signs, and is not known everywhere"
+                            );
                         }
                         (key.state, key.since) = (state, now);
                     }
@@ -165,7 +168,9 @@ mod tests {
                 self.keys.remove(nth);
             }
             assert!(self.keys.iter().any(|key| key.is_entry && key.state == KeyState::Active));
-            assert!(self.keys.iter().filter(|key| key.state == KeyState::Active && !key.is_entry).count() <= 1);
+            assert!(
+                self.keys.iter().filter(|key| key.state == KeyState::Active && !key.is_entry).count() <= 1
+            );
             if !actions.is_empty() {
                 // All that is to be done is done at once.
                 let (more, after) = next(&self.keys, timing, now);

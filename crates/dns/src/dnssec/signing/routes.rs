@@ -120,16 +120,26 @@ fn alias(source: &Zone, name: &Name, target: &Name, builder: &mut ZoneBuilder) -
             return Err(unsigned(
                 source,
                 name,
-                format!("its alias leads to {target}, which is outside the zone: in a signed zone it must be within"),
+                format!(
+                    "its alias leads to {target}, which is outside the zone: in a signed zone it must be within"
+                ),
             ));
         }
         let node = match source.look_up(&target, apex, Key::of_process().name(&target)) {
             Found::Name(node) | Found::Wildcard(node) => node,
             Found::Cut { .. } => {
-                return Err(unsigned(source, name, format!("its alias leads to {target}, which is delegated")));
+                return Err(unsigned(
+                    source,
+                    name,
+                    format!("its alias leads to {target}, which is delegated"),
+                ));
             }
             Found::Dname { .. } => {
-                return Err(unsigned(source, name, format!("its alias leads to {target}, which is below a DNAME")));
+                return Err(unsigned(
+                    source,
+                    name,
+                    format!("its alias leads to {target}, which is below a DNAME"),
+                ));
             }
             Found::Nothing => return Ok(()),
         };
@@ -191,9 +201,8 @@ pub(crate) fn sign(
                 .filter(|(old, _)| old.ttl() == policy.ttl && of_wire(&shared, *old) == wanted);
             let mut signatures = Vec::new();
             for key in &plan.zone_signers {
-                let kept = same.and_then(|(_, signatures)| {
-                    signatures.rdatas().find(|rrsig| plan.is_fresh(key, rrsig))
-                });
+                let kept = same
+                    .and_then(|(_, signatures)| signatures.rdatas().find(|rrsig| plan.is_fresh(key, rrsig)));
                 let data = match kept {
                     Some(kept) => kept.to_vec(),
                     None => {
@@ -205,7 +214,12 @@ pub(crate) fn sign(
                 write_signature(&mut signatures, policy.ttl, &data);
             }
             let counts = (count, plan.zone_signers.len() as u16);
-            into.push(SignedSet { candidates, records: records.into(), signatures: signatures.into(), counts });
+            into.push(SignedSet {
+                candidates,
+                records: records.into(),
+                signatures: signatures.into(),
+                counts,
+            });
         }
     }
     for sets in &mut signed.sets {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// What is known of keys and of what was served.
 const STATE: &str = "state.toml";
-const STATE_NOTE: &str = "# What nines knows of the keys beside this file, and the serial number that was served last.\n";
+const STATE_NOTE: &str =
+    "# What nines knows of the keys beside this file, and the serial number that was served last.\n";
 /// A larger file is none of ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// More keys are a mistake.
@@ -120,7 +121,8 @@ impl Store {
                 self.replace(&public, &bind::public_text(&self.apex, &held.key))?;
             }
         }
-        let entry = |held: &HeldKey| KeyEntry { file: held.stem.clone(), state: held.state, since: held.since };
+        let entry =
+            |held: &HeldKey| KeyEntry { file: held.stem.clone(), state: held.state, since: held.since };
         let file = StateFile { serial: state.serial, key: state.keys.iter().map(entry).collect() };
         let path = self.folder.join(STATE);
         let text = toml::to_string(&file).map_err(|error| fault(&path, &error.to_string()))?;
@@ -139,7 +141,8 @@ impl Store {
         let read = |path: &Path| {
             self.text(path)?.ok_or_else(|| fault(path, "a key has two files, and this one is missing"))
         };
-        let key = bind::key(&self.apex, &read(&public)?, &read(&private)?).map_err(|why| fault(&public, &why))?;
+        let key =
+            bind::key(&self.apex, &read(&public)?, &read(&private)?).map_err(|why| fault(&public, &why))?;
         Ok(Arc::new(key))
     }
 

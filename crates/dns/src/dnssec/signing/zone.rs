@@ -114,7 +114,8 @@ impl SignedZone {
     /// As people see it.
     pub(crate) fn status(&self) -> SigningStatus {
         let served = self.served();
-        let (keys, first_end) = served.signed.as_ref().map_or((&[][..], 0), |signed| (&signed.keys, signed.first_end));
+        let (keys, first_end) =
+            served.signed.as_ref().map_or((&[][..], 0), |signed| (&signed.keys, signed.first_end));
         let keys = keys.iter().map(|held| KeyStatus::of(served.source.apex(), held, self.config.keys));
         SigningStatus { signatures_end: first_end.into(), keys: keys.collect() }
     }
@@ -146,11 +147,8 @@ impl SignedZone {
         let previous = signed.or(before);
         let made = sign::sign(&source, previous.as_ref().map(|before| &*before.zone), &plan)?;
         let mut served = self.served();
-        served.due = if Arc::ptr_eq(&served.source, &source) {
-            self.next_due(made.first_end, later, now)
-        } else {
-            0
-        };
+        served.due =
+            if Arc::ptr_eq(&served.source, &source) { self.next_due(made.first_end, later, now) } else { 0 };
         let zone = Arc::new(made.zone);
         served.signed = Some(SignedNow { zone, source, keys: state.keys, first_end: made.first_end });
         Ok(true)
@@ -294,7 +292,17 @@ pub(crate) fn check(source: &Zone, config: &SignConfig) -> Result<(), Error> {
     if source.nodes().any(|(_, node)| node.rrsets().any(|rrset| added(rrset.rtype))) {
         return Err(why("it has RRSIG, NSEC, NSEC3 or NSEC3PARAM records, which are made here"));
     }
-    if config.denial == DenialConfig::Nsec3 && source.apex().labels() > 0 && source.apex().wire_len() > 255 - 33 {
+    // RFC 4592 §4.2: what it means is undefined, and whether it would be signed follows from what it means.
+    let is_delegated = |node: crate::zone::node::Node<'_>| {
+        node.relative_name().starts_with(b"\x01*") && node.rrset(Rtype::NS).is_some()
+    };
+    if source.nodes().any(|(_, node)| is_delegated(node)) {
+        return Err(why("it has NS at a wildcard"));
+    }
+    if config.denial == DenialConfig::Nsec3
+        && source.apex().labels() > 0
+        && source.apex().wire_len() > 255 - 33
+    {
         return Err(why("its name is too long for hashes of names below it: use denial = \"nsec\""));
     }
     super::routes::check(source)

@@ -53,7 +53,8 @@ fn signing(status: &Status, paint: Paint, now: SystemTime) -> String {
     let mut signers = String::new();
     for (zone, signing) in signed {
         let end = SystemTime::UNIX_EPOCH + Duration::from_secs(signing.signatures_end);
-        let left = end.duration_since(now).map_or_else(|_| paint.bad("now"), |left| format!("in {}", span(left)));
+        let left =
+            end.duration_since(now).map_or_else(|_| paint.bad("now"), |left| format!("in {}", span(left)));
         for key in &signing.keys {
             let algorithm = match key.algorithm {
                 13 => "ecdsa-p256",
