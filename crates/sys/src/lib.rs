@@ -22,9 +22,7 @@ mod tcp;
 mod udp;
 
 pub use clock::monotonic;
-pub use datagrams::{
-    Answers, BATCH_MAX, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Towards, send_datagram,
-};
+pub use datagrams::{Answers, BATCH_MAX, DATAGRAM_BYTES_MAX, Datagram, Datagrams, Towards, send_datagram};
 pub use limits::{cores, raise_open_files};
 pub use notify::notify;
 pub use owner::{Process, listening_process, listening_process_udp};

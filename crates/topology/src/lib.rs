@@ -36,7 +36,7 @@ pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus
 
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
-pub use dns::ZoneStatus;
+pub use dns::{ResolverStatus, UpstreamStatus, ZoneStatus};
 pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
 pub use layer4::{
     ExplainError as Layer4ExplainError, Explanation as Layer4Explanation, ListenerStatus as Layer4Status,

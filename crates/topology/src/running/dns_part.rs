@@ -5,7 +5,7 @@ use crate::config::Topology;
 use crate::node_secret;
 use balance::Pool;
 use cores::Socket;
-use dns::{Dns, DnsParts, PoolHealth, Which, ZoneSet, ZoneStatus};
+use dns::{Dns, DnsParts, PoolHealth, ResolverStatus, Which, ZoneSet, ZoneStatus};
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -147,6 +147,11 @@ impl DnsPart {
     /// Where queries arrive.
     pub(super) fn addresses(&self) -> Vec<cores::Address> {
         self.0.as_ref().map_or_else(Vec::new, Dns::addresses)
+    }
+
+    /// The resolver, if there is one.
+    pub(super) fn resolver(&self) -> Option<ResolverStatus> {
+        self.0.as_ref().and_then(Dns::resolver)
     }
 
     pub(super) fn status(&self) -> Vec<ZoneStatus> {

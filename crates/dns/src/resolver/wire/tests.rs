@@ -72,6 +72,21 @@ fn names_that_nobody_asked_for_are_left_out() {
 }
 
 #[test]
+fn a_chain_of_aliases_is_put_in_its_order() {
+    let query = asked("www.shop.test");
+    let dname = record(0, "shop.test", 39, &wire("shop.other"));
+    let records = [
+        record(0, "www.shop.other", 1, &[1, 2, 3, 4]),
+        record(0, "www.shop.test", 46, b"\x00\x05"),
+        record(0, "www.shop.test", 5, &wire("www.shop.other")),
+        dname,
+    ];
+    let reply = parse(&answer(&query, &records), &query).unwrap();
+    let types: Vec<u16> = reply.records.iter().map(|record| record.rtype).collect();
+    assert_eq!(types, [39, 5, 46, 1]);
+}
+
+#[test]
 fn what_proves_that_a_name_is_not_there_stays() {
     let query = asked("nothing.shop.test");
     let soa = [&wire("ns.shop.test")[..], &wire("admin.shop.test"), &[0; 20]].concat();
