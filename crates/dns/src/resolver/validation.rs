@@ -121,10 +121,10 @@ pub(super) async fn followed(
     for _ in 0..LINKS_MAX {
         let found = ask(query.clone()).await;
         let link = match &found {
+            found if is_about_another(&query, found) => alias(&query, &ask).await?,
             Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Bogus, .. })) => {
                 link(&query, response)
             }
-            found if is_about_another(&query, found) => alias(&query, &ask).await?,
             _ => None,
         };
         if let Some((target, records)) = link {
@@ -150,13 +150,15 @@ pub(super) async fn followed(
 /// Whether it is said that something is not there, by a zone that the name is not in: at the end of a chain of aliases, which hickory's
 /// recursor leaves out.
 fn is_about_another(query: &Query, found: &Result<Message, NetError>) -> bool {
+    let zone_of = |message: &'_ Message| {
+        let mut soas = message.authorities.iter().filter(|record| record.record_type() == RecordType::SOA);
+        soas.next().filter(|_| message.answers.is_empty()).map(|soa| soa.name.clone())
+    };
     let zone = match found {
-        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => none.soa.as_ref().map(|soa| &soa.name),
-        Ok(message) if message.answers.is_empty() => {
-            let soa = message.authorities.iter().find(|record| record.record_type() == RecordType::SOA);
-            soa.map(|soa| &soa.name)
-        }
-        _ => None,
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) => none.soa.as_ref().map(|soa| soa.name.clone()),
+        Err(NetError::Dns(DnsError::Nsec { response, .. })) => zone_of(response),
+        Ok(message) => zone_of(message),
+        Err(_) => None,
     };
     query.query_type() != RecordType::CNAME && zone.is_some_and(|zone| !zone.zone_of(query.name()))
 }
