@@ -61,6 +61,7 @@ pub use protocol::{
 };
 pub use resolver::{
     BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
+    rewritten,
 };
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Zone, ZoneBuilder};

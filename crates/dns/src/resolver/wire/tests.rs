@@ -179,4 +179,40 @@ proptest! {
             prop_assert_eq!(again.records, reply.records);
         }
     }
+
+    #[test]
+    fn what_is_rewritten_is_the_same_when_it_is_rewritten_again(
+        seed in 0..SEEDS.len(), changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 0..6), cut in 0..20usize,
+    ) {
+        let query = asked("www.shop.test");
+        let mut message = [&query[..2], SEEDS[seed]].concat();
+        for (at, to) in changes {
+            let at = usize::from(at) % message.len();
+            message[at] = to;
+        }
+        message.truncate(message.len() - cut);
+        if let Some(answer) = rewritten(&message, &query) {
+            prop_assert_eq!(rewritten(&answer, &query), Some(answer));
+        }
+    }
+}
+
+/// Answers, without their identifier.
+const SEEDS: [&[u8]; 7] = [
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/address"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/alias"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/denial"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/edns"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/names"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/nxdomain"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/truncated"),
+];
+
+#[test]
+fn the_answers_that_fuzzing_begins_with_are_read() {
+    let query = asked("www.shop.test");
+    for seed in &SEEDS[..6] {
+        let answer = rewritten(&[&query[..2], seed].concat(), &query).unwrap();
+        assert!(answer.len() > query.len());
+    }
 }
