@@ -81,6 +81,7 @@ pub use protocol::{
 pub use publishing::Publisher;
 pub use resolver::{
     BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
+    rewritten,
 };
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
 pub use transfer::judge_transfer;
