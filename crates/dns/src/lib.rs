@@ -47,6 +47,7 @@ mod protocol;
 mod publishing;
 mod resolver;
 mod running;
+mod services;
 mod snapshot;
 mod transfer;
 mod tsig;
@@ -80,6 +81,7 @@ pub use resolver::{
     BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
 };
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
+pub use services::{Service, ServiceInstance, ServicesConfig};
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};
 pub use zones::Zones;
