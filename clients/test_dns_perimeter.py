@@ -7,7 +7,10 @@ import ssl
 import socket
 import struct
 import subprocess
+import sys
 import threading
+import time
+import urllib.request
 
 import dns.message
 import dns.query
@@ -313,3 +316,104 @@ def test_a_route_of_dns_is_explained_and_needs_dns(web):
     bad.write_text('[edge]\nhttp = ["127.0.0.1:1"]\n[site.default.route]\n"/dns-query" = { dns = true }\n')
     done = subprocess.run([web.binary, "check", bad], capture_output=True, text=True)
     assert done.returncode != 0 and "route /dns-query answers queries of DNS, and the file has no `[dns]`" in done.stderr
+
+
+# --- services ---
+
+PROGRAM = """
+import http.server, os, sys
+from pathlib import Path
+sick = Path(sys.argv[2])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        is_sick = sick.exists() and self.server.server_port == int(sick.read_text() or 0)
+        self.send_response(503 if is_sick else 200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_services_have_names_that_follow_health(start, tmp_path):
+    program, sick, port = tmp_path / "program.py", tmp_path / "sick", free_port()
+    program.write_text(PROGRAM)
+    services = "".join(f'[service.{name}]\nrun = ["{sys.executable}", "{program}", "$PORT", "{sick}"]\ninstances = 2\n'
+                       'health = { http = "/", every = "50ms", fall = 1, rise = 1 }\n' for name in ["shop", "plain"])
+    nines = start(f'{services}[pool.shop]\nservice = "shop"\n[dns]\nlisten = "127.0.0.1:{port}"\n'
+                  '[dns.services]\ndomain = "nines.internal"\n[site.default.route]\n"/" = { pool = "shop" }\n')
+
+    def ask(name, rtype):
+        return dns.query.udp(dns.message.make_query(name, rtype), "127.0.0.1", 10, port)
+
+    def srv(name="shop"):
+        answer = ask(f"{name}.service.nines.internal", "SRV").answer
+        return {str(record.target): record.port for record in answer[0]} if answer else {}
+    both = eventually(lambda: len(srv()) == 2 and srv())
+    assert set(both) == {f"shop-{nth}.shop.service.nines.internal." for nth in (1, 2)}
+    answer = ask("shop.service.nines.internal", "A")
+    assert [record.address for record in answer.answer[0]] == ["127.0.0.1"] and answer.answer[0].ttl == 0
+    assert len(ask("shop.service.nines.internal", "SRV").additional) == 2
+    assert ask("shop-2.shop.service.nines.internal", "A").answer[0][0].address == "127.0.0.1"
+    assert ask("_shop._tcp.service.nines.internal", "SRV").answer[0][0].port in both.values()
+    assert ask("other.service.nines.internal", "A").rcode() == dns.rcode.NXDOMAIN
+    # Without a pool it is enough that it accepts connections.
+    assert len(eventually(lambda: len(srv("plain")) == 2 and srv("plain"))) == 2
+
+    target, sick_port = next(iter(both.items()))
+    sick.write_text(str(sick_port))
+    assert set(eventually(lambda: len(srv()) == 1 and srv())) == set(both) - {target}
+    sick.unlink()
+    eventually(lambda: len(srv()) == 2)
+    # A drain is a change of health like any other, and its moment is known.
+    instance = target.split(".")[0]
+    subprocess.run([nines.binary, "drain", f"shop/{instance}", "--file", nines.file], check=True, capture_output=True)
+    drained = time.monotonic()
+    while target in srv():
+        assert time.monotonic() - drained < 2
+    assert time.monotonic() - drained < 0.1, "out of the answers within 100 ms"
+    other = next(iter(set(both) - {target})).split(".")[0]
+    subprocess.run([nines.binary, "drain", f"shop/{other}", "--file", nines.file], check=True, capture_output=True)
+    eventually(lambda: not srv())
+    answer = ask("shop.service.nines.internal", "A")
+    assert answer.rcode() == dns.rcode.NOERROR and not answer.answer and answer.authority[0].ttl == 0
+    text = ask("shop.service.nines.internal", "TXT").answer[0][0].to_text()
+    assert text == '"0 of 2 instances are healthy"'
+    nines.reload()
+    assert ask("shop.service.nines.internal", "TXT").answer[0][0].to_text() == text
+    subprocess.run([nines.binary, "undrain", f"shop/{other}", "--file", nines.file], check=True, capture_output=True)
+    eventually(lambda: len(srv()) == 1)
+
+
+# --- nines check ---
+
+def test_a_check_tells_what_leads_nowhere_and_says_ok(binary, tmp_path):
+    zone = tmp_path / "shop.org.zone"
+    zone.write_text("$TTL 1h\n@ SOA ns1 admin 1 1h 10m 1d 5m\n@ NS ns1\nns1 A 192.0.2.1\n@ MX 10 mail\nmail CNAME ns1\n"
+                    "www CNAME www.cdn.org.\nok CNAME any.cdn.org.\n")
+    file = tmp_path / "nines.toml"
+    file.write_text(f"""[dns]
+listen = "127.0.0.1:5300"
+[dns.zone."shop.org"]
+file = "{zone}"
+[dns.zone."cdn.org"]
+records = [
+    "@ SOA ns1 admin 1 1h 10m 1d 5m", "@ NS ns1", "@ NS ns2",
+    "ns1 A 192.0.2.1", "ns2 A 192.0.2.2", "any A 192.0.2.3",
+    "_x._tcp SRV 0 0 1 nobody",
+]
+[dns.zone."cdn.org".route.slow]
+ttl = "5m"
+answers = [{{ pool = "p", addresses = ["192.0.2.9"] }}]
+[pool.p]
+servers = ["127.0.0.1:1"]
+""")
+    done = subprocess.run([binary, "check", file], capture_output=True, text=True, timeout=20)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and "ok " in said
+    for line, what in [(3, "shop.org has one server (NS)"), (5, "the MX of shop.org leads to mail.shop.org, which is an alias"),
+                       (7, "the CNAME of www.shop.org leads to www.cdn.org, which is not there")]:
+        assert what in said and f"{zone.name}:{line}" in said, said
+    assert "the SRV of _x._tcp.cdn.org leads to nobody.cdn.org, which is not there" in said and "nines.toml:9:5" in said
+    assert "route slow: answers are kept for 5m" in said
+    assert said.count("warning: ") == 5, said

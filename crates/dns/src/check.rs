@@ -35,6 +35,9 @@ pub fn check(config: &DnsConfig, faults: &mut Faults) {
     check_tls(config, faults);
     crate::limit::check(&config.limit, faults);
     crate::log::check(&config.log, faults);
+    if let Some(services) = &config.services {
+        crate::services::check(services, &config.zone, faults);
+    }
     let mut apexes: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
     for (name, zone) in &config.zone {
         match name.parse::<Name>() {

@@ -5,6 +5,7 @@ use crate::dnssec::signing::config::Sign;
 use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
 use crate::resolver::ResolverConfig;
+use crate::services::ServicesConfig;
 use notation::{Duration, Listen, Name, Named, Rate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub struct DnsConfig {
     pub log: LogConfig,
     /// How long a client may take.
     pub timeout: DnsTimeouts,
+    /// Names of the services that run here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub services: Option<ServicesConfig>,
     /// Where clients and candidates are, for `nearest`: a name for each place.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub place: Named<PlaceConfig>,

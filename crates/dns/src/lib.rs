@@ -49,6 +49,7 @@ mod records_file;
 mod resolver;
 mod running;
 mod secondary;
+mod services;
 mod snapshot;
 mod transfer;
 mod tsig;
@@ -84,6 +85,7 @@ pub use resolver::{
     rewritten,
 };
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
+pub use services::{Service, ServiceInstance, ServicesConfig};
 pub use transfer::judge_transfer;
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
 pub use update::judge_update;

@@ -3,10 +3,11 @@
 use crate::config::{DnsConfig, ZoneConfig};
 use crate::dnssec::signing::{self, SignedZone};
 use crate::error::Error;
-use crate::policy::{LatencyConfig, PlaceConfig, Places, PoolHealth, Pools, Route};
+use crate::policy::{LatencyConfig, PlaceConfig, Places, PoolHealth, Pools, Route, StepName};
 use crate::protocol::Name;
 use crate::resolver;
-use crate::zone::{Faults, Loaded, Zone, ZoneBuilder};
+use crate::zone::references::References;
+use crate::zone::{Fault, Faults, Loaded, Zone, ZoneBuilder};
 use crate::zones::Zones;
 use notation::Named;
 use std::collections::BTreeMap;
@@ -16,6 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+/// What is told of one zone's references to others, at most.
+const WARNINGS_MAX: usize = 50;
+/// Beyond that, clients are sent where nobody is for longer than it takes to notice.
+const ROUTE_TTL_SLOW: Duration = Duration::from_secs(60);
 /// What the faults of `records` name as their source.
 const RECORDS: &str = "`records`";
 /// A file that was written so shortly before it was read may have been written again since, at the same time by the
@@ -50,6 +55,8 @@ struct LoadedZone {
     config: ZoneConfig,
     zone: Arc<Zone>,
     warnings: Faults,
+    /// What leads to names that may be in other zones.
+    references: References,
     /// What its routes, if it has any, were made with.
     places: Option<Arc<LoadedPlaces>>,
     /// The files that were read.
@@ -115,7 +122,9 @@ impl ZoneSet {
             Arc::new(LoadedPlaces::load(config, dir).map_err(|fault| vec![fault])?)
         };
         let pools = before.pools.clone();
-        for (name, config) in &config.zone {
+        let services = config.services.as_ref().map(crate::services::ServicesConfig::zone);
+        let services = services.iter().map(|(name, zone)| (name, zone));
+        for (name, config) in config.zone.iter().chain(services) {
             if let Some(zone) = before.zones.get(name.as_str()).filter(|zone| zone.is_still(config, &places))
             {
                 zones.insert(name.to_string(), zone.clone());
@@ -184,7 +193,14 @@ impl ZoneSet {
     /// What looks like a mistake in any of them.
     pub fn warnings(&self) -> Vec<ZoneFault> {
         let all = self.zones.iter();
-        all.flat_map(|(name, zone)| placed(name, &zone.config, zone.warnings.iter())).collect()
+        let mut found: Vec<ZoneFault> =
+            all.flat_map(|(name, zone)| placed(name, &zone.config, zone.warnings.iter())).collect();
+        let zones = Zones::new(self.zones.values().map(|zone| Arc::clone(&zone.zone)));
+        for (name, zone) in &self.zones {
+            let outward: Vec<Fault> = zone.references.judge_among(&zones).take(WARNINGS_MAX).collect();
+            found.extend(placed(name, &zone.config, outward.iter()));
+        }
+        found
     }
 
     /// What the resolver's files say.
@@ -290,8 +306,11 @@ impl LoadedZone {
             builder.route(at, Route::new(route, &apex, &places.places, pools).map_err(fault)?);
         }
         let paths: Vec<PathBuf> = builder.files().to_vec();
+        let references = References::of(&mut builder);
         match builder.finish() {
-            Ok(Loaded { zone, warnings }) => {
+            Ok(Loaded { zone, mut warnings }) => {
+                let references = references.judge(&zone, &mut warnings);
+                slow_routes(config, &mut warnings);
                 if let Some(Err(error)) = config.sign.config().map(|how| signing::check(&zone, &how)) {
                     return Err(vec![ZoneFault {
                         zone: name.into(),
@@ -308,6 +327,7 @@ impl LoadedZone {
                     config: config.clone(),
                     zone: Arc::new(zone),
                     warnings,
+                    references,
                     places: (!config.route.is_empty()).then(|| Arc::clone(places)),
                     files: files.unwrap_or_else(gone),
                 })
@@ -329,6 +349,20 @@ impl LoadedZone {
         self.config == *config
             && self.places.as_ref().is_none_or(|own| Arc::ptr_eq(own, places))
             && self.files.iter().all(|(path, stamp)| is_still(path, stamp))
+    }
+}
+
+/// Routes that follow health, but not for those who have asked already.
+fn slow_routes(config: &ZoneConfig, warnings: &mut Faults) {
+    for (name, route) in &config.route {
+        let follows = route.choose.contains(&StepName::Healthy) && route.pools().next().is_some();
+        if follows && route.ttl.get() > ROUTE_TTL_SLOW {
+            let message = format!(
+                "route {name}: answers are kept for {}, and for so long clients go on to what is down",
+                route.ttl
+            );
+            warnings.add(|| Fault { source: "zone".into(), line: 0, column: 0, message });
+        }
     }
 }
 

@@ -34,6 +34,7 @@ mod listen;
 mod pools;
 mod reload;
 mod report;
+mod service_names;
 mod start;
 mod stop;
 
@@ -47,6 +48,7 @@ use edge_part::EdgePart;
 use home::Home;
 use layer4_part::Layer4Part;
 use pools::PoolPart;
+use service_names::ServiceNames;
 
 /// How a node starts.
 #[derive(Debug, Clone)]
@@ -86,6 +88,7 @@ struct Live {
     edge: EdgePart,
     layer4: Layer4Part,
     dns: DnsPart,
+    service_names: ServiceNames,
     /// Parts that a reload took out, on their way to an end.
     leaving: JoinSet<()>,
 }

@@ -246,6 +246,7 @@ impl Pool {
         }
         self.snapshot.store(Arc::new(Snapshot::of(members, &config, self.at.as_deref(), now)));
         self.changed.notify_one();
+        self.changes.send_replace(());
     }
 }
 

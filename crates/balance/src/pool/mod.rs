@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Retries that are allowed each second however few requests there are: a share of nearly nothing is nothing.
 const RETRIES_MIN_PER_SECOND: u32 = 3;
@@ -55,6 +55,8 @@ pub struct Pool {
     members: Mutex<Members>,
     /// Wakes [`run`](Self::run) when there is something new to check, resolve or wait for.
     pub(crate) changed: Notify,
+    /// Tells others that endpoints, or what they are, may have changed.
+    changes: watch::Sender<()>,
     meters: PoolMeters,
     this: Weak<Self>,
 }
@@ -96,6 +98,7 @@ impl Pool {
             turns: Turns::default(),
             members: Mutex::default(),
             changed: Notify::new(),
+            changes: watch::Sender::new(()),
             meters: PoolMeters::new(&registry, &name, this.clone()),
             this: this.clone(),
             name: name.into(),
@@ -225,6 +228,11 @@ impl Pool {
     /// What is the matter with the endpoints that may not be picked: `2 unhealthy, 1 draining`. Empty if nothing is.
     pub fn causes(&self) -> Arc<str> {
         Arc::clone(&self.snapshot.load().causes)
+    }
+
+    /// Changes whenever endpoints come, go, or are of another health.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Whether there are endpoints, and each has had its first check (or there are no checks).

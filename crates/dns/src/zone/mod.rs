@@ -12,6 +12,7 @@ mod interned;
 mod layout;
 pub(crate) mod node;
 pub(crate) mod records;
+pub(crate) mod references;
 mod rrset;
 pub(crate) mod sign;
 pub(crate) mod table;

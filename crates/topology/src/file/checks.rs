@@ -112,7 +112,9 @@ fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
         (Some(_), None) => warnings.add(None, "the edge has no site: every request is refused"),
         _ => {}
     }
-    if topology.dns.as_ref().is_some_and(|dns| dns.zone.is_empty()) {
+    let answers_nothing =
+        |dns: &dns::DnsConfig| dns.zone.is_empty() && dns.services.is_none() && dns.resolver.is_none();
+    if topology.dns.as_ref().is_some_and(answers_nothing) {
         warnings.add_with_help(
             tree.key("dns"),
             "dns has no zone: every query is refused",

@@ -7,7 +7,10 @@ use crate::{node_secret, paths};
 use arc_swap::ArcSwapOption;
 use balance::Pool;
 use cores::Socket;
-use dns::{Dns, DnsParts, Explained, Keys, PoolHealth, Question, ResolverStatus, Which, ZoneSet, ZoneStatus};
+use dns::{
+    Dns, DnsParts, Explained, Keys, PoolHealth, Publisher, Question, ResolverStatus, Which, ZoneSet,
+    ZoneStatus,
+};
 use edge::{DnsAnswered, DnsAnswers};
 use std::collections::HashMap;
 use std::future::Future;
@@ -174,6 +177,11 @@ impl DnsPart {
     /// Who answers what comes to the edge.
     pub(super) fn over_http(&self) -> Arc<OverHttp> {
         Arc::clone(&self.1)
+    }
+
+    /// Who changes zones while they are served.
+    pub(super) fn publisher(&self) -> Option<Publisher> {
+        self.0.as_ref().map(Dns::publisher)
     }
 
     /// The zones that are served, as they were loaded.

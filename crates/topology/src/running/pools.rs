@@ -97,6 +97,11 @@ impl PoolPart {
         self.feed = instances.map(|instances| tokio::spawn(feed(Arc::clone(&self.pool), instances)));
     }
 
+    /// The service whose instances it has, if it is one's.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.config.service.as_deref()
+    }
+
     /// Whether a configuration is another than the one it follows.
     pub(super) fn is_changed_by(&self, config: &PoolConfig) -> bool {
         self.config != *config

@@ -7,6 +7,7 @@ use super::dns_part::{self, PreparedDns};
 use super::edge_part::PreparedEdge;
 use super::layer4_part::PreparedLayer4;
 use super::pools::{self, PoolMaker, PoolPart};
+use super::service_names::ServiceNames;
 use super::{Phase, ReloadError, Running, report};
 use crate::changes::Changes;
 use crate::config::{NodeConfig, Topology};
@@ -229,6 +230,8 @@ fn commit(
         live.leaving.spawn(part.stop());
     }
     dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
+    let names = ServiceNames::follow(&new, &live.dns, &running.services, &live.pools);
+    live.service_names = names;
     while live.leaving.try_join_next().is_some() {}
     live.topology = Arc::new(new);
     Ok(())

@@ -8,6 +8,7 @@ use super::home::Home;
 use super::layer4_part::{self, Layer4Part};
 use super::listen::Inherited;
 use super::pools::{self, PoolMaker, PoolPart};
+use super::service_names::ServiceNames;
 use super::{Live, Phase, Running, StartError, StartOptions, TakeoverError, reload, report};
 use crate::config::Topology;
 use crate::file::Checked;
@@ -246,7 +247,9 @@ async fn finish(
         }
     };
     let topology = Arc::new(checked.topology);
-    let live = Live { topology, pools: backends.pools, edge, layer4, dns, leaving: JoinSet::new() };
+    let service_names = ServiceNames::follow(&topology, &dns, &backends.services, &backends.pools);
+    let leaving = JoinSet::new();
+    let live = Live { topology, pools: backends.pools, edge, layer4, dns, service_names, leaving };
     let running = Arc::new(Running {
         path: checked.path,
         dir,
