@@ -285,7 +285,14 @@ impl LoadedZone {
         let now = SystemTime::now();
         if config.secondary.is_some() {
             let (zone, warnings) = (Arc::new(Zone::withdrawn(apex)), Faults::default());
-            return Ok(Self { config: config.clone(), zone, warnings, places: None, files: Vec::new() });
+            return Ok(Self {
+                config: config.clone(),
+                zone,
+                warnings,
+                references: References::default(),
+                places: None,
+                files: Vec::new(),
+            });
         }
         let mut builder = ZoneBuilder::new(apex.clone());
         if let Some(file) = &config.file {

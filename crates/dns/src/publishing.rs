@@ -140,7 +140,7 @@ impl Publisher {
 
     /// The zone of this apex as it was loaded.
     pub(crate) fn loaded_zone(&self, apex: &Name) -> Option<Arc<Zone>> {
-        self.loaded().iter().find(|(_, zone)| zone.apex() == apex).map(|(_, zone)| Arc::clone(zone))
+        self.loaded().iter().find(|(_, zone)| zone.apex() == apex).map(|(_, zone)| zone)
     }
 
     fn send(&self, snapshot: Snapshot) {

@@ -241,7 +241,7 @@ fn update(
             if let Some(mut session) = session {
                 session.sign(out, unix_now());
             }
-            Special::Answered
+            Special::Responded(Responded::Now)
         }
     }
 }
@@ -257,11 +257,11 @@ fn send_on(
     let rules = snapshot.rules.of(&apex).ok_or(NOTAUTH)?;
     let key = session.map(|session| Box::new(session.key().name.clone()));
     let update = rules.update.as_ref().ok_or(REFUSED)?;
-    if !update.know(arrival.client, key.as_deref()) {
+    if !update.know(arrival.client.ip(), key.as_deref()) {
         return Err(REFUSED);
     }
     let (answer, rcode) = oneshot::channel();
-    let request = Update::Request { message: message.to_vec(), client: arrival.client, key, answer };
+    let request = Update::Request { message: message.to_vec(), client: arrival.client.ip(), key, answer };
     let mailboxes = snapshot.live.changing.mailboxes();
     let Some(Mailbox::Update(mailbox)) = mailboxes.get(apex.as_wire()) else { return Err(SERVFAIL) };
     mailbox.try_send(request).map_err(|_| SERVFAIL)?;
