@@ -4,6 +4,7 @@
 
 mod publishing;
 mod reloads;
+mod signing;
 mod tcp;
 mod udp;
 mod world;
