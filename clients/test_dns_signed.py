@@ -261,3 +261,136 @@ def test_signed_answers_are_those_of_nsd(signed, nsd):
     assert count > 5_000
     shown = "\n".join(f"{question}: {differences}" for question, differences in wrong[:20])
     assert not wrong, f"{len(wrong)} of {count} differ (ours, NSD's):\n{shown}"
+
+
+# --- keys, restarts and changes ---
+
+ZONE = "$TTL 3600\n@ SOA ns1 hostmaster {serial} 14400 3600 1209600 300\n@ NS ns1\nns1 A 192.0.2.53\nwww A {www}\nother A 192.0.2.9\n"
+
+
+@pytest.fixture
+def shop(start, tmp_path):
+    """A nines that signs a zone with a route, an alias and little else."""
+    port = free_port()
+    (tmp_path / "shop.zone").write_text(ZONE.format(serial=7, www="192.0.2.1"))
+    answers = ", ".join(f'{{ addresses = ["192.0.2.{nth}", "2001:db8::{nth}"] }}' for nth in range(20, 24))
+    nines = start(f"""
+[dns]
+listen = "127.0.0.1:{port}"
+[dns.zone."shop.test"]
+file = "{tmp_path}/shop.zone"
+sign = true
+[dns.zone."shop.test".route.app]
+choose = ["healthy", "multivalue"]
+values = 2
+answers = [{answers}]
+[dns.zone."shop.test".route."@"]
+alias = "app"
+{SITE}""")
+    nines.dns, nines.zone = port, tmp_path / "shop.zone"
+    return nines
+
+
+def of_type(answer, rtype):
+    return next((rrset for rrset in answer.answer + answer.authority if rrset.rdtype == rtype), None)
+
+
+def signature(nines, name, rtype="A"):
+    answer = ask(nines.dns, name, rtype)
+    rrset = of_type(answer, dns.rdatatype.from_text(rtype))
+    rrsig = of_type(answer, dns.rdatatype.RRSIG)
+    keys = of_type(ask(nines.dns, "shop.test", "DNSKEY"), dns.rdatatype.DNSKEY)
+    dns.dnssec.validate(rrset, rrsig, {keys.name: keys})
+    return rrset, rrsig
+
+
+def serial(nines):
+    return signature(nines, "shop.test", "SOA")[0][0].serial
+
+
+def test_what_a_route_chooses_is_signed(shop, tmp_path):
+    seen = set()
+    for _ in range(100):
+        for name, rtype in (("app.shop.test", "A"), ("app.shop.test", "AAAA"), ("shop.test", "A")):
+            rrset, _ = signature(shop, name, rtype)
+            assert len(rrset) == 2
+            seen.add((name, rtype, frozenset(rdata.address for rdata in rrset)))
+    assert len(seen) == 3 * 6, "each pair of four, for two types, and for the alias"
+    anchor = signers(shop)[0].split()
+    (tmp_path / "anchors").write_text('trust-anchors {{ {} initial-ds {} {} {} "{}"; }};\n'.format(anchor[0], *anchor[3:]))
+    for name in ("app.shop.test", "shop.test"):
+        command = ["delv", "@127.0.0.1", "-p", str(shop.dns), "-a", tmp_path / "anchors", "+root=shop.test", name, "AAAA"]
+        assert "; fully validated" in subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+
+
+def test_a_change_signs_what_changed_and_the_serial_rises(shop):
+    (_, www), (_, other), first = signature(shop, "www.shop.test"), signature(shop, "other.shop.test"), serial(shop)
+    assert first == 7
+    # The serial number was forgotten.
+    shop.zone.write_text(ZONE.format(serial=7, www="192.0.2.2"))
+    shop.reload()
+    rrset, rrsig = signature(shop, "www.shop.test")
+    assert rrset[0].address == "192.0.2.2" and rrsig != www
+    assert signature(shop, "other.shop.test")[1] == other
+    assert serial(shop) == 8
+    shop.zone.write_text(ZONE.format(serial=2026, www="192.0.2.2"))
+    shop.reload()
+    assert serial(shop) == 2026
+    assert shop.metric("nines_dns_zone_signature_expiry_seconds", zone="shop.test") > 0
+
+
+def test_keys_and_serial_survive_a_kill(shop):
+    keys, before = ask(shop.dns, "shop.test", "DNSKEY").answer[0], serial(shop)
+    for _ in range(3):
+        shop.process.kill()
+        shop.process.wait(10)
+        with open(shop.log, "ab") as log:
+            shop.process = subprocess.Popen([shop.binary, "up", shop.file], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        eventually(lambda: answers(shop))
+        assert ask(shop.dns, "shop.test", "DNSKEY").answer[0] == keys
+        assert serial(shop) > before
+        before = serial(shop)
+
+
+def answers(nines):
+    try:
+        return bool(ask(nines.dns, "shop.test", "SOA").answer)
+    except (OSError, EOFError, dns.exception.DNSException):
+        return False
+
+
+def test_a_key_of_bind_signs_beside_the_one_there_is(shop, tmp_path):
+    if shutil.which("dnssec-keygen") is None:
+        pytest.skip("no dnssec-keygen here")
+    folder = next(path for path in tmp_path.parent.rglob("dns/keys/shop.test") if path.is_dir())
+    made = subprocess.run(["dnssec-keygen", "-q", "-a", "ECDSAP256SHA256", "-f", "KSK", "-K", folder, "shop.test"],
+                          capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+    shop.reload()
+    tag = int(made.rsplit("+", 1)[1])
+    keys = ask(shop.dns, "shop.test", "DNSKEY")
+    assert {dns.dnssec.key_id(key) for key in of_type(keys, dns.rdatatype.DNSKEY)} > {tag}
+    tags = {rrsig.key_tag for rrsig in of_type(ask(shop.dns, "www.shop.test", "A"), dns.rdatatype.RRSIG)}
+    assert len(tags) == 2 and tag in tags
+    assert tag in {cds.key_tag for cds in of_type(ask(shop.dns, "shop.test", "CDS"), dns.rdatatype.CDS)}
+
+
+def test_a_zone_that_was_signed_elsewhere_is_served_as_nsd_serves_it(start, tmp_path, tmp_path_factory):
+    """With NSEC3, salt, iterations and opt-out, by ldns."""
+    (tmp_path / "z.zone").write_text("$ORIGIN z.test.\n" + ZONE.format(serial=1, www="192.0.2.1") + "*.w A 192.0.2.2\na.b.c A 192.0.2.3\n"
+                                     "sub NS ns.sub\nns.sub A 192.0.2.4\ndeep.er NS ns.elsewhere.test.\nal CNAME x.w\n")
+    keygen = ["ldns-keygen", "-a", "ECDSAP256SHA256"]
+    names = [subprocess.run([*keygen, *more, "z.test"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+             for more in (["-k"], [])]
+    subprocess.run(["ldns-signzone", "-n", "-p", "-t", "5", "-s", "abcd", "-f", "signed", "z.zone", *names], cwd=tmp_path, check=True)
+    port = free_port()
+    nines = start(f'[dns]\nlisten = "127.0.0.1:{port}"\n[dns.zone."z.test"]\nfile = "{tmp_path}/signed"\n{SITE}')
+    assert nines
+    apex = dns.name.from_text("z.test")
+    with running_nsd(tmp_path_factory.mktemp("nsd"), {"z.test": tmp_path / "signed"}) as other:
+        names = [apex] + [dns.name.from_text(name, apex) for name in (
+            "www", "no", "a.no", "w", "x.w", "y.x.w", "*.w", "b.c", "c", "x.c", "sub", "x.sub", "er", "deep.er", "x.deep.er", "al")]
+        for name, rtype in itertools.product(names, ["A", "DS", "TXT", "NS", "NSEC3PARAM", "DNSKEY", "SOA"]):
+            ours, theirs = (said(ask(at, name, rtype, tcp=False).to_wire()) for at in (port, other))
+            for answer in (ours, theirs):
+                answer["id"], answer["additional"] = 0, {record for record in answer["additional"] if answer["authority"]}
+            assert ours == theirs, f"{name} {rtype}"

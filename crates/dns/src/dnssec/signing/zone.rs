@@ -221,6 +221,7 @@ impl SignedZone {
         for nth in removed.into_iter().rev() {
             let held = state.keys.remove(nth);
             tracing::info!(target: "dns", zone = %apex, tag = held.key.tag(), "a key was removed");
+            state.gone.push(held.stem);
         }
         Ok(())
     }
