@@ -18,7 +18,7 @@ fn parts(world: &World, file: &str, before: &ZoneSet) -> DnsParts {
     let config: DnsConfig = toml::from_str(file).unwrap();
     let mut zones = ZoneSet::load(&config, world.dir.path(), before).unwrap();
     zones.sign(&world.dir.path().join("keys"), SystemTime::now(), before).unwrap();
-    DnsParts { config, zones, cookie_key: [7; 16], data: world.dir.path().join("data") }
+    world.parts_of(config, zones)
 }
 
 fn serial(world: &World) -> u32 {

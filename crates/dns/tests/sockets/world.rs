@@ -64,6 +64,10 @@ impl World {
     pub(crate) fn parts(&self, file: &str) -> DnsParts {
         let config: DnsConfig = toml::from_str(file).unwrap();
         let zones = ZoneSet::load(&config, self.dir.path(), &self.zones()).unwrap();
+        self.parts_of(config, zones)
+    }
+
+    pub(crate) fn parts_of(&self, config: DnsConfig, zones: ZoneSet) -> DnsParts {
         DnsParts {
             config,
             zones,

@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 
 /// Tells DNS of services until it is dropped.
 #[derive(Default)]
-pub(super) struct ServiceNames(JoinSet<()>);
+pub(super) struct ServiceNames {
+    _followers: JoinSet<()>,
+}
 
 /// What is known of a service.
 struct Source {
@@ -47,7 +49,7 @@ impl ServiceNames {
             }
         }
         tasks.spawn(show(publisher, config.clone(), sources, changed));
-        Self(tasks)
+        Self { _followers: tasks }
     }
 }
 
