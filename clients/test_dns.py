@@ -4,8 +4,6 @@ import itertools
 import os
 import random
 import re
-import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -21,6 +19,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 from conftest import eventually, free_port
+from nsd import running_nsd
 from proxy_protocol import exactly
 from zones import ZONES, questions
 
@@ -196,53 +195,9 @@ def test_no_query_is_lost_when_another_process_takes_over(start):
 
 @pytest.fixture(scope="module")
 def nsd(server, tmp_path_factory):
-    """NSD on the same zones, in the foreground, on a port and in a folder of its own."""
-    program = shutil.which("nsd") or shutil.which("nsd", path="/usr/sbin")
-    folder, port = tmp_path_factory.mktemp("nsd"), free_port()
-    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-    tables = "".join(f'zone:\n  name: "{name}"\n  zonefile: "{server.zones}/{name}.zone"\n' for name in ZONES)
-    (folder / "nsd.conf").write_text(f"""
-server:
-  ip-address: 127.0.0.1@{port}
-  username: "{user}"
-  zonesdir: "{folder}"
-  pidfile: "{folder}/nsd.pid"
-  xfrdfile: "{folder}/xfrd.state"
-  zonelistfile: "{folder}/zone.list"
-  database: ""
-  server-count: 1
-  minimal-responses: yes
-  refuse-any: no
-  hide-version: yes
-  hide-identity: yes
-  ipv4-edns-size: 1232
-  rrl-ratelimit: 0
-remote-control:
-  control-enable: no
-{tables}""")
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([program, "-d", "-c", folder / "nsd.conf"], stdout=log, stderr=log,
-                                   start_new_session=True)
-
-    def answers():
-        assert process.poll() is None, (folder / "log").read_text()
-        try:
-            dns.query.udp(dns.message.make_query("example.test", "SOA"), "127.0.0.1", 1, port)
-            return True
-        except (OSError, dns.exception.DNSException):
-            return False
-
-    try:
-        eventually(answers, 30)
+    """NSD on the same zones."""
+    with running_nsd(tmp_path_factory.mktemp("nsd"), {name: server.zones / f"{name}.zone" for name in ZONES}) as port:
         yield port
-    finally:
-        # Its children are in its session, and nobody else.
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def ask(port, wire, tcp):

@@ -9,9 +9,8 @@ use std::sync::LazyLock;
 
 const PATHS: [&[&str]; 5] = [&["a"], &["a", "b"], &["a", "0"], &["0", "a"], &["b", "1", "c"]];
 
-static FIELDS: LazyLock<JsonFields> = LazyLock::new(|| {
-    JsonFields::new(PATHS.map(|path| JsonPath::parse(&path.join(".")).expect("a path")))
-});
+static FIELDS: LazyLock<JsonFields> =
+    LazyLock::new(|| JsonFields::new(PATHS.map(|path| JsonPath::parse(&path.join(".")).expect("a path"))));
 
 fuzz_target!(|input: &[u8]| {
     let Some((&cut, body)) = input.split_first() else { return };

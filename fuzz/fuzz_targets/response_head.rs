@@ -27,6 +27,8 @@ fuzz_target!(|input: &[u8]| {
         let length: u64 = std::str::from_utf8(length).unwrap().parse().unwrap();
         assert_eq!(response.body.bytes_left(), Some(length));
     } else {
-        assert!(response.body.is_chunked() == is_chunked && response.body.ends_with_connection() != is_chunked);
+        assert!(
+            response.body.is_chunked() == is_chunked && response.body.ends_with_connection() != is_chunked
+        );
     }
 });

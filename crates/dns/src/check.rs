@@ -82,7 +82,7 @@ fn check_tls(config: &DnsConfig, faults: &mut Faults) {
 }
 
 fn check_zone(name: &notation::Name, zone: &ZoneConfig, faults: &mut Faults) {
-    if zone.file.is_none() && zone.records.is_empty() {
+    if zone.file.is_none() && zone.records.is_empty() && zone.secondary.is_none() {
         let help = format!("add `file = \"{name}.zone\"`, or `records = [\"@ SOA …\", …]`");
         faults.add_with_help(name.span(), format!("zone {name} has no records"), help);
     }

@@ -1,6 +1,6 @@
 //! `[dns]`: where queries arrive, and the zones that are answered for.
 
-use crate::changes::{KeyConfig, TransferConfig};
+use crate::changes::{KeyConfig, SecondaryConfig, TransferConfig, UpdateConfig};
 use crate::dnssec::signing::config::Sign;
 use crate::log::LogConfig;
 use crate::policy::{LatencyConfig, PlaceConfig, PlacesConfig, RoutesConfig};
@@ -128,6 +128,12 @@ pub struct ZoneConfig {
     pub records: Vec<Name>,
     /// The TTL of those `records` that say none.
     pub ttl: Duration,
+    /// From where the zone comes, in the place of a file and records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secondary: Option<SecondaryConfig>,
+    /// Who may change which records while the zone is served: `[{ key = "dhcp", names = ["*.dyn"] }]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub update: Vec<UpdateConfig>,
     /// Who may copy the zone, and who is told when it changes. Nobody, without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<TransferConfig>,
@@ -152,6 +158,8 @@ impl Default for ZoneConfig {
             file: None,
             records: Vec::new(),
             ttl: Duration::secs(3600),
+            secondary: None,
+            update: Vec::new(),
             transfer: None,
             sign: Sign::default(),
             route: RoutesConfig::new(),

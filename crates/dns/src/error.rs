@@ -61,6 +61,14 @@ pub enum Error {
         /// Why; never its secret.
         cause: String,
     },
+    /// What was changed of a zone cannot be laid over its file.
+    #[error("zone {zone}: {cause}")]
+    Journal {
+        /// Its name.
+        zone: String,
+        /// Why.
+        cause: String,
+    },
     /// The thread for zones that change cannot be made.
     #[error("cannot start the thread for zones that change: {0}")]
     Keeper(std::io::Error),

@@ -45,17 +45,20 @@ mod over_http;
 mod policy;
 mod protocol;
 mod publishing;
+mod records_file;
 mod resolver;
 mod running;
+mod secondary;
 mod services;
 mod snapshot;
 mod transfer;
 mod tsig;
+mod update;
 mod zone;
 mod zones;
 
 pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
-pub use changes::{KeyConfig, Peer, TransferConfig};
+pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use dnssec::{
@@ -79,9 +82,12 @@ pub use protocol::{
 pub use publishing::Publisher;
 pub use resolver::{
     BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
+    rewritten,
 };
 pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
 pub use services::{Service, ServiceInstance, ServicesConfig};
+pub use transfer::judge_transfer;
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
+pub use update::judge_update;
 pub use zone::{Fault, Faults, Figures, Limits, Loaded, Record, Zone, ZoneBuilder};
 pub use zones::Zones;

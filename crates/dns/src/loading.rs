@@ -220,6 +220,16 @@ impl ZoneSet {
         find(self).zip(find(other)).is_some_and(|(one, other)| Arc::ptr_eq(&one, &other))
     }
 
+    /// Whether what is served of the zone of this apex is made of more than its text.
+    pub(crate) fn is_kept(&self, apex: &Name) -> bool {
+        self.zones.values().any(|zone| zone.is_kept() && zone.zone.apex() == apex)
+    }
+
+    /// The zones that have a journal over them, as they were loaded.
+    pub(crate) fn updated(&self) -> impl Iterator<Item = &Arc<Zone>> {
+        self.zones.values().filter(|zone| !zone.config.update.is_empty()).map(|zone| &zone.zone)
+    }
+
     /// The zones by the names that the file gives them; those that are signed here with their signatures.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Arc<Zone>)> {
         self.zones.iter().map(|(name, zone)| {
@@ -273,6 +283,17 @@ impl LoadedZone {
             vec![ZoneFault { zone: name.into(), place: Place::Zone, message: format!("no name: {error}") }]
         })?;
         let now = SystemTime::now();
+        if config.secondary.is_some() {
+            let (zone, warnings) = (Arc::new(Zone::withdrawn(apex)), Faults::default());
+            return Ok(Self {
+                config: config.clone(),
+                zone,
+                warnings,
+                references: References::default(),
+                places: None,
+                files: Vec::new(),
+            });
+        }
         let mut builder = ZoneBuilder::new(apex.clone());
         if let Some(file) = &config.file {
             // In this folder a file is called as it is in the file that names it.
@@ -323,6 +344,11 @@ impl LoadedZone {
                 Err(vec![ZoneFault { zone: name.into(), place: Place::Zone, message: error.to_string() }])
             }
         }
+    }
+
+    /// Whether what is served is made of more than the text.
+    fn is_kept(&self) -> bool {
+        self.config.secondary.is_some() || !self.config.update.is_empty()
     }
 
     /// Whether the zone would be the same if it were loaded again.

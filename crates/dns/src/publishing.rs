@@ -1,6 +1,7 @@
 //! What is served now, and how one zone of it is replaced: by a reload of the file, or without one.
 //!
-//! A zone that was published stays over reloads until its own text changes, or it is taken out of the file.
+//! A zone that was published stays over reloads until its own text changes, or it is taken out of the file. Where it is made of more
+//! than its text, it stays until whoever made it makes another.
 
 use crate::dnssec::signing::SignedZone;
 use crate::loading::ZoneSet;
@@ -72,11 +73,13 @@ impl Publisher {
     }
 
     /// Makes a change of all: these zones were loaded, and the snapshot made of them. What was published meanwhile stays.
-    pub(crate) fn commit(&self, mut snapshot: Snapshot, loaded: ZoneSet) {
+    /// In the place of some others are served, unless something is already that is made of them.
+    pub(crate) fn commit(&self, mut snapshot: Snapshot, loaded: ZoneSet, instead: &[Arc<Zone>]) {
         let mut zones = self.zones();
         let now = self.snapshot();
         let Zones { loaded: before, published } = &mut *zones;
-        published.retain(|apex| before.is_same_in(&loaded, apex));
+        published
+            .retain(|apex| before.is_same_in(&loaded, apex) || before.is_kept(apex) && loaded.is_kept(apex));
         for (_, signed) in loaded.signed() {
             let zone = signed.zone();
             let is_withdrawn = published.contains(zone.apex());
@@ -88,6 +91,12 @@ impl Publisher {
         }
         for zone in published.iter().filter_map(|apex| now.zones.get(apex)) {
             snapshot = snapshot.with(zone, &self.0.registry);
+        }
+        for zone in instead {
+            if !published.contains(zone.apex()) {
+                snapshot = snapshot.with(zone, &self.0.registry);
+                published.push(zone.apex().clone());
+            }
         }
         zones.loaded = loaded;
         self.send(snapshot);
@@ -110,6 +119,11 @@ impl Publisher {
         self.0.signing.notified().await;
     }
 
+    /// Where is counted.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
     /// What queries are answered from.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.0.snapshots.borrow().clone()
@@ -122,6 +136,11 @@ impl Publisher {
     /// The zones as they were loaded.
     pub(crate) fn loaded(&self) -> ZoneSet {
         self.zones().loaded.clone()
+    }
+
+    /// The zone of this apex as it was loaded.
+    pub(crate) fn loaded_zone(&self, apex: &Name) -> Option<Arc<Zone>> {
+        self.loaded().iter().find(|(_, zone)| zone.apex() == apex).map(|(_, zone)| zone)
     }
 
     fn send(&self, snapshot: Snapshot) {

@@ -1,6 +1,6 @@
 //! DNS as the topology sees it: started, changed without a stop, handed over, drained.
 
-use crate::changes::Keeper;
+use crate::changes::{Keeper, served};
 use crate::config::DnsConfig;
 use crate::core::{Core, Door};
 use crate::dnssec::SigningStatus;
@@ -14,11 +14,13 @@ use crate::publishing::Publisher;
 use crate::resolver::ResolverStatus;
 use crate::snapshot::{Live, Snapshot};
 use crate::tsig::Keys;
+use crate::update::content_on_disk;
+use crate::zone::Zone;
 use cores::{Address, Cores, Socket, Watcher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use telemetry::Registry;
@@ -84,6 +86,8 @@ pub struct Prepared {
     snapshot: Snapshot,
     zones: ZoneSet,
     sockets: cores::Prepared<Door>,
+    /// Zones with their journals over them.
+    contents: Vec<Arc<Zone>>,
 }
 
 /// A zone as people see it.
@@ -119,10 +123,13 @@ impl Dns {
             watched.snapshot().refresh();
         };
         let watcher = Watcher::start("dns-files", look).map_err(cores::Error::Core)?;
+        for zone in parts.zones.updated() {
+            publisher.replace(&content(&parts.data, zone)?);
+        }
+        let keeper = Keeper::start(publisher.clone(), parts.data.clone()).map_err(Error::Keeper)?;
         let count = parts.config.cores.map_or_else(sys::cores, |cores| cores as usize);
         let cores = Cores::start("dns", count, move || Core::new(receiver.clone()))?;
         cores.commit(cores.prepare(&parts.doors(), inherited)?);
-        let keeper = Keeper::start(publisher.clone()).map_err(Error::Keeper)?;
         let signing = resigning::start(&publisher, &registry);
         Ok(Self { registry, publisher, signing, cores, keeper, _watcher: watcher })
     }
@@ -138,7 +145,12 @@ impl Dns {
         let before = self.publisher.snapshot();
         let snapshot = Snapshot::new(parts, before.live.clone(), &self.registry, Some(&before))?;
         let sockets = self.cores.prepare(&parts.doors(), Vec::new())?;
-        Ok(Prepared { snapshot, zones: parts.zones.clone(), sockets })
+        // What is served already was checked, and has its own way to a new file.
+        let now = self.zones();
+        let changed =
+            parts.zones.updated().filter(|zone| now.updated().all(|known| !Arc::ptr_eq(known, zone)));
+        let contents = changed.map(|zone| content(&parts.data, zone)).collect::<Result<_, _>>()?;
+        Ok(Prepared { snapshot, zones: parts.zones.clone(), sockets, contents })
     }
 
     /// Makes a prepared change. Connections stay as they are; each query is answered by one state of the zones.
@@ -146,7 +158,7 @@ impl Dns {
         if let Some(log) = &prepared.snapshot.log {
             log.reopen();
         }
-        self.publisher.commit(prepared.snapshot, prepared.zones);
+        self.publisher.commit(prepared.snapshot, prepared.zones, &prepared.contents);
         self.cores.commit(prepared.sockets);
     }
 
@@ -181,6 +193,8 @@ impl Dns {
     /// Takes nothing new; connections go on.
     pub fn stop_accepting(&self) {
         self.cores.stop_listening(|_| true);
+        // Whoever takes over is to have what is on disk for itself.
+        self.keeper.end();
     }
 
     /// Answers what is under way, at most until the deadline, and ends the cores. `false`: connections were cut off.
@@ -190,8 +204,8 @@ impl Dns {
             // It was ended: that is all there is to hear.
             let _ = signing.await;
         }
-        self.keeper.stop().await;
         let is_drained = self.cores.drain(deadline).await;
+        self.keeper.stop().await;
         if let Some(log) = &self.publisher.snapshot().log {
             log.flush();
         }
@@ -229,4 +243,10 @@ impl Dns {
         });
         statuses.collect()
     }
+}
+
+/// A zone that is updated, as it is served at first.
+fn content(data: &Path, zone: &Arc<Zone>) -> Result<Arc<Zone>, Error> {
+    let unusable = |cause| Error::Journal { zone: zone.apex().to_string(), cause };
+    content_on_disk(data, zone).map(served).map_err(unusable)
 }

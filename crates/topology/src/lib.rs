@@ -38,8 +38,8 @@ pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
 pub use dns::{
     Dropped as DnsDropped, Explained as DnsExplanation, Explanation as DnsRouteExplanation,
-    Question as DnsQuestion, QuestionError as DnsQuestionError, StepExplanation as DnsStepExplanation,
-    ZoneStatus,
+    Question as DnsQuestion, QuestionError as DnsQuestionError, ResolverStatus,
+    StepExplanation as DnsStepExplanation, UpstreamStatus, ZoneStatus,
 };
 pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
 pub use layer4::{

@@ -35,6 +35,9 @@ pub struct Status {
     /// The zones that are answered for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<dns::ZoneStatus>,
+    /// The resolver of DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<dns::ResolverStatus>,
     /// The sites, by host.
     pub sites: Vec<SiteStatus>,
     /// The pools with their endpoints.

@@ -1,8 +1,11 @@
 //! What types cannot say of zones that change.
 
-use super::TransferConfig;
+use super::{SecondaryConfig, TransferConfig, UpdateConfig};
 use crate::config::DnsConfig;
+use crate::update::Pattern;
+use crate::zone::is_stored;
 use admission::Network;
+use domain::base::iana::Rtype;
 use notation::{Faults, Name};
 
 /// Checks keys, and who may do what with which zone.
@@ -13,10 +16,39 @@ pub(crate) fn check_changes(config: &DnsConfig, faults: &mut Faults) {
         }
     }
     for (name, zone) in &config.zone {
+        if let Some(secondary) = &zone.secondary {
+            check_secondary(config, name, secondary, faults);
+            let others = [
+                ("update", !zone.update.is_empty()),
+                ("file", zone.file.is_some()),
+                ("records", !zone.records.is_empty()),
+                ("route", !zone.route.is_empty()),
+                ("sign", zone.sign.config().is_some()),
+            ];
+            for (key, _) in others.iter().filter(|(_, is_there)| *is_there) {
+                let message = format!("zone {name} has {key}, but it comes from its primaries");
+                faults.add(name.span(), message);
+            }
+        }
+        for update in &zone.update {
+            check_update(config, name, update, faults);
+        }
+        if zone.sign.config().is_some() && !zone.update.is_empty() {
+            let message = format!("zone {name} is signed here, and has update: that is not built yet");
+            faults.add_with_help(name.span(), message, "leave out one of them".to_owned());
+        }
         if let Some(transfer) = &zone.transfer {
             check_transfer(config, name, transfer, faults);
         }
     }
+}
+
+fn check_secondary(config: &DnsConfig, name: &Name, secondary: &SecondaryConfig, faults: &mut Faults) {
+    if secondary.primaries.is_empty() {
+        let help = "add `primaries = [\"192.0.2.1\"]`";
+        faults.add_with_help(name.span(), format!("zone {name}: secondary has no primaries"), help);
+    }
+    check_key(config, &format!("zone {name}: secondary"), secondary.key.as_ref(), faults);
 }
 
 fn check_transfer(config: &DnsConfig, name: &Name, transfer: &TransferConfig, faults: &mut Faults) {
@@ -25,9 +57,36 @@ fn check_transfer(config: &DnsConfig, name: &Name, transfer: &TransferConfig, fa
         faults.add_with_help(name.span(), format!("zone {name}: transfer allows it to nobody"), help);
     }
     check_key(config, &format!("zone {name}: transfer"), transfer.key.as_ref(), faults);
-    for network in &transfer.to {
+    check_networks(&format!("zone {name}: transfer.to"), &transfer.to, faults);
+}
+
+fn check_update(config: &DnsConfig, name: &Name, update: &UpdateConfig, faults: &mut Faults) {
+    let whose = format!("zone {name}: update");
+    check_key(config, &whose, Some(&update.key), faults);
+    check_networks(&format!("{whose}.from"), &update.from, faults);
+    let Ok(apex) = name.parse() else { return };
+    for pattern in &update.names {
+        match Pattern::parse(pattern, &apex) {
+            Ok(known) if known.is_within(&apex) => {}
+            Ok(_) => {
+                faults.add(pattern.span(), format!("{whose}: {:?} is not in the zone", pattern.as_str()));
+            }
+            Err(error) => {
+                faults.add(pattern.span(), format!("{whose}: {:?} is no name: {error}", pattern.as_str()));
+            }
+        }
+    }
+    for rtype in &update.types {
+        if !rtype.parse::<Rtype>().is_ok_and(is_stored) {
+            faults.add(rtype.span(), format!("{whose}: {:?} is no type of record", rtype.as_str()));
+        }
+    }
+}
+
+fn check_networks(whose: &str, networks: &[Name], faults: &mut Faults) {
+    for network in networks {
         if let Err(cause) = network.parse::<Network>() {
-            let message = format!("zone {name}: transfer.to: {cause}");
+            let message = format!("{whose}: {cause}");
             match cause.help() {
                 Some(help) => faults.add_with_help(network.span(), message, help),
                 None => faults.add(network.span(), message),

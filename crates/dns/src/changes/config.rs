@@ -40,6 +40,37 @@ pub struct TransferConfig {
     pub notify: Vec<Peer>,
 }
 
+/// From where a zone comes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "DnsSecondary")]
+pub struct SecondaryConfig {
+    /// The servers that have it: `["192.0.2.1", "192.0.2.2:5301"]`. One after the other is asked, until one answers.
+    pub primaries: Vec<Peer>,
+    /// The key that both sides sign with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Name>,
+}
+
+/// What one key may change of a zone (RFC 2136).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "DnsUpdate")]
+pub struct UpdateConfig {
+    /// The key that updates are signed with.
+    pub key: Name,
+    /// The networks that updates come from; all, if there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<Name>,
+    /// The names that may change, relative to the zone: `"_acme-challenge"`, `"*.dyn"` for all below `dyn`, `"@"` for the
+    /// apex. All, if there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Name>,
+    /// The types that may change: `["A", "AAAA"]`. All, if there is none, but for those that signers make.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<Name>,
+}
+
 /// A server: an address, with a port where it is not 53.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Peer(pub SocketAddr);

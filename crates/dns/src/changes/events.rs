@@ -42,10 +42,26 @@ const OUTCOMES: [(TransferOutcome, &str); 4] = [
     (TransferOutcome::Failed, "failed"),
 ];
 
+/// What updates are answered, by number.
+const RCODES: [(u8, &str); 11] = [
+    (0, "NOERROR"),
+    (1, "FORMERR"),
+    (2, "SERVFAIL"),
+    (3, "NXDOMAIN"),
+    (4, "NOTIMP"),
+    (5, "REFUSED"),
+    (6, "YXDOMAIN"),
+    (7, "YXRRSET"),
+    (8, "NXRRSET"),
+    (9, "NOTAUTH"),
+    (10, "NOTZONE"),
+];
+
 /// Counted of zones that change.
 pub(crate) struct ChangeEvents {
     transfers: [[[Counter; 4]; 2]; 2],
     notifies: [[Counter; 2]; 2],
+    updates: [Counter; RCODES.len() + 1],
 }
 
 impl ChangeEvents {
@@ -64,6 +80,11 @@ impl ChangeEvents {
             registry.counter("nines_dns_notifies_total", help, &labels)
         };
         Self {
+            updates: std::array::from_fn(|at| {
+                let rcode = RCODES.get(at).map_or("other", |(_, name)| name);
+                let help = "Updates of zones, by RCODE.";
+                registry.counter("nines_dns_updates_total", help, &[("rcode", rcode)])
+            }),
             transfers: DIRECTIONS.map(|(_, direction)| {
                 KINDS.map(|(_, kind)| OUTCOMES.map(|(_, outcome)| transfer(direction, kind, outcome)))
             }),
@@ -74,6 +95,10 @@ impl ChangeEvents {
 
     pub(crate) fn transfer(&self, direction: Direction, kind: TransferKind, outcome: TransferOutcome) {
         self.transfers[direction as usize][kind as usize][outcome as usize].inc();
+    }
+
+    pub(crate) fn update(&self, rcode: u8) {
+        self.updates[usize::from(rcode).min(RCODES.len())].inc();
     }
 
     pub(crate) fn notify(&self, direction: Direction, is_done: bool) {

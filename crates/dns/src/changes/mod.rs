@@ -2,30 +2,34 @@
 //!
 //! The file says who may do what ([`Rules`], one a snapshot). What arrives and is no plain query is understood in `listener::special`.
 //! All that takes time, or touches the disk, is done beside the cores by one thread ([`Keeper`]): it tells other servers of changes
-//! (`notifier`) and remembers differences for them.
+//! (`notifier`), remembers differences for them, and follows the servers that zones come from (`secondary`).
 //!
 //! Invariant: what is served is changed by a [`Publisher`](crate::Publisher) alone, whole zones at a time.
 
 mod check;
 mod config;
+mod content;
 mod events;
 mod keeper;
 mod notifier;
 
 pub(crate) use check::check_changes;
-pub use config::{KeyConfig, Peer, TransferConfig};
+pub use config::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig};
+pub(crate) use content::served;
 pub(crate) use events::{ChangeEvents, Direction, TransferKind, TransferOutcome};
 pub(crate) use keeper::Keeper;
 
-use crate::config::DnsConfig;
+use crate::config::{DnsConfig, ZoneConfig};
 use crate::protocol::Name;
+use crate::secondary::{Notified, Secondary};
 use crate::transfer::{Access, History};
 use crate::tsig::{Key, Keys};
+use crate::update::{Pattern, Update, UpdateRule, UpdateRules};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use telemetry::Registry;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 /// Transfers to other servers that are under way at once.
 const TRANSFERS_MAX: usize = 32;
@@ -46,30 +50,17 @@ pub(crate) struct ZoneRules {
     pub(crate) notify: Vec<SocketAddr>,
     /// What notifications are signed with.
     pub(crate) notify_key: Option<Arc<Key>>,
+    /// From where it comes.
+    pub(crate) secondary: Option<Secondary>,
+    /// Who may change what of it.
+    pub(crate) update: Option<Arc<UpdateRules>>,
 }
 
 impl Rules {
     pub(crate) fn new(config: &DnsConfig, keys: &Keys) -> Self {
         let zones = config.zone.iter().filter_map(|(name, zone)| {
             let apex: Name = name.parse().ok()?;
-            let transfer = zone.transfer.as_ref().map(|transfer| Access {
-                networks: transfer.to.iter().filter_map(|network| network.parse().ok()).collect(),
-                key: transfer.key.as_ref().and_then(|key| key.parse().ok()),
-            });
-            let rules = ZoneRules {
-                transfer,
-                notify: zone
-                    .transfer
-                    .iter()
-                    .flat_map(|transfer| &transfer.notify)
-                    .map(|peer| peer.0)
-                    .collect(),
-                notify_key: zone
-                    .transfer
-                    .as_ref()
-                    .and_then(|transfer| keys.named(transfer.key.as_ref()?).cloned()),
-            };
-            Some((apex.as_wire().into(), rules))
+            Some((apex.as_wire().into(), ZoneRules::new(&apex, zone, keys)))
         });
         Self { keys: keys.clone(), zones: zones.collect() }
     }
@@ -85,9 +76,53 @@ impl Rules {
     }
 }
 
+impl ZoneRules {
+    fn new(apex: &Name, zone: &ZoneConfig, keys: &Keys) -> Self {
+        let key = |name: &Option<notation::Name>| keys.named(name.as_ref()?).cloned();
+        let transfer = zone.transfer.as_ref();
+        Self {
+            transfer: transfer.map(|transfer| Access {
+                networks: transfer.to.iter().filter_map(|network| network.parse().ok()).collect(),
+                key: transfer.key.as_ref().and_then(|key| key.parse().ok()),
+            }),
+            notify: transfer.into_iter().flat_map(|transfer| &transfer.notify).map(|peer| peer.0).collect(),
+            notify_key: transfer.and_then(|transfer| key(&transfer.key)),
+            secondary: zone.secondary.as_ref().map(|secondary| Secondary {
+                primaries: secondary.primaries.iter().map(|peer| peer.0).collect(),
+                key: key(&secondary.key),
+            }),
+            update: (!zone.update.is_empty()).then(|| {
+                Arc::new(UpdateRules(zone.update.iter().map(|update| update_rule(apex, update)).collect()))
+            }),
+        }
+    }
+}
+
+/// What a key may change. What is written wrong was told where the file was checked.
+fn update_rule(apex: &Name, update: &UpdateConfig) -> UpdateRule {
+    let access = Access {
+        networks: update.from.iter().filter_map(|network| network.parse().ok()).collect(),
+        key: update.key.parse().ok(),
+    };
+    let names = update.names.iter().filter_map(|name| Pattern::parse(name, apex).ok());
+    let types = update.types.iter().filter_map(|rtype| rtype.parse().ok());
+    UpdateRule::new(access, names.collect(), types.collect())
+}
+
+/// Where whoever looks after a zone hears of things.
+#[derive(Debug, Clone)]
+pub(crate) enum Mailbox {
+    /// A zone from elsewhere: it has changed there. One is as good as many.
+    Secondary(mpsc::Sender<Notified>),
+    /// A zone that is updated.
+    Update(mpsc::Sender<Update>),
+}
+
 /// What outlives a snapshot of zones that change.
 pub(crate) struct Changing {
     histories: Mutex<HashMap<Box<[u8]>, History>>,
+    /// Where those who look after zones hear of things, by apex.
+    mailboxes: Mutex<HashMap<Box<[u8]>, Mailbox>>,
     /// A place for each transfer to another server.
     pub(crate) transfers: Arc<Semaphore>,
     pub(crate) events: ChangeEvents,
@@ -97,9 +132,15 @@ impl Changing {
     pub(crate) fn new(registry: &Registry) -> Self {
         Self {
             histories: Mutex::default(),
+            mailboxes: Mutex::default(),
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
             events: ChangeEvents::new(registry),
         }
+    }
+
+    /// Where those who look after zones hear of things.
+    pub(crate) fn mailboxes(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Mailbox>> {
+        self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last differences of all zones.

@@ -4,6 +4,8 @@ mod denial;
 pub(crate) mod nsec3;
 pub(crate) mod order;
 pub(crate) mod signing;
+#[cfg(test)]
+mod tests;
 
 pub use signing::config::{Algorithm, DenialConfig, KeyLayout, Sign, SignConfig};
 pub use signing::{KeyStatus, SigningStatus};

@@ -1,16 +1,18 @@
-//! What arrives and is no plain query: transfers, and whatever is signed.
+//! What arrives and is no plain query: transfers, notifications, updates, and whatever is signed.
 
 use super::responder::{Arrival, Responded, respond, respond_by_zones};
-use crate::changes::{Direction, TransferKind, TransferOutcome, ZoneRules, unix_now};
+use crate::changes::{Direction, Mailbox, TransferKind, TransferOutcome, ZoneRules, unix_now};
 use crate::protocol::message::{Header, NOTIFY, RESPONSE, Reader, UPDATE};
 use crate::protocol::{HEADER_BYTES, MESSAGE_BYTES_MAX, Query, Transport, UDP_PAYLOAD_BYTES, u16_at};
-use crate::snapshot::Snapshot;
+use crate::secondary::Notified;
+use crate::snapshot::{Live, Snapshot};
 use crate::transfer::{History, Outgoing, Plan, is_newer, soa_number};
 use crate::tsig::{self, RECORD_BYTES_MAX, Session};
+use crate::update::{Update, zone_of};
 use crate::zone::Zone;
 use domain::base::iana::{OptRcode, Rtype};
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// RFC 1035 §4.2.1.
 const PLAIN_UDP_BYTES: usize = 512;
@@ -19,7 +21,6 @@ const REFUSED: u8 = 5;
 const NOTAUTH: u8 = 9;
 const SERVFAIL: u8 = 2;
 const FORMERR: u8 = 1;
-const NOTIMP: u8 = 4;
 
 /// What becomes of such a message.
 pub(super) enum Special {
@@ -27,6 +28,32 @@ pub(super) enum Special {
     Responded(Responded),
     /// A transfer, which is to be sent message by message, and signed.
     Transfer(Box<Transfer>),
+    /// An update, which is answered once it is made.
+    Later(Box<Later>),
+}
+
+/// An answer that is still to come.
+pub(super) struct Later {
+    rcode: oneshot::Receiver<u8>,
+    /// The answer, but for its RCODE.
+    answer: Vec<u8>,
+    session: Option<Session>,
+    live: Arc<Live>,
+}
+
+impl Later {
+    /// Waits for the answer.
+    pub(super) async fn answer(self) -> Vec<u8> {
+        let Self { rcode, mut answer, session, live } = self;
+        // Whoever made it is gone: it may have been made or not.
+        let rcode = rcode.await.unwrap_or(SERVFAIL);
+        live.changing.events.update(rcode);
+        answer[3] = rcode;
+        if let Some(mut session) = session {
+            session.sign(&mut answer, unix_now());
+        }
+        answer
+    }
 }
 
 /// A transfer that is to be sent.
@@ -74,6 +101,12 @@ pub(super) fn begin(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: 
         }
     };
     let bare = bare.as_deref().unwrap_or(message);
+    if Header::of(bare).is_some_and(|header| header.opcode() == NOTIFY) {
+        return notified(snapshot, bare, arrival, session, out);
+    }
+    if Header::of(bare).is_some_and(|header| header.opcode() == UPDATE) {
+        return update(snapshot, bare, arrival, session, out);
+    }
     match Query::parse(bare) {
         Ok(query) if matches!(query.rtype, Rtype::AXFR | Rtype::IXFR) => {
             transfer(snapshot, &query, bare, arrival, session, out)
@@ -136,6 +169,103 @@ pub(super) fn reply(message: &[u8], rcode: u8) -> Vec<u8> {
         0,
     ]);
     answer
+}
+
+/// RFC 1996: a primary says that a zone has changed.
+fn notified(
+    snapshot: &Snapshot,
+    message: &[u8],
+    arrival: Arrival,
+    session: Option<Session>,
+    out: &mut Vec<u8>,
+) -> Special {
+    let changing = &snapshot.live.changing;
+    let heard = hear(snapshot, message, arrival, session.as_ref());
+    changing.events.notify(Direction::In, heard.is_ok());
+    *out = reply(message, heard.err().unwrap_or(0));
+    if heard.is_ok() {
+        out[2] |= 0x04;
+    }
+    count(snapshot, Rtype::SOA, out[3], arrival.transport);
+    if let Some(mut session) = session {
+        session.sign(out, unix_now());
+    }
+    Special::Responded(Responded::Now)
+}
+
+fn hear(snapshot: &Snapshot, message: &[u8], arrival: Arrival, session: Option<&Session>) -> Result<(), u8> {
+    let mut reader = Reader::new(message);
+    let header = Header::of(message).filter(|header| header.counts[0] == 1).ok_or(FORMERR)?;
+    let question = reader.question().filter(|question| question.rtype == Rtype::SOA).ok_or(FORMERR)?;
+    let rules = snapshot.rules.of(&question.name).ok_or(NOTAUTH)?;
+    let secondary = rules.secondary.as_ref().ok_or(REFUSED)?;
+    let is_ours = match (&secondary.key, session) {
+        (Some(key), session) => session.is_some_and(|session| session.key() == key),
+        (None, _) => {
+            let client = arrival.client.ip().to_canonical();
+            secondary.primaries.iter().any(|primary| primary.ip().to_canonical() == client)
+        }
+    };
+    if !is_ours {
+        return Err(REFUSED);
+    }
+    let soa = if header.counts[1] > 0 { reader.record() } else { None };
+    let data = soa.filter(|soa| soa.rtype == Rtype::SOA).and_then(|soa| soa.uncompressed());
+    let serial = data.and_then(|data| soa_number(&data, 0));
+    if let Some(Mailbox::Secondary(mailbox)) = snapshot.live.changing.mailboxes().get(question.name.as_wire())
+    {
+        // One that is full already says the same.
+        let _ = mailbox.try_send(Notified(serial));
+    }
+    Ok(())
+}
+
+/// RFC 2136.
+fn update(
+    snapshot: &Snapshot,
+    message: &[u8],
+    arrival: Arrival,
+    session: Option<Session>,
+    out: &mut Vec<u8>,
+) -> Special {
+    match send_on(snapshot, message, arrival, session.as_ref()) {
+        Ok(rcode) => {
+            count(snapshot, Rtype::SOA, 0, arrival.transport);
+            let (answer, live) = (reply(message, 0), Arc::clone(&snapshot.live));
+            Special::Later(Box::new(Later { rcode, answer, session, live }))
+        }
+        Err(rcode) => {
+            snapshot.live.changing.events.update(rcode);
+            count(snapshot, Rtype::SOA, rcode, arrival.transport);
+            *out = reply(message, rcode);
+            if let Some(mut session) = session {
+                session.sign(out, unix_now());
+            }
+            Special::Responded(Responded::Now)
+        }
+    }
+}
+
+/// Hands an update to whoever makes those of its zone; or says the RCODE.
+fn send_on(
+    snapshot: &Snapshot,
+    message: &[u8],
+    arrival: Arrival,
+    session: Option<&Session>,
+) -> Result<oneshot::Receiver<u8>, u8> {
+    let apex = zone_of(message)?;
+    let rules = snapshot.rules.of(&apex).ok_or(NOTAUTH)?;
+    let key = session.map(|session| Box::new(session.key().name.clone()));
+    let update = rules.update.as_ref().ok_or(REFUSED)?;
+    if !update.know(arrival.client.ip(), key.as_deref()) {
+        return Err(REFUSED);
+    }
+    let (answer, rcode) = oneshot::channel();
+    let request = Update::Request { message: message.to_vec(), client: arrival.client.ip(), key, answer };
+    let mailboxes = snapshot.live.changing.mailboxes();
+    let Some(Mailbox::Update(mailbox)) = mailboxes.get(apex.as_wire()) else { return Err(SERVFAIL) };
+    mailbox.try_send(request).map_err(|_| SERVFAIL)?;
+    Ok(rcode)
 }
 
 /// RFC 5936, RFC 1995.
@@ -201,7 +331,7 @@ fn transfer(
 }
 
 fn may(rules: &ZoneRules, arrival: Arrival, session: Option<&Session>) -> bool {
-    let key = session.map(|session| &**session.key());
+    let key = session.map(|session| &session.key().name);
     rules.transfer.as_ref().is_some_and(|access| access.allows(arrival.client.ip(), key))
 }
 

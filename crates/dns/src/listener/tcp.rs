@@ -316,6 +316,12 @@ impl<W: Wire> Connection<'_, W> {
             let responded = if is_special(message) {
                 match begin(snapshot, message, arrival, answer) {
                     Special::Responded(responded) => responded,
+                    Special::Later(later) => {
+                        pending.spawn_local(async move { Some(later.answer().await) });
+                        at += LENGTH_BYTES + message.len();
+                        messages += 1;
+                        continue;
+                    }
                     Special::Transfer(transfer) => {
                         self.write(snapshot, output).await?;
                         self.transfer(snapshot, *transfer, answer, output).await?;

@@ -1,7 +1,7 @@
 //! Datagrams: a batch is received, answered, and its answers sent, by two system calls.
 
 use super::responder::{Arrival, Responded, renew, respond, respond_later};
-use super::special::{Special, begin, is_special};
+use super::special::{Later, Special, begin, is_special};
 use crate::core::Core;
 use crate::events::Dropped;
 use crate::protocol::Transport;
@@ -95,6 +95,10 @@ impl Batch {
             let responded = if is_special(query.bytes) {
                 match begin(snapshot, query.bytes, arrival, answers.room()) {
                     Special::Responded(responded) => responded,
+                    Special::Later(later) => {
+                        send_later(core, socket, later, Towards { to: from, from: query.to });
+                        Responded::Not
+                    }
                     // There are none in datagrams.
                     Special::Transfer(_) => Responded::Not,
                 }
@@ -132,14 +136,31 @@ fn answer_later(
     tokio::task::spawn_local(async move {
         let mut answer = Vec::new();
         if respond_later(&core, &message, arrival, &mut answer, waiting).await {
-            let events = &core.snapshot().live.events;
-            match sys::send_datagram(socket.as_fd(), &answer, &towards) {
-                Ok(()) => events.udp.sent_bytes.add(answer.len() as u64),
-                Err(_) => events.dropped(Dropped::Unsent, 1),
-            }
+            send_one(&core, &socket, &answer, &towards).await;
         }
         drop(guard);
     });
+}
+
+/// Answers an update once it is made; a drain waits for it.
+fn send_later(core: &Rc<Core>, socket: &Rc<UdpSocket>, later: Box<Later>, towards: Towards) {
+    let (core, socket, guard) = (Rc::clone(core), Rc::clone(socket), core.connections.enter());
+    tokio::task::spawn_local(async move {
+        let answer = later.answer().await;
+        send_one(&core, &socket, &answer, &towards).await;
+        drop(guard);
+    });
+}
+
+/// Sends an answer that comes alone.
+async fn send_one(core: &Core, socket: &UdpSocket, answer: &[u8], towards: &Towards) {
+    let send = || sys::send_datagram(socket.as_fd(), answer, towards);
+    let sent = socket.async_io(Interest::WRITABLE, send).await;
+    let events = &core.snapshot().live.events;
+    match sent {
+        Ok(()) => events.udp.sent_bytes.add(answer.len() as u64),
+        Err(_) => events.dropped(Dropped::Unsent, 1),
+    }
 }
 
 fn send(snapshot: &Snapshot, queries: &Datagrams, answers: &Answers, socket: &UdpSocket) {

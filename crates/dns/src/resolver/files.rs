@@ -128,7 +128,7 @@ impl Files {
                 tracing::info!(target: "dns", "resolver: block lists changed");
             }
             Err(error) => {
-                tracing::warn!(target: "dns", %error, "resolver: block lists are used as they were")
+                tracing::warn!(target: "dns", %error, "resolver: block lists are used as they were");
             }
         }
     }

@@ -28,7 +28,7 @@ mod special;
 mod status;
 mod upstream;
 mod validation;
-pub(crate) mod wire;
+mod wire;
 
 pub(crate) use config::check;
 pub use config::{BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverTtl};
@@ -36,6 +36,7 @@ pub(crate) use files::Files;
 pub(crate) use key::Key;
 pub(crate) use serving::{Served, Waiting};
 pub use status::{ResolverStatus, UpstreamStatus};
+pub use wire::rewritten;
 
 use cache::Cache;
 use events::Events;

@@ -7,7 +7,7 @@ use super::files::Files;
 use super::key::Asked;
 use super::source::Judged;
 use super::upstream::Failure;
-use super::validation::{judge, negative, query_of};
+use super::validation::{followed, negative};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::ResponseCode;
@@ -61,12 +61,11 @@ impl Recursion {
     }
 
     pub(super) async fn ask(&self, name: &[u8], asked: Asked) -> Result<Judged, Failure> {
-        let query = query_of(name, asked.rtype).ok_or(Failure::Refused)?;
         // RFC 4035 §3.2.2: whoever checks by itself gets what there is.
         let validating = self.validating.as_ref().filter(|_| !asked.checking_disabled);
         let recursor = validating.unwrap_or(&self.plain);
-        let result = recursor.resolve(query.clone(), Instant::now(), true).await;
-        let judged = judge(&query, plain(result))?;
+        let look_up = async |query| plain(recursor.resolve(query, Instant::now(), true).await);
+        let judged = followed(name, asked.rtype, look_up).await?;
         Ok(if validating.is_some() { judged } else { (judged.0, None) })
     }
 }

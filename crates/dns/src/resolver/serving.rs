@@ -219,6 +219,7 @@ impl Resolver {
                     name = target;
                     continue;
                 }
+                Some((Kind::Error, _)) => return Err(Failure::Refused),
                 Some((kind, reply)) if kind != Kind::Referral => {
                     records.extend(reply);
                     if kind == Kind::NoName { OptRcode::NXDOMAIN.to_int() } else { 0 }
@@ -226,7 +227,7 @@ impl Resolver {
                 _ => {
                     let (stored, stale) = Box::pin(self.get_any(asked, &name, owner)).await?;
                     is_stale |= stale;
-                    records.extend(self.records(&name, asked, &stored).ok_or(Failure::Refused)?);
+                    records.extend(self.records(&name, asked, (&stored, stale)).ok_or(Failure::Refused)?);
                     stored.meta.rcode
                 }
             };
@@ -236,13 +237,12 @@ impl Resolver {
     }
 
     /// The records of an answer that is kept, with what is left of their time.
-    fn records(&self, name: &Name, asked: Asked, stored: &Stored) -> Option<Vec<Record>> {
+    fn records(&self, name: &Name, asked: Asked, (stored, is_stale): (&Stored, bool)) -> Option<Vec<Record>> {
         let message = question(name, Asked { dnssec_ok: false, ..asked });
         let mut out = Vec::new();
         let query = Query::parse(&message).ok()?;
         let hit = stored.seen_at(self.now_ms());
-        let stale = hit.age.left(stored.meta.ttl_s) == 0;
-        write_hit(&query, &hit, stale, &Facts::of_transport(Transport::Tcp), &mut out);
+        write_hit(&query, &hit, is_stale, &Facts::of_transport(Transport::Tcp), &mut out);
         parse(&out, &message).ok().map(|reply| reply.records)
     }
 
@@ -291,7 +291,7 @@ fn own(zones: &Zones, name: &Name, asked: Asked, facts: &Facts<'_>) -> Option<(K
     let facts = Facts { sender: facts.sender, draw: facts.draw, ..Facts::of_transport(Transport::Tcp) };
     let outcome = answer(zones, &query, &facts, &mut out);
     let reply = parse(&out, &message).ok()?;
-    (outcome.kind != Kind::Error).then_some((outcome.kind, reply.records))
+    Some((outcome.kind, reply.records))
 }
 
 /// Where an answer may be: among those for everybody, or for the client's network.

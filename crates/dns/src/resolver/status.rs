@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
 /// A resolver as people see it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResolverStatus {
     /// Answers that are kept.
     pub entries: u64,
@@ -21,12 +21,12 @@ pub struct ResolverStatus {
 }
 
 /// One of those who are asked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpstreamStatus {
     /// Where it is.
     pub address: String,
-    /// How long it takes to answer, in milliseconds; none if it has not yet.
-    pub rtt_ms: Option<f64>,
+    /// How long it takes to answer, in microseconds; none if it has not yet.
+    pub rtt_us: Option<u64>,
     /// It has failed several times, and is asked last.
     pub is_down: bool,
 }
@@ -36,8 +36,8 @@ impl Resolver {
         let (figures, now) = (self.kept.cache.figures(), Instant::now());
         let upstreams = self.source.upstreams().iter().map(|upstream| {
             let (rtt, is_down) = upstream.state(now);
-            let rtt_ms = rtt.map(|rtt| rtt.as_secs_f64() * 1000.0);
-            UpstreamStatus { address: upstream.address.to_string(), rtt_ms, is_down }
+            let rtt_us = rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX));
+            UpstreamStatus { address: upstream.address.to_string(), rtt_us, is_down }
         });
         ResolverStatus {
             entries: figures.entries,

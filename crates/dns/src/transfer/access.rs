@@ -1,7 +1,6 @@
 //! Who may.
 
 use crate::protocol::Name;
-use crate::tsig::Key;
 use admission::Network;
 use std::net::IpAddr;
 
@@ -14,9 +13,9 @@ pub(crate) struct Access {
 
 impl Access {
     /// `key` is that of a signature which was found to be good.
-    pub(crate) fn allows(&self, client: IpAddr, key: Option<&Key>) -> bool {
+    pub(crate) fn allows(&self, client: IpAddr, key: Option<&Name>) -> bool {
         let client = client.to_canonical();
-        let has_key = self.key.as_ref().is_none_or(|own| key.is_some_and(|key| key.name == *own));
+        let has_key = self.key.as_ref().is_none_or(|own| key == Some(own));
         let is_near = self.networks.is_empty()
             || self.networks.iter().any(|network| (network.first()..=network.last()).contains(&client));
         // Closed to all but those who are named.

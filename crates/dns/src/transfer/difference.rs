@@ -56,6 +56,11 @@ impl Difference {
         }
     }
 
+    /// Whether all records but the SOA are the same.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.added.is_empty()
+    }
+
     /// Octets that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         let records = self.removed.iter().chain(&self.added);

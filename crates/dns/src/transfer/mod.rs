@@ -71,3 +71,19 @@ pub(crate) fn soa_number(data: &[u8], nth: usize) -> Option<u32> {
     let numbers = data.last_chunk::<20>()?;
     Some(u32::from_be_bytes(*numbers.as_chunks::<4>().0.get(nth)?))
 }
+
+/// The zone that messages of a transfer make: all of it, or what is newer than this one. Their identifiers are zero. For tests from outside.
+pub fn judge_transfer(zone: &Zone, is_whole: bool, messages: &[&[u8]]) -> Option<Zone> {
+    let asked = if is_whole { Asked::Whole } else { Asked::Since(zone.figures().serial) };
+    let mut incoming = Incoming::new(zone.apex().clone(), asked, 0, 1 << 20);
+    for message in messages {
+        if incoming.take(message).ok()? {
+            break;
+        }
+    }
+    match incoming.finish().ok()? {
+        Received::Current => None,
+        Received::Whole(zone) => Some(*zone),
+        Received::Differences(differences) => applied(zone, &differences).ok(),
+    }
+}

@@ -3,6 +3,7 @@
 use super::{Difference, soa_of};
 use crate::error::Error;
 use crate::protocol::Name;
+use crate::zone::node::Node;
 use crate::zone::{Record, Zone, ZoneBuilder, comparable_data};
 use domain::base::iana::Rtype;
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ impl<'z> Overlay<'z> {
 
     /// The types of which a name has records.
     pub(crate) fn types(&self, owner: &Name) -> Vec<Rtype> {
-        let base = self.base.node_named(owner).into_iter().flat_map(|node| node.rrsets());
+        let base = self.base.node_named(owner).into_iter().flat_map(Node::rrsets);
         let base = base.map(|rrset| rrset.rtype.to_int());
         let first = (Arc::from(owner.as_wire()), 0);
         let last = (Arc::clone(&first.0), u16::MAX);
@@ -63,7 +64,10 @@ impl<'z> Overlay<'z> {
     /// Whether anything was changed to something else.
     pub(crate) fn is_changed(&self) -> bool {
         self.changed.iter().any(|((owner, rtype), now)| {
-            Name::from_wire(owner).is_ok_and(|owner| self.in_base(&owner, Rtype::from_int(*rtype)) != *now)
+            Name::from_wire(owner).is_ok_and(|owner| {
+                let before = self.in_base(&owner, Rtype::from_int(*rtype));
+                before.len() != now.len() || now.iter().any(|record| !before.contains(record))
+            })
         })
     }
 
@@ -104,6 +108,44 @@ impl<'z> Overlay<'z> {
         let owner = Name::from_wire(&record.owner).map_err(|error| error.to_string())?;
         let now = self.rrset(&owner, record.rtype);
         Ok((owner, now))
+    }
+
+    /// What was changed, and to which SOA.
+    pub(crate) fn difference(&self) -> Difference {
+        let (mut removed, mut added) = (Vec::new(), Vec::new());
+        for ((owner, rtype), now) in &self.changed {
+            let Ok(owner) = Name::from_wire(owner) else { continue };
+            let rtype = Rtype::from_int(*rtype);
+            if rtype == Rtype::SOA {
+                continue;
+            }
+            let before = self.in_base(&owner, rtype);
+            removed.extend(before.iter().filter(|record| !now.contains(record)).cloned());
+            added.extend(now.iter().filter(|record| !before.contains(record)).cloned());
+        }
+        let (old_soa, new_soa) = (soa_of(self.base), self.soa());
+        let serial = |soa: &Record| super::soa_number(&soa.data, 0).unwrap_or(0);
+        Difference { from: serial(&old_soa), to: serial(&new_soa), old_soa, new_soa, removed, added }
+    }
+
+    /// Changes the zone by what of a difference still means something: the difference began at another state.
+    pub(crate) fn apply_anyhow(&mut self, difference: &Difference) -> Result<(), String> {
+        for record in &difference.removed {
+            let (owner, mut now) = self.of(record)?;
+            let before = now.len();
+            now.retain(|known| !is_same(known, record));
+            if now.len() < before {
+                self.set(&owner, record.rtype, now);
+            }
+        }
+        for record in &difference.added {
+            let (owner, mut now) = self.of(record)?;
+            now.retain(|known| !is_same(known, record));
+            now.push(record.clone());
+            now.iter_mut().for_each(|known| known.ttl = record.ttl);
+            self.set(&owner, record.rtype, now);
+        }
+        Ok(())
     }
 
     /// The zone that it is by now, with the routes that the zone before had.

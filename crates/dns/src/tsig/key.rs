@@ -60,6 +60,8 @@ pub struct Key {
     pub(crate) name: Name,
     pub(crate) algorithm: Algorithm,
     pub(super) hmac: hmac::Key,
+    /// Tells keys with other secrets apart.
+    fingerprint: [u8; 32],
 }
 
 /// Why something is no key. It never tells the secret.
@@ -87,14 +89,16 @@ impl Key {
         if secret.len() < SECRET_BYTES_MIN {
             return Err(KeyError::Short(secret.len()));
         }
-        Ok(Self { name: name.parse()?, algorithm, hmac: hmac::Key::new(algorithm.hmac(), &secret) })
+        let hmac = hmac::Key::new(algorithm.hmac(), &secret);
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(&hmac::sign(&hmac, b"fingerprint").as_ref()[..32]);
+        Ok(Self { name: name.parse()?, algorithm, hmac, fingerprint })
     }
 }
 
 impl PartialEq for Key {
-    /// Of the same name: there is one key a name.
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.name == other.name && self.algorithm == other.algorithm && self.fingerprint == other.fingerprint
     }
 }
 

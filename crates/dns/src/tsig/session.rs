@@ -35,8 +35,8 @@ pub(crate) enum Unverified {
     Unknown {
         /// BADKEY or BADSIG.
         error: u16,
-        key: Name,
-        algorithm: Name,
+        key: Box<Name>,
+        algorithm: Box<Name>,
         time: u64,
     },
     /// NOTAUTH, and the answer is signed: BADTIME or BADTRUNC.
@@ -59,8 +59,8 @@ impl Unverified {
             Self::Unknown { error, key, algorithm, time } => append(
                 answer,
                 &TsigRecord {
-                    key,
-                    algorithm,
+                    key: *key,
+                    algorithm: *algorithm,
                     time,
                     fudge: FUDGE_SECONDS,
                     mac: &[],
@@ -98,8 +98,8 @@ fn judged(
 ) -> Result<(Session, usize), Unverified> {
     let unknown = |error| Unverified::Unknown {
         error,
-        key: record.key.clone(),
-        algorithm: record.algorithm.clone(),
+        key: Box::new(record.key.clone()),
+        algorithm: Box::new(record.algorithm.clone()),
         time: record.time,
     };
     let key = keys.get(&record.key).filter(|key| key.algorithm.wire_name() == record.algorithm.as_wire());

@@ -8,6 +8,7 @@ mod logs;
 mod publishing;
 mod reloads;
 mod resolver;
+mod signing;
 mod tcp;
 mod udp;
 mod upstream;

@@ -228,7 +228,7 @@ fn the_next_is_asked_when_one_fails_or_is_silent() {
     }
     let status = world.dns().resolver().unwrap();
     assert_eq!(status.upstreams.len(), 3);
-    assert!(status.upstreams[2].rtt_ms.is_some() && status.upstreams[1].rtt_ms.is_none());
+    assert!(status.upstreams[2].rtt_us.is_some() && status.upstreams[1].rtt_us.is_none());
     assert_eq!(status.entries, 5);
 }
 

@@ -45,6 +45,14 @@ impl World {
         world
     }
 
+    /// With what `parts` makes in its folder.
+    pub(crate) fn signed(parts: impl FnOnce(&Self) -> DnsParts) -> Self {
+        let mut world = Self { dns: None, registry: Registry::new(), dir: tempfile::tempdir().unwrap() };
+        let parts = parts(&world);
+        world.dns = Some(Dns::start(&parts, world.registry.clone(), Vec::new()).unwrap());
+        world
+    }
+
     pub(crate) fn dns(&self) -> &Dns {
         self.dns.as_ref().unwrap()
     }

@@ -2,7 +2,7 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 24] = [
+const LATER: [(&[&str], &str); 17] = [
     (&["cdn"], TIERS),
     (&["cache"], TIERS),
     (&["sql"], TIERS),
@@ -17,21 +17,12 @@ const LATER: [(&[&str], &str); 24] = [
     (&["site", "*", "route", "*", "cache"], "the route works without it; remove the key"),
     (&["site", "*", "route", "*", "push"], ROUTES),
     (&["site", "*", "route", "*", "grpc"], ROUTES),
-    (&["dns", "resolver"], DNS),
-    (&["dns", "tls"], DNS),
-    (&["dns", "https"], DNS),
-    (&["dns", "zone", "*", "dnssec"], ZONES),
-    (&["dns", "zone", "*", "primary"], ZONES),
-    (&["dns", "zone", "*", "transfer"], ZONES),
-    (&["dns", "zone", "*", "update"], ZONES),
     (&["service", "*", "rollout"], "a changed service is replaced instance by instance; remove the key"),
     (&["service", "*", "scale"], "`instances` sets how many run"),
     (&["service", "*", "limit"], "instances share the node's memory and processors; remove the key"),
 ];
 
 const TIERS: &str = "this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`";
-const DNS: &str = "zones are answered for over UDP and TCP; remove the key";
-const ZONES: &str = "a zone may have `file`, `records` and `route`; remove the key";
 const ROUTES: &str = "a route may have `pool`, `redirect`, `respond`, `files` or `dns`";
 
 /// What to do about a key that is planned but not built; `None` for a key that is not planned.

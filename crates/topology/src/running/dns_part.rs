@@ -7,7 +7,10 @@ use crate::{node_secret, paths};
 use arc_swap::ArcSwapOption;
 use balance::Pool;
 use cores::Socket;
-use dns::{Dns, DnsParts, Explained, Keys, PoolHealth, Publisher, Question, Which, ZoneSet, ZoneStatus};
+use dns::{
+    Dns, DnsParts, Explained, Keys, PoolHealth, Publisher, Question, ResolverStatus, Which, ZoneSet,
+    ZoneStatus,
+};
 use edge::{DnsAnswered, DnsAnswers};
 use std::collections::HashMap;
 use std::future::Future;
@@ -219,6 +222,11 @@ impl DnsPart {
     /// Where queries arrive.
     pub(super) fn addresses(&self) -> Vec<cores::Address> {
         self.0.as_ref().map_or_else(Vec::new, Dns::addresses)
+    }
+
+    /// The resolver, if there is one.
+    pub(super) fn resolver(&self) -> Option<ResolverStatus> {
+        self.0.as_ref().and_then(Dns::resolver)
     }
 
     pub(super) fn status(&self) -> Vec<ZoneStatus> {

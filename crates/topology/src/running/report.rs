@@ -26,6 +26,7 @@ pub(super) fn status(running: &Running) -> Status {
             + live.dns.connections(),
         layer4: live.layer4.status(),
         zones: live.dns.status(),
+        resolver: live.dns.resolver(),
         sites: live
             .topology
             .site

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 const LABELS: [&str; 4] = ["a", "b", "*", "x-1"];
 
-fn name() -> impl Strategy<Value = Labels> {
+pub(crate) fn name() -> impl Strategy<Value = Labels> {
     proptest::collection::vec(proptest::sample::select(&LABELS[..]), 0..4)
         .prop_map(|below| [APEX].into_iter().chain(below).map(str::to_owned).collect())
 }
@@ -20,7 +20,7 @@ fn target() -> impl Strategy<Value = String> {
     ]
 }
 
-fn record() -> impl Strategy<Value = (Labels, Rtype, String)> {
+pub(crate) fn record() -> impl Strategy<Value = (Labels, Rtype, String)> {
     let data = prop_oneof![
         4 => (0..4u8).prop_map(|last| (Rtype::A, format!("192.0.2.{last}"))),
         2 => target().prop_map(|target| (Rtype::CNAME, target)),

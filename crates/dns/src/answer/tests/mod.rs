@@ -1,13 +1,13 @@
 //! What is answered, rule by rule. A test names a zone, asks, and reads the response as `domain` reads it.
 
-mod agreement;
+pub(crate) mod agreement;
 mod aliases;
 mod basics;
 mod chaos;
 mod delegations;
 mod dname;
 pub(crate) mod edns;
-mod reference;
+pub(crate) mod reference;
 mod truncation;
 mod wildcards;
 pub(crate) mod world;

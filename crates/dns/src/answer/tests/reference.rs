@@ -4,39 +4,39 @@ use domain::base::iana::Rtype;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The labels of a name, the rightmost first.
-pub(super) type Labels = Vec<String>;
+pub(crate) type Labels = Vec<String>;
 
 /// A zone whose names are below `test`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Store {
+pub(crate) struct Store {
     names: BTreeMap<Labels, BTreeMap<Rtype, BTreeSet<String>>>,
 }
 
 /// What is expected, each section sorted.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Expected {
-    pub(super) status: String,
-    pub(super) answer: Vec<String>,
-    pub(super) authority: Vec<String>,
-    pub(super) additional: Vec<String>,
+pub(crate) struct Expected {
+    pub(crate) status: String,
+    pub(crate) answer: Vec<String>,
+    pub(crate) authority: Vec<String>,
+    pub(crate) additional: Vec<String>,
 }
 
-pub(super) const APEX: &str = "test";
+pub(crate) const APEX: &str = "test";
 const SOA: &str = "ns.test. admin.test. 1 2 3 4 300";
 /// As in `resolution`.
 const ALIASES_MAX: usize = 16;
 
-pub(super) fn labels(name: &str) -> Labels {
+pub(crate) fn labels(name: &str) -> Labels {
     name.trim_end_matches('.').split('.').rev().map(str::to_owned).collect()
 }
 
-pub(super) fn text(labels: &[String]) -> String {
+pub(crate) fn text(labels: &[String]) -> String {
     labels.iter().rev().cloned().collect::<Vec<_>>().join(".")
 }
 
 impl Store {
     /// A zone of these records, of which those are left out that could not stand in one.
-    pub(super) fn new(records: &[(Labels, Rtype, String)]) -> Self {
+    pub(crate) fn new(records: &[(Labels, Rtype, String)]) -> Self {
         let mut store = Self::default();
         let apex = labels(APEX);
         store.put(&apex, Rtype::SOA, SOA);
@@ -80,7 +80,7 @@ impl Store {
     }
 
     /// In the format of zone files.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (name, rrsets) in &self.names {
             for (rtype, data) in rrsets {
@@ -104,7 +104,7 @@ impl Store {
         Some(name[..at].to_vec())
     }
 
-    pub(super) fn answer(&self, asked: &str, rtype: Rtype) -> Expected {
+    pub(crate) fn answer(&self, asked: &str, rtype: Rtype) -> Expected {
         let mut expected = Expected::default();
         let mut name = labels(asked);
         let mut seen: Vec<Labels> = Vec::new();

@@ -23,6 +23,7 @@ pub enum Sign {
 /// How a zone is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "DnsSign")]
 pub struct SignConfig {
     /// What the keys are.
     pub algorithm: Algorithm,
@@ -42,6 +43,7 @@ pub struct SignConfig {
 
 /// The algorithms of keys (RFC 8624 §3.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "DnsAlgorithm")]
 pub enum Algorithm {
     /// ECDSA P-256 with SHA-256, number 13.
     #[default]
@@ -55,6 +57,7 @@ pub enum Algorithm {
 /// How absence is proven.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "DnsDenial")]
 pub enum DenialConfig {
     /// By the names before and after: smaller, and anybody can list the zone.
     #[default]
@@ -66,6 +69,7 @@ pub enum DenialConfig {
 /// Which keys a zone has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "DnsKeys")]
 pub enum KeyLayout {
     /// One that signs everything.
     #[default]

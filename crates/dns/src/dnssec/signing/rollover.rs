@@ -98,7 +98,7 @@ pub(crate) fn next(keys: &[KeyTimes], timing: &Timing, now: u64) -> (Vec<Action>
         (Some(None), _) => {}
         (Some(Some(due)), None) => match due.saturating_sub(known_after) {
             begin if begin <= now => {
-                actions.push(Action::Make { is_entry: false, state: KeyState::Published })
+                actions.push(Action::Make { is_entry: false, state: KeyState::Published });
             }
             begin => later.push(begin),
         },

@@ -38,6 +38,8 @@ pub(crate) struct HeldKey {
 pub(crate) struct State {
     pub(crate) keys: Vec<HeldKey>,
     pub(crate) serial: Option<u32>,
+    /// The files of keys that went, without their endings.
+    pub(crate) gone: Vec<String>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -108,10 +110,10 @@ impl Store {
         for stem in stems {
             keys.push(HeldKey { key: self.key(&stem)?, stem, state: KeyState::Active, since: now });
         }
-        Ok(State { keys, serial: file.serial })
+        Ok(State { keys, serial: file.serial, gone: Vec::new() })
     }
 
-    /// Keeps what is known. Keys that are not among these any more go.
+    /// Keeps what is known. The files of keys that went are taken away afterwards.
     pub(crate) fn write(&self, state: &State) -> Result<(), Error> {
         for held in &state.keys {
             let (public, private) = self.paths(&held.stem);
@@ -127,7 +129,7 @@ impl Store {
         let path = self.folder.join(STATE);
         let text = toml::to_string(&file).map_err(|error| fault(&path, &error.to_string()))?;
         self.replace(&path, &format!("{STATE_NOTE}{text}"))?;
-        for stem in self.stems()?.iter().filter(|stem| state.keys.iter().all(|held| held.stem != **stem)) {
+        for stem in &state.gone {
             let (public, private) = self.paths(stem);
             for path in [public, private] {
                 fs::remove_file(&path).map_err(|error| fault(&path, &error.to_string()))?;
@@ -221,7 +223,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path(), &"shop.test".parse().unwrap());
         assert_eq!(store.read(1).unwrap().keys.len(), 0);
-        let mut state = State { keys: vec![held(&store, true), held(&store, false)], serial: Some(9) };
+        let mut state =
+            State { keys: vec![held(&store, true), held(&store, false)], serial: Some(9), gone: Vec::new() };
         state.keys[1].state = KeyState::Retired;
         store.write(&state).unwrap();
         let read = store.read(100).unwrap();
@@ -235,7 +238,7 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
         }
         // A key that is removed takes its files with it.
-        state.keys.truncate(1);
+        state.gone.extend(state.keys.pop().map(|held| held.stem));
         store.write(&state).unwrap();
         assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 3);
     }
@@ -245,7 +248,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path(), &"shop.test".parse().unwrap());
         let (one, other) = (held(&store, true), held(&store, true));
-        store.write(&State { keys: vec![one.clone(), other.clone()], serial: None }).unwrap();
+        store
+            .write(&State { keys: vec![one.clone(), other.clone()], serial: None, gone: Vec::new() })
+            .unwrap();
         fs::remove_file(store.folder.join(STATE)).unwrap();
         let read = store.read(50).unwrap();
         assert_eq!(read.keys.len(), 2);
@@ -263,7 +268,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path(), &Name::root());
         let held = held(&store, true);
-        store.write(&State { keys: vec![held.clone()], serial: None }).unwrap();
+        store.write(&State { keys: vec![held.clone()], serial: None, gone: Vec::new() }).unwrap();
         fs::remove_file(store.folder.join(STATE)).unwrap();
         let (public, private) = store.paths(&held.stem);
         fs::remove_file(public).unwrap();

@@ -221,6 +221,7 @@ impl SignedZone {
         for nth in removed.into_iter().rev() {
             let held = state.keys.remove(nth);
             tracing::info!(target: "dns", zone = %apex, tag = held.key.tag(), "a key was removed");
+            state.gone.push(held.stem);
         }
         Ok(())
     }
@@ -291,6 +292,13 @@ pub(crate) fn check(source: &Zone, config: &SignConfig) -> Result<(), Error> {
     let added = |rtype| matches!(rtype, Rtype::RRSIG | Rtype::NSEC | Rtype::NSEC3 | Rtype::NSEC3PARAM);
     if source.nodes().any(|(_, node)| node.rrsets().any(|rrset| added(rrset.rtype))) {
         return Err(why("it has RRSIG, NSEC, NSEC3 or NSEC3PARAM records, which are made here"));
+    }
+    // RFC 4592 §4.2: what it means is undefined, and whether it would be signed follows from what it means.
+    let is_delegated = |node: crate::zone::node::Node<'_>| {
+        node.relative_name().starts_with(b"\x01*") && node.rrset(Rtype::NS).is_some()
+    };
+    if source.nodes().any(|(_, node)| is_delegated(node)) {
+        return Err(why("it has NS at a wildcard"));
     }
     if config.denial == DenialConfig::Nsec3
         && source.apex().labels() > 0

@@ -146,6 +146,12 @@ fn keep_what_belongs(records: &mut Vec<Record>, name: &[u8]) {
         1 => above(&record.owner) || (is_proof(record) && shares_zone(&record.owner, &chain)),
         _ => false,
     });
+    // In the order of the chain, in which some clients read it; signatures behind what they sign.
+    records.sort_by_key(|record| {
+        let link = chain.iter().position(|link| is_within(link, &record.owner)).unwrap_or(chain.len());
+        let within = if record.rtype == DNAME { 0 } else { 1 + u8::from(record.rtype == RRSIG) };
+        if record.section == 0 { (0, link, within) } else { (record.section, 0, 0) }
+    });
 }
 
 /// The name, and those that its aliases in the answer lead to.

@@ -72,6 +72,21 @@ fn names_that_nobody_asked_for_are_left_out() {
 }
 
 #[test]
+fn a_chain_of_aliases_is_put_in_its_order() {
+    let query = asked("www.shop.test");
+    let dname = record(0, "shop.test", 39, &wire("shop.other"));
+    let records = [
+        record(0, "www.shop.other", 1, &[1, 2, 3, 4]),
+        record(0, "www.shop.test", 46, b"\x00\x05"),
+        record(0, "www.shop.test", 5, &wire("www.shop.other")),
+        dname,
+    ];
+    let reply = parse(&answer(&query, &records), &query).unwrap();
+    let types: Vec<u16> = reply.records.iter().map(|record| record.rtype).collect();
+    assert_eq!(types, [39, 5, 46, 1]);
+}
+
+#[test]
 fn what_proves_that_a_name_is_not_there_stays() {
     let query = asked("nothing.shop.test");
     let soa = [&wire("ns.shop.test")[..], &wire("admin.shop.test"), &[0; 20]].concat();
@@ -163,5 +178,41 @@ proptest! {
             let again = parse(&whole(&query, &written), &query).unwrap();
             prop_assert_eq!(again.records, reply.records);
         }
+    }
+
+    #[test]
+    fn what_is_rewritten_is_the_same_when_it_is_rewritten_again(
+        seed in 0..SEEDS.len(), changes in proptest::collection::vec((any::<u16>(), any::<u8>()), 0..6), cut in 0..20usize,
+    ) {
+        let query = asked("www.shop.test");
+        let mut message = [&query[..2], SEEDS[seed]].concat();
+        for (at, to) in changes {
+            let at = usize::from(at) % message.len();
+            message[at] = to;
+        }
+        message.truncate(message.len() - cut);
+        if let Some(answer) = rewritten(&message, &query) {
+            prop_assert_eq!(rewritten(&answer, &query), Some(answer));
+        }
+    }
+}
+
+/// Answers, without their identifier.
+const SEEDS: [&[u8]; 7] = [
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/address"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/alias"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/denial"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/edns"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/names"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/nxdomain"),
+    include_bytes!("../../../../../fuzz/corpus/dns_upstream/truncated"),
+];
+
+#[test]
+fn the_answers_that_fuzzing_begins_with_are_read() {
+    let query = asked("www.shop.test");
+    for seed in &SEEDS[..6] {
+        let answer = rewritten(&[&query[..2], seed].concat(), &query).unwrap();
+        assert!(answer.len() > query.len());
     }
 }

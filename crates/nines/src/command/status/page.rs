@@ -2,7 +2,7 @@
 
 use crate::print::{Paint, Table, counted, latency, memory, since, span};
 use std::time::{Duration, SystemTime};
-use topology::{EndpointStatus, InstanceState, PoolStatus, ServiceStatus, State, Status};
+use topology::{EndpointStatus, InstanceState, PoolStatus, ResolverStatus, ServiceStatus, State, Status};
 
 /// The whole page: the node, its listeners, pools and services.
 pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
@@ -37,6 +37,9 @@ pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
         text += &format!("\n{}", table.render(paint));
     }
     text += &signing(status, paint, now);
+    if let Some(resolver) = &status.resolver {
+        text += &format!("\n{}", resolver_page(resolver, paint));
+    }
     for pool in &status.pools {
         text += &pool_page(pool, paint, now);
     }
@@ -70,6 +73,30 @@ fn signing(status: &Status, paint: Paint, now: SystemTime) -> String {
         return signers;
     }
     format!("\n{}\nfor the zones above (DS):\n{signers}", table.render(paint))
+}
+
+fn resolver_page(resolver: &ResolverStatus, paint: Paint) -> String {
+    let mut table = Table::new(["RESOLVER", "ANSWERS", "MEMORY", "LOOKS UP"]);
+    let bytes = |bytes: u64| memory(usize::try_from(bytes).unwrap_or(usize::MAX));
+    table.row([
+        if resolver.upstreams.is_empty() { "from the root" } else { "forwards" }.to_owned(),
+        resolver.entries.to_string(),
+        format!("{} of {}", bytes(resolver.bytes), bytes(resolver.bytes_max)),
+        resolver.lookups.to_string(),
+    ]);
+    let mut text = table.render(paint);
+    if !resolver.upstreams.is_empty() {
+        let mut table = Table::new(["UPSTREAM", "STATE", "LATENCY"]);
+        for upstream in &resolver.upstreams {
+            table.row([
+                upstream.address.clone(),
+                if upstream.is_down { "down" } else { "up" }.to_owned(),
+                upstream.rtt_us.map_or_else(|| "-".to_owned(), |us| latency(us as f64 / 1000.0)),
+            ]);
+        }
+        text += &format!("\n{}", table.render(paint));
+    }
+    text
 }
 
 fn head(status: &Status, paint: Paint) -> String {

@@ -1,0 +1,6 @@
+//! Zones are signed, and whoever trusts their keys asks: every answer is proven.
+
+mod incremental;
+mod proofs;
+mod routes;
+mod world;

@@ -1,0 +1,209 @@
+//! One zone from elsewhere, for as long as the file says so.
+
+use super::fetch::{FetchError, fetch};
+use super::store;
+use super::timers::{Intervals, Timers};
+use crate::changes::{Changing, Direction, TransferKind, TransferOutcome, random_u64, served, unix_now};
+use crate::protocol::Name;
+use crate::publishing::Publisher;
+use crate::transfer::{Asked, IncomingFault, Received, applied, is_newer, soa_of};
+use crate::tsig::Key;
+use crate::zone::Zone;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use telemetry::Gauge;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// From where a zone comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Secondary {
+    pub(crate) primaries: Vec<SocketAddr>,
+    pub(crate) key: Option<Arc<Key>>,
+}
+
+/// A primary says that the zone has changed, and perhaps to which serial number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Notified(pub(crate) Option<u32>);
+
+struct Task {
+    apex: Name,
+    secondary: Secondary,
+    publisher: Publisher,
+    path: PathBuf,
+    expiry: Gauge,
+    timers: Timers,
+    /// The primary that answered last.
+    primary: usize,
+    /// As it came; withdrawn, if nothing has or what has is not believed any more.
+    content: Arc<Zone>,
+}
+
+/// Follows its primaries, until it is dropped.
+pub(crate) async fn run(
+    apex: Name,
+    secondary: Secondary,
+    publisher: Publisher,
+    data: PathBuf,
+    mut notified: mpsc::Receiver<Notified>,
+) {
+    let expiry = publisher.registry().gauge(
+        "nines_dns_zone_expiry_timestamp_seconds",
+        "When a zone from elsewhere is withdrawn unless a primary confirms it before.",
+        &[("zone", &apex.to_string())],
+    );
+    let path = store::path(&data, &apex);
+    let restored = restored(&apex, &publisher, &path);
+    let (content, known) = match restored {
+        Some((zone, intervals, confirmed)) => (zone, Some((intervals, confirmed))),
+        None => (Arc::new(Zone::withdrawn(apex.clone())), None),
+    };
+    // Time begins with 1970, so that what was confirmed before has a place in it; but it does not jump.
+    let (begun, offset) = (Instant::now(), Duration::from_secs(unix_now()));
+    let timers = Timers::new(known, offset);
+    let mut task = Task { apex, secondary, publisher, path, expiry, timers, primary: 0, content };
+    task.show();
+    loop {
+        let now = offset + begun.elapsed();
+        if task.timers.expiry().is_some_and(|expiry| expiry <= now) {
+            tracing::error!(target: "dns", zone = %task.apex, "no primary has confirmed the zone for too long: it is withdrawn");
+            task.publisher.withdraw(&task.apex);
+            task.content = Arc::new(Zone::withdrawn(task.apex.clone()));
+            task.timers.expire();
+            task.show();
+        }
+        if task.timers.next() <= now {
+            task.timers.ask(now);
+            let intervals = task.ask().await;
+            let now = offset + begun.elapsed();
+            match intervals {
+                Some(intervals) => task.timers.confirmed(intervals, now, random_u64()),
+                None => task.timers.failed(now, random_u64()),
+            }
+            task.show();
+            continue;
+        }
+        let next = task.timers.expiry().map_or(task.timers.next(), |expiry| expiry.min(task.timers.next()));
+        tokio::select! {
+            () = tokio::time::sleep(next.saturating_sub(now)) => {}
+            Some(Notified(serial)) = notified.recv() => {
+                let ours = (!task.content.is_withdrawn()).then(|| task.content.figures().serial);
+                // RFC 1996 §4.7: what is known is no news.
+                if serial.zip(ours).is_none_or(|(theirs, ours)| is_newer(theirs, ours)) {
+                    task.timers.notified(offset + begun.elapsed());
+                }
+            }
+        }
+    }
+}
+
+/// What is on disk, and since when it is confirmed. It is served, if nothing is yet.
+pub(crate) fn restored(
+    apex: &Name,
+    publisher: &Publisher,
+    path: &Path,
+) -> Option<(Arc<Zone>, Intervals, Duration)> {
+    let stored = match store::load(path, apex) {
+        Ok(stored) => stored?,
+        Err(error) => {
+            tracing::warn!(target: "dns", zone = %apex, path = %path.display(), %error, "what was kept of the zone cannot be used");
+            return None;
+        }
+    };
+    let intervals = Intervals::of_soa(&soa_of(&stored.zone).data)?;
+    let now = Duration::from_secs(unix_now());
+    let confirmed = Duration::from_secs(stored.confirmed).min(now);
+    if Timers::new(Some((intervals, confirmed)), now).expiry()? <= now {
+        return None;
+    }
+    let zone = Arc::new(stored.zone);
+    if publisher.served(apex).is_some_and(|zone| zone.is_withdrawn()) {
+        publisher.replace(&served(Arc::clone(&zone)));
+    }
+    Some((zone, intervals, confirmed))
+}
+
+impl Task {
+    fn show(&self) {
+        self.expiry.set(self.timers.expiry().map_or(0.0, |expiry| expiry.as_secs_f64()));
+    }
+
+    /// Asks one primary after the other, beginning with the one that answered last.
+    async fn ask(&mut self) -> Option<Intervals> {
+        for nth in 0..self.secondary.primaries.len() {
+            let at = (self.primary + nth) % self.secondary.primaries.len();
+            if let Some(intervals) = self.ask_one(self.secondary.primaries[at]).await {
+                self.primary = at;
+                return Some(intervals);
+            }
+        }
+        None
+    }
+
+    async fn ask_one(&mut self, primary: SocketAddr) -> Option<Intervals> {
+        let zone = Arc::clone(&self.content);
+        let snapshot = self.publisher.snapshot();
+        let changing = &snapshot.live.changing;
+        let mut kinds = vec![(TransferKind::Axfr, Asked::Whole)];
+        if !zone.is_withdrawn() {
+            kinds.insert(0, (TransferKind::Ixfr, Asked::Since(zone.figures().serial)));
+        }
+        for (kind, asked) in kinds {
+            let key = self.secondary.key.clone();
+            let fetched = fetch(primary, key.as_ref(), &zone, asked).await;
+            match self.take(&zone, fetched).await {
+                Ok((is_new, of_kind)) => {
+                    let outcome = if is_new { TransferOutcome::Done } else { TransferOutcome::Current };
+                    changing.events.transfer(Direction::In, of_kind.unwrap_or(kind), outcome);
+                    return Intervals::of_soa(&soa_of(&self.content).data);
+                }
+                Err(error) => self.said_no(changing, primary, kind, &error),
+            }
+        }
+        None
+    }
+
+    fn said_no(&self, changing: &Changing, primary: SocketAddr, kind: TransferKind, error: &FetchError) {
+        let is_refused = matches!(error, FetchError::Incoming(IncomingFault::Rcode(_)));
+        let outcome = if is_refused { TransferOutcome::Refused } else { TransferOutcome::Failed };
+        changing.events.transfer(Direction::In, kind, outcome);
+        tracing::warn!(target: "dns", zone = %self.apex, %primary, %error, "a transfer has failed");
+    }
+
+    /// Keeps and serves what came, if it is newer.
+    async fn take(
+        &mut self,
+        before: &Arc<Zone>,
+        fetched: Result<Received, FetchError>,
+    ) -> Result<(bool, Option<TransferKind>), FetchError> {
+        let (zone, kind) = match fetched? {
+            Received::Current => (None, None),
+            Received::Whole(zone) => (Some(*zone), Some(TransferKind::Axfr)),
+            Received::Differences(differences) => {
+                let zone = applied(before, &differences).map_err(IncomingFault::Wrong)?;
+                (Some(zone), Some(TransferKind::Ixfr))
+            }
+        };
+        let is_news =
+            |zone: &Zone| before.is_withdrawn() || is_newer(zone.figures().serial, before.figures().serial);
+        let Some(zone) = zone.filter(is_news).map(Arc::new) else {
+            if let Err(error) = store::confirm(&self.path) {
+                tracing::debug!(target: "dns", zone = %self.apex, %error, "that the zone is confirmed is not kept");
+            }
+            return Ok((false, kind));
+        };
+        let (path, kept) = (self.path.clone(), Arc::clone(&zone));
+        let saved = tokio::task::spawn_blocking(move || store::save(&path, &kept)).await;
+        if let Ok(Err(error)) = saved {
+            // It is served nonetheless; a restart will ask for it again.
+            tracing::error!(target: "dns", zone = %self.apex, path = %self.path.display(), %error, "the zone cannot be kept");
+        }
+        self.publisher.replace(&served(Arc::clone(&zone)));
+        let serial = zone.figures().serial;
+        tracing::info!(target: "dns", zone = %self.apex, serial, "a zone has come");
+        self.content = zone;
+        Ok((true, kind))
+    }
+}
