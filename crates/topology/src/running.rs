@@ -105,7 +105,7 @@ impl Running {
     /// Starts everything that the file names; on an error nothing is left running. Must be called within a
     /// tokio runtime, which then runs health checks and supervision.
     pub async fn start(checked: Checked, options: StartOptions) -> Result<Arc<Self>, StartError> {
-        start::start(checked, options).await
+        Box::pin(start::start(checked, options)).await
     }
 
     /// Reads the file again and applies what changed; new pools are given some time to become ready first.

@@ -2,6 +2,7 @@
 
 use super::Record;
 use crate::limit::Verdict;
+use crate::protocol::Query;
 use crate::protocol::name::write_text;
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -43,7 +44,7 @@ pub(super) fn write(record: &Record<'_>, received: SystemTime, out: &mut Vec<u8>
             text.push_str(name);
         }
     }
-    if query.is_some_and(|query| query.dnssec_ok()) {
+    if query.is_some_and(Query::dnssec_ok) {
         text.push_str(if text.is_empty() { "do" } else { " do" });
     }
     line.text("flags", &mut text);

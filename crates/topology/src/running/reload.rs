@@ -231,7 +231,8 @@ fn commit(
     }
     dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
     let names = ServiceNames::follow(&new, &live.dns, &running.services, &live.pools);
-    live.service_names = names;
+    let before = std::mem::replace(&mut live.service_names, names);
+    live.leaving.spawn(before.stop());
     while live.leaving.try_join_next().is_some() {}
     live.topology = Arc::new(new);
     Ok(())

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-/// Tells DNS of services until it is dropped.
+/// Tells DNS of services until it is stopped or dropped.
 #[derive(Default)]
 pub(super) struct ServiceNames {
     _followers: JoinSet<()>,
@@ -50,6 +50,11 @@ impl ServiceNames {
         }
         tasks.spawn(show(publisher, config.clone(), sources, changed));
         Self { _followers: tasks }
+    }
+
+    /// Ends it.
+    pub(super) async fn stop(mut self) {
+        self.0.shutdown().await;
     }
 }
 

@@ -1,6 +1,5 @@
 //! Stopping: nothing new, then what is under way, then everything else.
 
-use super::service_names::ServiceNames;
 use super::{Phase, Running};
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -21,7 +20,8 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
         live.edge.stop_accepting();
         live.layer4.stop_accepting();
         live.dns.stop_accepting();
-        live.service_names = ServiceNames::default();
+        let names = std::mem::take(&mut live.service_names);
+        live.leaving.spawn(names.stop());
         let edge = std::mem::take(&mut live.edge);
         let layer4 = std::mem::take(&mut live.layer4);
         let dns = std::mem::take(&mut live.dns);
