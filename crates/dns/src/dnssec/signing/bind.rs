@@ -83,6 +83,7 @@ pub(crate) fn key(apex: &Name, public: &str, private: &str) -> Result<Key, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_key_is_the_same_when_it_is_read_again() {
@@ -123,6 +124,22 @@ mod tests {
         ] {
             let wrong = key(&apex, &public.replace(from, to), private).unwrap_err();
             assert_eq!(wrong, said);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_files_are_a_key_or_say_why_not(
+            public in any::<String>(),
+            private in any::<String>(),
+            data in proptest::collection::vec(any::<u8>(), 0..80),
+            algorithm in proptest::sample::select(vec![13u8, 15, 8]),
+        ) {
+            let apex: Name = "shop.test".parse().unwrap();
+            prop_assert!(key(&apex, &public, &private).is_err());
+            let public = format!("shop.test. IN DNSKEY 257 3 {algorithm} {}", base64::encode_string(&data));
+            let private = format!("Algorithm: {algorithm}\nPrivateKey: {}\n{private}", base64::encode_string(&data));
+            prop_assert!(key(&apex, &public, &private).is_err());
         }
     }
 }
