@@ -65,7 +65,7 @@ pub use protocol::{
     Transport, UDP_PAYLOAD_BYTES,
 };
 pub use publishing::Publisher;
-pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
+pub use running::{Dns, DnsParts, Prepared, ZoneSource, ZoneStatus};
 pub use transfer::judge_transfer;
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};
 pub use update::judge_update;
