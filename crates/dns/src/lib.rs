@@ -84,7 +84,7 @@ pub use resolver::{
     BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
     rewritten,
 };
-pub use running::{Dns, DnsParts, Prepared, ZoneStatus};
+pub use running::{Dns, DnsParts, Prepared, ZoneSource, ZoneStatus};
 pub use services::{Service, ServiceInstance, ServicesConfig};
 pub use transfer::judge_transfer;
 pub use tsig::{Algorithm, Key, KeyError, Keys, judge as judge_signature};

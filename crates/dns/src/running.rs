@@ -106,6 +106,36 @@ pub struct ZoneStatus {
     /// If it is signed here, how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signing: Option<SigningStatus>,
+    /// Whether it comes from its own file, from another server, or is changed by updates.
+    #[serde(default)]
+    pub source: ZoneSource,
+    /// Whether nothing is known of it (any more): all that is asked of it fails.
+    #[serde(default)]
+    pub withdrawn: bool,
+}
+
+/// Of what a zone is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ZoneSource {
+    /// A file, or records of the topology's own.
+    #[default]
+    File,
+    /// That, and what updates have changed.
+    Updates,
+    /// A transfer from another server.
+    Transfer,
+}
+
+impl ZoneSource {
+    /// As people read it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Updates => "file and updates",
+            Self::Transfer => "transfer",
+        }
+    }
 }
 
 impl Dns {
@@ -231,14 +261,24 @@ impl Dns {
     pub fn status(&self) -> Vec<ZoneStatus> {
         let (zones, served) = (self.zones(), self.publisher.snapshot());
         let statuses = zones.iter().map(|(name, zone)| {
-            let figures = served.zones.get(zone.apex()).unwrap_or(&zone).figures();
+            let signing = zones.signed_at(zone.apex()).map(|signed| signed.status());
+            let zone = served.zones.get(zone.apex()).unwrap_or(&zone);
+            let figures = zone.figures();
+            let rules = served.rules.of(zone.apex());
+            let source = match rules {
+                Some(rules) if rules.secondary.is_some() => ZoneSource::Transfer,
+                Some(rules) if rules.update.is_some() => ZoneSource::Updates,
+                _ => ZoneSource::File,
+            };
             ZoneStatus {
                 name: name.to_owned(),
                 serial: figures.serial,
                 records: figures.records,
                 names: figures.names,
                 bytes: figures.bytes,
-                signing: zones.signed_at(zone.apex()).map(|signed| signed.status()),
+                signing,
+                source,
+                withdrawn: zone.is_withdrawn(),
             }
         });
         statuses.collect()

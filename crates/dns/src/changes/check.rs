@@ -102,3 +102,65 @@ fn check_key(config: &DnsConfig, whose: &str, key: Option<&Name>, faults: &mut F
     let help = format!("add `[dns.key.\"{key}\"]`");
     faults.add_with_help(key.span(), message, help);
 }
+
+#[cfg(test)]
+mod tests {
+    use notation::Faults;
+
+    fn faults_of(zone: &str) -> Vec<String> {
+        let text =
+            format!("listen = '127.0.0.1:53'\nkey.known.secret.env = 'KEY'\n[zone.'a.test']\n{zone}\n");
+        let mut faults = Faults::default();
+        crate::check(&toml::from_str(&text).expect("it has the right shape"), &mut faults);
+        faults.into_vec().into_iter().map(|fault| fault.message).collect()
+    }
+
+    #[test]
+    fn a_zone_that_may_change_says_how_and_by_whom() {
+        let good = "file = 'a'\ntransfer = { to = ['192.0.2.1', '2001:db8::/32'], key = 'known', notify = ['::1'] }\n\
+            update = [{ key = 'known', names = ['@', 'a', '*.dyn', '*'], types = ['A', 'TYPE65280'] }]";
+        assert_eq!(faults_of(good), [""; 0]);
+        assert_eq!(
+            faults_of("secondary = { primaries = ['192.0.2.1', '[::1]:5301'], key = 'known' }"),
+            [""; 0]
+        );
+        assert_eq!(faults_of("file = 'a'\ntransfer = {}"), ["zone a.test: transfer allows it to nobody"]);
+        assert_eq!(
+            faults_of("file = 'a'\ntransfer = { to = ['192.0.2.300'], key = 'none' }"),
+            [
+                "zone a.test: transfer names the key none, which is not there",
+                "zone a.test: transfer.to: \"192.0.2.300\" is not a network, for example \"10.0.0.0/8\" or \"2001:db8::1\"",
+            ]
+        );
+        assert_eq!(
+            faults_of("file = 'a'\nsecondary = {}"),
+            [
+                "zone a.test: secondary has no primaries",
+                "zone a.test has file, but it comes from its primaries",
+            ]
+        );
+        assert_eq!(
+            faults_of(
+                "file = 'a'\nupdate = [{ key = 'none', names = ['x.b.test.', 'a..b'], types = ['ANY', 'X'] }]"
+            ),
+            [
+                "zone a.test: update names the key none, which is not there",
+                "zone a.test: update: \"x.b.test.\" is not in the zone",
+                "zone a.test: update: \"a..b\" is no name: the name has an empty label",
+                "zone a.test: update: \"ANY\" is no type of record",
+                "zone a.test: update: \"X\" is no type of record",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_server_is_an_address_with_a_port_or_without() {
+        let peer = |text: &str| {
+            text.parse::<super::super::Peer>().map(|peer| (peer.0.to_string(), peer.to_string()))
+        };
+        assert_eq!(peer("192.0.2.1"), Ok(("192.0.2.1:53".into(), "192.0.2.1".into())));
+        assert_eq!(peer("[::1]:5301"), Ok(("[::1]:5301".into(), "[::1]:5301".into())));
+        assert_eq!(peer("::1"), Ok(("[::1]:53".into(), "::1".into())));
+        assert!(peer("ns.example").is_err());
+    }
+}

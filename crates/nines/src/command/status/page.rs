@@ -24,14 +24,15 @@ pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
         text += &format!("\n{}", table.render(paint));
     }
     if !status.zones.is_empty() {
-        let mut table = Table::new(["ZONE", "SERIAL", "RECORDS", "NAMES", "MEMORY"]);
+        let mut table = Table::new(["ZONE", "SERIAL", "RECORDS", "NAMES", "MEMORY", "FROM"]);
         for zone in &status.zones {
             table.row([
                 zone.name.clone(),
-                zone.serial.to_string(),
+                if zone.withdrawn { paint.bad("withdrawn") } else { zone.serial.to_string() },
                 zone.records.to_string(),
                 zone.names.to_string(),
                 memory(zone.bytes),
+                zone.source.as_str().to_owned(),
             ]);
         }
         text += &format!("\n{}", table.render(paint));
