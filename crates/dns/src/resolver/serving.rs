@@ -237,12 +237,7 @@ impl Resolver {
     }
 
     /// The records of an answer that is kept, with what is left of their time.
-    fn records(
-        &self,
-        name: &Name,
-        asked: Asked,
-        (stored, is_stale): (&Stored, bool),
-    ) -> Option<Vec<Record>> {
+    fn records(&self, name: &Name, asked: Asked, (stored, is_stale): (&Stored, bool)) -> Option<Vec<Record>> {
         let message = question(name, Asked { dnssec_ok: false, ..asked });
         let mut out = Vec::new();
         let query = Query::parse(&message).ok()?;
