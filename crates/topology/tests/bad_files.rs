@@ -206,10 +206,9 @@ fn names_and_hosts_have_a_form() {
 #[test]
 fn what_is_planned_but_not_built_says_so() {
     says(
-        "[dns]\nlisten = '127.0.0.1:53'\nresolver = {}\n[dns.zone.'a.test']\nfile = 'a'\ndnssec = {}\n",
+        "[dns]\nlisten = '127.0.0.1:53'\n[dns.zone.'a.test']\nfile = 'a'\ndnssec = {}\n",
         &[
-            "3:1: `dns.resolver` is not built yet (zones are answered for over UDP and TCP; remove the key)",
-            "6:1: `dns.zone.\"a.test\".dnssec` is not built yet (a zone may have `file`, `records` and `route`; remove the key)",
+            "5:1: `dns.zone.\"a.test\".dnssec` is not built yet (a zone may have `file`, `records` and `route`; remove the key)",
         ],
     );
     says(

@@ -2,7 +2,7 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 24] = [
+const LATER: [(&[&str], &str); 23] = [
     (&["cdn"], TIERS),
     (&["cache"], TIERS),
     (&["sql"], TIERS),
@@ -17,7 +17,6 @@ const LATER: [(&[&str], &str); 24] = [
     (&["site", "*", "route", "*", "cache"], "the route works without it; remove the key"),
     (&["site", "*", "route", "*", "push"], ROUTES),
     (&["site", "*", "route", "*", "grpc"], ROUTES),
-    (&["dns", "resolver"], DNS),
     (&["dns", "tls"], DNS),
     (&["dns", "https"], DNS),
     (&["dns", "zone", "*", "dnssec"], ZONES),
