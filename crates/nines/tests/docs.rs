@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
-const TABLES: [Table; 26] = [
+const TABLES: [Table; 27] = [
     Table {
         head: "`[node]`",
         page: "command-line.md",
@@ -50,7 +50,13 @@ const TABLES: [Table; 26] = [
         elsewhere: &["tls", "proxy_protocol", "allow", "deny"],
     },
     Table { head: "`[udp.NAME]`", page: "layer4.md", of: "UdpConfig", elsewhere: &["allow", "deny"] },
-    Table { head: "`[dns]`", page: "dns.md", of: "DnsConfig", elsewhere: &["latency"] },
+    Table {
+        head: "`[dns]`",
+        page: "dns.md",
+        of: "DnsConfig",
+        elsewhere: &["latency", "resolver", "key", "tls", "log.dnstap"],
+    },
+    Table { head: "`[dns.resolver]`", page: "dns.md", of: "ResolverConfig", elsewhere: &["allow"] },
     Table {
         head: "`[dns.zone.NAME]`",
         page: "dns.md",

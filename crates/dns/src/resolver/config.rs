@@ -235,3 +235,59 @@ fn check_times(config: &ResolverConfig, faults: &mut Faults) {
         faults.add(None, format!("dns.resolver: ttl.min is {}, more than ttl.max", config.ttl.min));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults_of(text: &str) -> Vec<String> {
+        let mut faults = Faults::default();
+        check(&toml::from_str(text).unwrap(), &mut faults);
+        faults.into_vec().into_iter().map(|fault| fault.message).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_looked_up_is_said() {
+        assert_eq!(faults_of(""), [""; 0]);
+        assert_eq!(
+            faults_of("forward = ['9.9.9.9', 'tcp://[2001:db8::1]:5353']\nclient_subnet = true"),
+            [""; 0]
+        );
+        assert_eq!(
+            faults_of("forward = ['tls://9.9.9.9', 'nobody']"),
+            [
+                "dns.resolver: forward: \"tls://9.9.9.9\": upstreams over TLS and HTTPS are not there yet",
+                "dns.resolver: forward: \"nobody\" is no server to forward to: an address, with a port or without, perhaps after `tcp://`",
+            ]
+        );
+        assert_eq!(
+            faults_of("memory = '1KiB'\ntimeout = '0s'\nlimit = { lookups = 0, waiting = 0 }"),
+            [
+                "dns.resolver: memory is 1KiB, of 256KiB or more",
+                "dns.resolver: timeout is zero: nothing would ever be looked up",
+                "dns.resolver: limit.lookups is zero: nothing would ever be looked up",
+                "dns.resolver: limit.waiting is zero: nothing would ever be looked up",
+            ]
+        );
+        assert_eq!(
+            faults_of("ttl = { min = '1500ms', max = '1s', negative = '8d' }"),
+            [
+                "dns.resolver: ttl.min is 1s500ms, of whole seconds up to a week",
+                "dns.resolver: ttl.negative is 8d, of whole seconds up to a week",
+                "dns.resolver: ttl.min is 1s500ms, more than ttl.max",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_said() {
+        let of = |text: &str| faults_of(text).len();
+        assert_eq!(of("forward = ['9.9.9.9']\nroot_hints = 'a'\nprivate_servers = ['10.0.0.0/8']"), 2);
+        assert_eq!(of("forward = ['9.9.9.9']\ntrust_anchor = 'a'"), 1);
+        assert_eq!(of("forward = ['9.9.9.9']\ntrust_anchor = 'a'\nvalidate = true"), 0);
+        assert_eq!(of("forward = ['9.9.9.9']\nvalidate = true\nclient_subnet = true"), 1);
+        assert_eq!(of("client_subnet = true\nvalidate = false"), 1);
+        assert_eq!(of("private_servers = ['nowhere']"), 1);
+        assert_eq!(of("root_hints = 'a'\ntrust_anchor = 'b'\nprivate_servers = ['127.0.0.0/8']"), 0);
+    }
+}

@@ -60,8 +60,7 @@ impl Exchange {
                     Shown::Foreign => {}
                 },
                 // RFC 5452 §9.1: somebody who guesses is not listened to, and the answer is still waited for.
-                Err(Unfit::Foreign) => {}
-                Err(Unfit::Malformed) => return Err(io::ErrorKind::InvalidData.into()),
+                Err(Unfit::Foreign | Unfit::Malformed) => {}
             }
             upstream.events.foreign.inc();
         }
