@@ -13,9 +13,7 @@ use tokio::task::JoinSet;
 
 /// Tells DNS of services until it is stopped or dropped.
 #[derive(Default)]
-pub(super) struct ServiceNames {
-    _followers: JoinSet<()>,
-}
+pub(super) struct ServiceNames(JoinSet<()>);
 
 /// What is known of a service.
 struct Source {
@@ -49,7 +47,7 @@ impl ServiceNames {
             }
         }
         tasks.spawn(show(publisher, config.clone(), sources, changed));
-        Self { _followers: tasks }
+        Self(tasks)
     }
 
     /// Ends it.
