@@ -50,7 +50,7 @@ const TABLES: [Table; 22] = [
         elsewhere: &["tls", "proxy_protocol", "allow", "deny"],
     },
     Table { head: "`[udp.NAME]`", page: "layer4.md", of: "UdpConfig", elsewhere: &["allow", "deny"] },
-    Table { head: "`[dns]`", page: "dns.md", of: "DnsConfig", elsewhere: &["latency"] },
+    Table { head: "`[dns]`", page: "dns.md", of: "DnsConfig", elsewhere: &["latency", "tls"] },
     Table { head: "`[dns.zone.NAME]`", page: "dns.md", of: "ZoneConfig", elsewhere: &["sign"] },
     Table { head: "`sign`", page: "dns.md", of: "DnsSign", elsewhere: &[] },
     Table { head: "`[dns.zone.NAME.route.NAME]`", page: "dns.md", of: "DnsRoute", elsewhere: &["answers"] },
