@@ -21,9 +21,14 @@ pub(crate) struct Asked<'q> {
 
 impl Upstream {
     pub(crate) fn new(says: impl Fn(&Asked<'_>) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // A port that is free for datagrams may be taken for connections.
+        let both = || {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let listener = TcpListener::bind(socket.local_addr().unwrap()).ok()?;
+            Some((socket, listener))
+        };
+        let (socket, listener) = std::iter::repeat_with(both).take(100).flatten().next().unwrap();
         let at = socket.local_addr().unwrap();
-        let listener = TcpListener::bind(at).unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
         let says: Arc<Says> = Arc::new(says);
         let (udp_says, udp_asked) = (Arc::clone(&says), Arc::clone(&asked));
