@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -19,7 +20,7 @@ import pytest
 from conftest import eventually, free_port
 from nsd import running_nsd
 from signed_zones import ask, gathered, text_of
-from test_dns import alias_of_another_zone, checking_disabled, said
+from test_dns import checking_disabled, said
 from zones import TYPES, ZONES, below, cased, owners
 
 SITE = '[site.default.route]\n"/" = { respond = { body = "http" } }\n'
@@ -213,6 +214,8 @@ def questions(rng):
         for name in owners(text, apex):
             names |= {name, below(name, "x"), below(name, "y.x"), below(name, "*"), below(name, "www")}
         names |= {below(apex, label) for label in ("nothing", "zzz.nothing", "www.sub.more", "a" * 63, "*.*", "0", "_")}
+    # NSD follows an alias into another zone that it has: `test_dns.py` tells of it.
+    names = {name for name in names if not name.is_subdomain(dns.name.from_text("to-sibling.example.test"))}
     for name, rtype in itertools.product(sorted(names), types):
         # Half of them: taking answers apart is what takes the time here.
         if rng.random() < 0.5:
@@ -228,20 +231,13 @@ def minimal_signed(query, ours, theirs):
         ours["additional"] = theirs["additional"]
 
 
-def alias_of_another_zone_signed(query, ours, theirs):
-    """As `alias_of_another_zone`: what NSD follows may be too long for a datagram, where ours is not."""
-    if query.question[0].name.canonicalize() == dns.name.from_text("to-sibling.example.test") and theirs["flags"] & dns.flags.TC:
-        ours.update(theirs)
-    alias_of_another_zone(query, ours, theirs)
-
-
 def a_signature_that_wants_room(query, ours, theirs):
     """RFC 4035 §3.1.1: what is additional may be left out where there is no room, with its signatures or without them."""
     if ours["answer"] == theirs["answer"] and ours["authority"] == theirs["authority"]:
         theirs["additional"] = ours["additional"] = set()
 
 
-ACCEPTED = [checking_disabled, minimal_signed, alias_of_another_zone_signed, a_signature_that_wants_room]
+ACCEPTED = [checking_disabled, minimal_signed, a_signature_that_wants_room]
 
 
 @pytest.mark.timeout(600)
@@ -361,10 +357,10 @@ def answers(nines):
         return False
 
 
-def test_a_key_of_bind_signs_beside_the_one_there_is(shop, tmp_path):
+def test_a_key_of_bind_signs_beside_the_one_there_is(shop):
     if shutil.which("dnssec-keygen") is None:
         pytest.skip("no dnssec-keygen here")
-    folder = next(path for path in tmp_path.parent.rglob("dns/keys/shop.test") if path.is_dir())
+    folder = next(path for path in pathlib.Path(shop.file).parent.rglob("dns/keys/shop.test") if path.is_dir())
     made = subprocess.run(["dnssec-keygen", "-q", "-a", "ECDSAP256SHA256", "-f", "KSK", "-K", folder, "shop.test"],
                           capture_output=True, text=True, timeout=30, check=True).stdout.strip()
     shop.reload()
@@ -395,4 +391,9 @@ def test_a_zone_that_was_signed_elsewhere_is_served_as_nsd_serves_it(start, tmp_
             ours, theirs = (said(ask(at, name, rtype, tcp=False).to_wire()) for at in (port, other))
             for answer in (ours, theirs):
                 answer["id"], answer["additional"] = 0, {record for record in answer["additional"] if answer["authority"]}
-            assert ours == theirs, f"{name} {rtype}"
+            wrong = {key for key in ours if ours[key] != theirs[key]}
+            # RFC 5155 §7.2.4: for DS too, the NSEC3 of a name that has one says that it is not there. NSD proves it of a wildcard's
+            # name, asked for itself, as if it had none.
+            if rtype == "DS" and name.is_wild():
+                wrong -= {"authority"}
+            assert not wrong, f"{name} {rtype} {ours} {theirs}"
