@@ -16,9 +16,10 @@ from peers import first_line
 from processes import Failure, Process, free_port, wait_until
 
 HEAD = "$TTL 3600\n@ SOA ns1 hostmaster 1 14400 3600 1209600 300\n@ NS ns1\n@ NS ns2\nns1 A 192.0.2.53\nns2 A 192.0.2.54\n"
-SMALL, LARGE = "small.test", "large.test"
+SMALL, LARGE, CACHED = "small.test", "large.test", "cached.example"
 # Questions of a file, which dnsperf asks in turn: too many for a processor's cache.
 QUESTIONS = 200_000
+CACHED_NAMES = 10_000
 # Clients of dnsperf, and queries that are under way: enough that a server never waits.
 CLIENTS, UNDERWAY = 8, 400
 LOAD = "load"
@@ -30,6 +31,8 @@ class World:
 
     def __init__(self, folder, records):
         self.folder = Path(folder)
+        # Who is asked by resolvers.
+        self.origin_port = free_port()
         drawn = random.Random(9)
         names = [f"{drawn.getrandbits(48):012x}" for _ in range(records)]
         (self.folder / SMALL).write_text(HEAD + "www A 192.0.2.80\nmail A 192.0.2.25\n@ MX 10 mail\n")
@@ -42,7 +45,8 @@ class World:
         self.write("policy", [f"route.{SMALL} A"])
         self.write("million", [f"{name}.{LARGE} A" for name in asked])
         self.write("nxdomain", [f"{name}.{LARGE} A" for name in missing])
-        self.write("cached", [f"{name}.{LARGE} A" for name in asked[:10_000]])
+        (self.folder / CACHED).write_text(HEAD + "".join(f"n{nth} A 192.0.2.9\n" for nth in range(CACHED_NAMES)))
+        self.write("cached", [f"n{drawn.randrange(CACHED_NAMES)}.{CACHED} A" for _ in range(QUESTIONS)])
 
     def write(self, case, questions):
         (self.folder / f"{case}.questions").write_text("\n".join(questions) + "\n")
@@ -93,6 +97,8 @@ data = "{self.folder}/data"
 [dns]
 listen = "127.0.0.1:{self.port}"
 cores = 1
+[dns.resolver]
+forward = ["127.0.0.1:{self.world.origin_port}"]
 [dns.zone."{SMALL}"]
 file = "{self.world.folder}/{SMALL}"
 [dns.zone."{SMALL}".route.route]
@@ -106,6 +112,10 @@ file = "{self.world.folder}/{LARGE}"
 class Nsd(Peer):
     name = "nsd"
 
+    def __init__(self, folder, world):
+        super().__init__(folder, world)
+        self.port = world.origin_port
+
     def command(self, path):
         return ["nsd", "-d", "-c", path]
 
@@ -113,7 +123,7 @@ class Nsd(Peer):
         return re.search(r"(\d+\.\d+\.\d+)", subprocess.run(["nsd", "-v"], capture_output=True, text=True).stderr)[1]
 
     def config(self):
-        zones = "".join(f'zone:\n name: {zone}\n zonefile: {self.world.folder}/{zone}\n' for zone in (SMALL, LARGE))
+        zones = "".join(f'zone:\n name: {zone}\n zonefile: {self.world.folder}/{zone}\n' for zone in (SMALL, CACHED, LARGE))
         return f"""
 server:
  ip-address: 127.0.0.1@{self.port}
@@ -165,6 +175,46 @@ zone:
 {zones}"""
 
 
+class Unbound(Peer):
+    name, has_zones = "unbound", False
+
+    def command(self, path):
+        return ["unbound", "-d", "-c", path]
+
+    def version(self):
+        return first_line(["unbound", "-V"])
+
+    def is_ready(self):
+        return dns_wire.answers(self.port, f"ns1.{CACHED}")
+
+    def config(self):
+        return f"""
+server:
+ interface: 127.0.0.1
+ port: {self.port}
+ num-threads: 1
+ username: ""
+ chroot: ""
+ directory: "{self.folder}"
+ pidfile: "{self.folder}/pid"
+ use-syslog: no
+ verbosity: 0
+ do-not-query-localhost: no
+ minimal-responses: yes
+ rrset-roundrobin: no
+ module-config: "iterator"
+ msg-cache-size: 64m
+ rrset-cache-size: 128m
+ outgoing-range: 4096
+ num-queries-per-thread: 2048
+remote-control:
+ control-enable: no
+forward-zone:
+ name: "."
+ forward-addr: 127.0.0.1@{self.world.origin_port}
+"""
+
+
 @dataclass(frozen=True)
 class Case:
     """What is asked of whom."""
@@ -173,6 +223,7 @@ class Case:
     title: str
     peers: frozenset
     positive: bool = True
+    needs: frozenset = frozenset()
     warm: bool = False
 
 
@@ -181,8 +232,9 @@ CASES = {case.name: case for case in (
     Case("million", "1,000,000 random names", AUTHORITATIVE),
     Case("nxdomain", "1,000,000 names, none of them asked for (NXDOMAIN)", AUTHORITATIVE, positive=False),
     Case("policy", "A route: healthy, weighted", frozenset({"nines"})),
+    Case("cached", "A resolver's cache, 10,000 names", frozenset({"nines", "unbound"}), needs=frozenset({"nsd"}), warm=True),
 )}
-PEERS = {peer.name: peer for peer in (Nines, Nsd, Knot)}
+PEERS = {peer.name: peer for peer in (Nsd, Nines, Knot, Unbound)}
 TITLES = {**{name: case.title for name, case in CASES.items()}, LOAD: "The zones of this run"}
 COLUMNS = [
     ("cpu_us", "Server CPU per query, µs", "{:,.2f}"),
@@ -205,7 +257,7 @@ def dnsperf(case, peer, world, seconds):
     command = ["dnsperf", "-s", "127.0.0.1", "-p", str(peer.port), "-d", str(world.folder / f"{case.name}.questions"),
                "-c", str(CLIENTS), "-q", str(UNDERWAY), "-T", "1"]
     if case.warm:
-        subprocess.run([*command, "-n", "1"], capture_output=True, check=True)
+        subprocess.run([*command, "-n", "1", "-Q", "20000"], capture_output=True, check=True)
     before = peer.process.cpu_ns()
     done = subprocess.run([*command, "-l", str(seconds)], capture_output=True, text=True)
     cpu = peer.process.cpu_ns() - before
