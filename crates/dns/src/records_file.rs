@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a zone's file is called: its name, with what other characters may mean elsewhere written as `%2F`.
 pub(crate) fn file_name(apex: &Name) -> String {
@@ -58,13 +58,19 @@ pub(crate) fn make_folder_of(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+/// A file that belongs to another one. No zone's own file is called so, whatever the zone is: [`file_name`].
+pub(crate) fn beside(path: &Path, what: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("~");
+    beside.push(what);
+    beside.into()
+}
+
 /// Writes a file in the place of another: after a crash either is there, whole.
 pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     make_folder_of(path)?;
     // Two processes may write at once while one takes over from the other.
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = Path::new(&beside);
+    let beside = &beside(path, &format!("{}.new", std::process::id()));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(beside)?;
         write(&mut file)?;
@@ -80,7 +86,7 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<(
 }
 
 /// Lets the names in the folder of a file outlive a crash.
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+fn sync_folder_of(path: &Path) -> io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 

@@ -133,7 +133,10 @@ impl Keeping {
             let is_kept = rules.is_some_and(|rules| rules.update.is_some());
             if !is_kept {
                 task.abort();
-                mailboxes.remove(apex);
+                // It may have become that of a zone from elsewhere.
+                if matches!(mailboxes.get(apex), Some(Mailbox::Update(_))) {
+                    mailboxes.remove(apex);
+                }
             }
             is_kept
         });

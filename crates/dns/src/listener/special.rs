@@ -39,15 +39,17 @@ pub(super) struct Later {
     answer: Vec<u8>,
     session: Option<Session>,
     live: Arc<Live>,
+    transport: Transport,
 }
 
 impl Later {
     /// Waits for the answer.
     pub(super) async fn answer(self) -> Vec<u8> {
-        let Self { rcode, mut answer, session, live } = self;
+        let Self { rcode, mut answer, session, live, transport } = self;
         // Whoever made it is gone: it may have been made or not.
         let rcode = rcode.await.unwrap_or(SERVFAIL);
         live.changing.events.update(rcode);
+        count(&live, Rtype::SOA, rcode, transport);
         answer[3] = rcode;
         if let Some(mut session) = session {
             session.sign(&mut answer, unix_now());
@@ -95,6 +97,7 @@ pub(super) fn begin(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: 
         None | Some(Err(tsig::Unverified::Malformed)) => (None, None),
         Some(Ok((session, start))) => (Some(tsig::unsigned(message, start)), Some(session)),
         Some(Err(unverified)) => {
+            count_unverified(snapshot, message, arrival);
             *out = reply(message, NOTAUTH);
             unverified.sign(out, unix_now());
             return Special::Responded(Responded::Now);
@@ -122,6 +125,15 @@ pub(super) fn begin(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: 
             Special::Responded(Responded::Now)
         }
     }
+}
+
+/// What is signed with a key that is not here, or otherwise than it should be.
+fn count_unverified(snapshot: &Snapshot, message: &[u8], arrival: Arrival) {
+    if Header::of(message).is_some_and(|header| header.opcode() == UPDATE) {
+        snapshot.live.changing.events.update(NOTAUTH);
+    }
+    let rtype = Reader::new(message).question().map_or(Rtype::SOA, |question| question.rtype);
+    count(&snapshot.live, rtype, NOTAUTH, arrival.transport);
 }
 
 /// Signs an answer. In a datagram that cannot hold both, the client is sent to TCP.
@@ -186,7 +198,7 @@ fn notified(
     if heard.is_ok() {
         out[2] |= 0x04;
     }
-    count(snapshot, Rtype::SOA, out[3], arrival.transport);
+    count(&snapshot.live, Rtype::SOA, out[3], arrival.transport);
     if let Some(mut session) = session {
         session.sign(out, unix_now());
     }
@@ -230,13 +242,13 @@ fn update(
 ) -> Special {
     match send_on(snapshot, message, arrival, session.as_ref()) {
         Ok(rcode) => {
-            count(snapshot, Rtype::SOA, 0, arrival.transport);
             let (answer, live) = (reply(message, 0), Arc::clone(&snapshot.live));
-            Special::Later(Box::new(Later { rcode, answer, session, live }))
+            let transport = arrival.transport;
+            Special::Later(Box::new(Later { rcode, answer, session, live, transport }))
         }
         Err(rcode) => {
             snapshot.live.changing.events.update(rcode);
-            count(snapshot, Rtype::SOA, rcode, arrival.transport);
+            count(&snapshot.live, Rtype::SOA, rcode, arrival.transport);
             *out = reply(message, rcode);
             if let Some(mut session) = session {
                 session.sign(out, unix_now());
@@ -295,7 +307,7 @@ fn transfer(
         Ok(planned) => planned,
         Err(rcode) => {
             events.transfer(Direction::Out, kind, TransferOutcome::Refused);
-            count(snapshot, query.rtype, rcode, arrival.transport);
+            count(&snapshot.live, query.rtype, rcode, arrival.transport);
             *out = reply(message, rcode);
             if let Some(session) = &mut session {
                 session.sign(out, unix_now());
@@ -303,7 +315,7 @@ fn transfer(
             return Special::Responded(Responded::Now);
         }
     };
-    count(snapshot, query.rtype, 0, arrival.transport);
+    count(&snapshot.live, query.rtype, 0, arrival.transport);
     let is_current = matches!(plan, Plan::Soa);
     let kind = if matches!(plan, Plan::Whole) { TransferKind::Axfr } else { kind };
     let outgoing = Outgoing::new(zone, plan, query.head, query.edns.is_some());
@@ -358,9 +370,34 @@ fn plan(snapshot: &Snapshot, zone: &Arc<Zone>, kind: TransferKind, message: &[u8
     })
 }
 
-fn count(snapshot: &Snapshot, rtype: Rtype, rcode: u8, transport: Transport) {
-    let events = &snapshot.live.events;
-    let of_transport = events.of(transport);
+fn count(live: &Live, rtype: Rtype, rcode: u8, transport: Transport) {
+    let of_transport = live.events.of(transport);
     of_transport
         .answered(Some(rtype), OptRcode::from_rcode(domain::base::iana::Rcode::masked_from_int(rcode)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DnsLimits;
+    use telemetry::Registry;
+
+    #[test]
+    fn an_update_is_counted_by_what_it_was_answered_in_the_end() {
+        let registry = Registry::new();
+        let live = Arc::new(Live::new(&DnsLimits::default(), &registry));
+        let (answer, rcode) = oneshot::channel();
+        answer.send(REFUSED).expect("somebody waits");
+        let (session, transport) = (None, Transport::Tcp);
+        let later = Later { rcode, answer: vec![0; 12], session, live: Arc::clone(&live), transport };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        assert_eq!(runtime.block_on(later.answer())[3], REFUSED);
+        let text = registry.render();
+        for line in [
+            r#"nines_dns_updates_total{rcode="REFUSED"} 1"#,
+            r#"nines_dns_responses_total{rcode="REFUSED",transport="tcp"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
 }

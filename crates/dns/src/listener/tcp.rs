@@ -100,13 +100,14 @@ pub(crate) async fn listen(core: Rc<Core>, listener: std::net::TcpListener, door
         // Counted at once: a drain must not miss it.
         let counted = Counted::new(&core, snapshot.live.clone(), permit, held);
         let core = core.clone();
+        // Not the snapshot itself: a connection that stays open would keep its zones, however often they are replaced.
+        let (tls, patience) = (snapshot.tls.clone(), patience_now(&snapshot));
         tokio::task::spawn_local(async move {
             let ended = match door {
                 Door::Plain => serve(&core, &stream, peer).await,
                 Door::Tls => {
-                    let events = &snapshot.live.events.handshakes;
-                    let entered = match &snapshot.tls {
-                        Some(tls) => tls.enter(stream, snapshot.idle, events).await,
+                    let entered = match tls {
+                        Some(tls) => tls.enter(stream, patience, &counted.live.events.handshakes).await,
                         // The certificates have gone, and the socket is about to.
                         None => None,
                     };
@@ -163,6 +164,11 @@ impl Drop for Counted {
 /// How long a connection may be idle while `open` of `most` are open.
 fn patience(idle: Duration, open: usize, most: usize) -> Duration {
     if open > most / 2 { idle / HURRY } else { idle }
+}
+
+/// How long one may be so at this moment.
+fn patience_now(snapshot: &Snapshot) -> Duration {
+    patience(snapshot.idle, snapshot.live.gate.inflight(), snapshot.limit.connections as usize)
 }
 
 /// A transfer, which is counted when it ends, however it does.
@@ -265,9 +271,8 @@ impl<W: Wire> Connection<'_, W> {
     async fn readable(&self, last: Instant) -> Result<(), Ended> {
         let mut readable = pin!(self.stream.tcp().readable());
         loop {
-            let snapshot = self.core.snapshot();
-            let open = snapshot.live.gate.inflight();
-            let idle = patience(snapshot.idle, open, snapshot.limit.connections as usize);
+            // Nothing of the snapshot is kept while this waits: zones that were replaced go.
+            let idle = patience_now(&self.core.snapshot());
             let is_draining = self.core.is_draining.get();
             let (until, ended) = if is_draining {
                 (last.max(Instant::now()) + DRAIN_SILENCE.min(idle), Ended::Drained)

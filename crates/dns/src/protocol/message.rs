@@ -4,6 +4,9 @@ use super::{HEADER_BYTES, NAME_BYTES_MAX, Name, u16_at};
 use crate::zone::uncompressed_data;
 use domain::base::iana::{Class, Rtype};
 
+/// Pointers of one name: there is one before each label at most, unless somebody wants us to walk for long (for each of thousands of
+/// records, through half of a message).
+const POINTERS_MAX: usize = 127;
 /// QR.
 pub(crate) const RESPONSE: u16 = 0x8000;
 /// AA.
@@ -123,6 +126,7 @@ impl<'m> Reader<'m> {
 /// before the part it ends, so this ends.
 pub(crate) fn uncompress_name(message: &[u8], at: usize, wire: &mut Vec<u8>) -> Option<usize> {
     let (begin, mut next, mut part, mut place) = (wire.len(), None, at, at);
+    let mut pointers = 0;
     loop {
         match *message.get(place)? {
             0 => {
@@ -137,7 +141,8 @@ pub(crate) fn uncompress_name(message: &[u8], at: usize, wire: &mut Vec<u8>) -> 
             }
             high @ 0xc0.. => {
                 let to = usize::from(u16::from_be_bytes([high & 0x3f, *message.get(place + 1)?]));
-                if to >= part {
+                pointers += 1;
+                if to >= part || pointers > POINTERS_MAX {
                     return None;
                 }
                 next.get_or_insert(place + 2);
@@ -207,5 +212,21 @@ mod tests {
         assert_eq!(name(b"\xc0\x0e\x01a\0", 12), None, "forward");
         assert_eq!(name(b"\x40a\0", 12), None);
         assert_eq!(name(b"\x01a", 12), None);
+    }
+
+    #[test]
+    fn a_name_is_not_followed_through_pointers_without_end() {
+        let chain = |pointers: usize| {
+            let mut message = vec![0; HEADER_BYTES];
+            message.extend_from_slice(b"\x01a\0\0");
+            (0..pointers).for_each(|nth| {
+                let to = if nth == 0 { HEADER_BYTES } else { message.len() - 2 };
+                message.extend_from_slice(&(0xc000 | to as u16).to_be_bytes());
+            });
+            let at = message.len() - 2;
+            name_at(&message, at).map(|(name, _)| name.to_string())
+        };
+        assert_eq!(chain(POINTERS_MAX), Some("a".to_owned()));
+        assert_eq!(chain(POINTERS_MAX + 1), None);
     }
 }

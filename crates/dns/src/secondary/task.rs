@@ -37,6 +37,8 @@ struct Task {
     timers: Timers,
     /// The primary that answered last.
     primary: usize,
+    /// The serial number that a primary has told, if it is not here yet.
+    told: Option<u32>,
     /// As it came; withdrawn, if nothing has or what has is not believed any more.
     content: Arc<Zone>,
 }
@@ -63,7 +65,7 @@ pub(crate) async fn run(
     // Time begins with 1970, so that what was confirmed before has a place in it; but it does not jump.
     let (begun, offset) = (Instant::now(), Duration::from_secs(unix_now()));
     let timers = Timers::new(known, offset);
-    let mut task = Task { apex, secondary, publisher, path, expiry, timers, primary: 0, content };
+    let mut task = Task { apex, secondary, publisher, path, expiry, timers, primary: 0, told: None, content };
     task.show();
     loop {
         let now = offset + begun.elapsed();
@@ -92,6 +94,7 @@ pub(crate) async fn run(
                 let ours = (!task.content.is_withdrawn()).then(|| task.content.figures().serial);
                 // RFC 1996 §4.7: what is known is no news.
                 if serial.zip(ours).is_none_or(|(theirs, ours)| is_newer(theirs, ours)) {
+                    task.told = serial;
                     task.timers.notified(offset + begun.elapsed());
                 }
             }
@@ -130,16 +133,21 @@ impl Task {
         self.expiry.set(self.timers.expiry().map_or(0.0, |expiry| expiry.as_secs_f64()));
     }
 
-    /// Asks one primary after the other, beginning with the one that answered last.
+    /// Asks one primary after the other, beginning with the one that answered last. Where one has told of a change, those that do not have
+    /// it yet are not all that is asked.
     async fn ask(&mut self) -> Option<Intervals> {
+        let (first, told) = (self.primary, self.told.take());
+        let mut confirmed = None;
         for nth in 0..self.secondary.primaries.len() {
-            let at = (self.primary + nth) % self.secondary.primaries.len();
-            if let Some(intervals) = self.ask_one(self.secondary.primaries[at]).await {
-                self.primary = at;
-                return Some(intervals);
+            let at = (first + nth) % self.secondary.primaries.len();
+            let Some(intervals) = self.ask_one(self.secondary.primaries[at]).await else { continue };
+            self.primary = at;
+            confirmed = Some(intervals);
+            if told.is_none_or(|told| !is_newer(told, self.content.figures().serial)) {
+                break;
             }
         }
-        None
+        confirmed
     }
 
     async fn ask_one(&mut self, primary: SocketAddr) -> Option<Intervals> {

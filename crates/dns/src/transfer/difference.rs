@@ -25,8 +25,17 @@ pub(crate) struct Difference {
 }
 
 impl Difference {
-    /// What makes `new` of `old`.
+    /// What makes `new` of `old`, as other servers have them: [`records_of_routes`].
     pub(crate) fn between(old: &Zone, new: &Zone) -> Self {
+        let mut all = Self::of_records(old, new);
+        let (before, now) = (records_of_routes(old), records_of_routes(new));
+        all.removed.extend(before.iter().filter(|record| now.binary_search(record).is_err()).cloned());
+        all.added.extend(now.into_iter().filter(|record| before.binary_search(record).is_err()));
+        all
+    }
+
+    /// The same of the zones' own records alone.
+    pub(crate) fn of_records(old: &Zone, new: &Zone) -> Self {
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         for (_, node) in new.nodes() {
             let before = old.same_node(new, node);
@@ -43,9 +52,6 @@ impl Difference {
                 }
             }
         }
-        let (before, now) = (records_of_routes(old), records_of_routes(new));
-        removed.extend(before.iter().filter(|record| now.binary_search(record).is_err()).cloned());
-        added.extend(now.into_iter().filter(|record| before.binary_search(record).is_err()));
         Self {
             from: old.figures().serial,
             to: new.figures().serial,

@@ -6,13 +6,13 @@
 //! When it has grown, one entry takes the place of all.
 
 use crate::protocol::Name;
-use crate::records_file::{file_name, make_folder_of, read_record, replace, sync_folder_of, write_record};
+use crate::records_file::{beside, file_name, make_folder_of, read_record, replace, write_record};
 use crate::transfer::Difference;
 use crate::zone::{Record, Zone};
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN, digest};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What such a file begins with.
@@ -163,8 +163,7 @@ impl Journal {
     /// Opens a journal to write to it, and reads it. `Ok(None)`: another process still has it.
     pub(crate) fn open(path: &Path) -> io::Result<Option<(Self, Entries)>> {
         make_folder_of(path)?;
-        let mut lock_path = path.as_os_str().to_owned();
-        lock_path.push(".lock");
+        let lock_path = beside(path, "lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock_path)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -215,10 +214,24 @@ impl Journal {
         if let Some(difference) = difference {
             bytes.extend_from_slice(&entry(difference)?);
         }
-        replace(&self.path, |file| file.write_all(&bytes))?;
-        self.file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+        let replaced = replace(&self.path, |file| file.write_all(&bytes))
+            .and_then(|()| OpenOptions::new().read(true).write(true).open(&self.path));
+        match replaced {
+            Ok(file) => self.file = file,
+            Err(error) => {
+                // It may be in the place of the other one all the same: what was appended to that would be gone after a restart.
+                self.is_broken |= !self.is_in_place();
+                return Err(error);
+            }
+        }
         self.length = bytes.len() as u64;
         self.compacted = self.length;
-        sync_folder_of(&self.path)
+        Ok(())
+    }
+
+    /// Whether what is written to is what a restart will read.
+    fn is_in_place(&self) -> bool {
+        let (own, there) = (self.file.metadata(), fs::metadata(&self.path));
+        own.is_ok_and(|own| there.is_ok_and(|there| (own.dev(), own.ino()) == (there.dev(), there.ino())))
     }
 }

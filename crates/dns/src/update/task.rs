@@ -108,7 +108,7 @@ impl State {
     /// The file was read again: what was changed is laid over it.
     fn rebase(&mut self, base: Arc<Zone>) -> Result<(), String> {
         let own = fingerprint(&base);
-        let net = Difference::between(&self.base, &self.content);
+        let net = Difference::of_records(&self.base, &self.content);
         let is_over = self.content.figures().serial != self.base.figures().serial;
         let differences = if is_over { vec![net] } else { Vec::new() };
         let entries = Entries::over(self.fingerprint, differences);
@@ -127,7 +127,7 @@ impl State {
 
     /// One entry takes the place of all.
     fn shorten(&mut self) -> io::Result<()> {
-        let difference = Difference::between(&self.base, &self.content);
+        let difference = Difference::of_records(&self.base, &self.content);
         let is_same =
             difference.from == difference.to && difference.removed.is_empty() && difference.added.is_empty();
         self.journal.rewrite(&self.fingerprint, (!is_same).then_some(&difference))
@@ -279,6 +279,53 @@ async fn opened(
                 }
                 Update::Loaded => break,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Places, Pools, Route, RouteConfig};
+    use crate::update::rules::UpdateRule;
+    use crate::zone::ZoneBuilder;
+
+    /// A zone whose apex has the addresses of `www`.
+    fn aliased(more: &str) -> Arc<Zone> {
+        let apex: Name = "u.test".parse().expect("a name");
+        let route = RouteConfig { alias: Some(notation::Name::new("www")), ..RouteConfig::default() };
+        let route =
+            Route::new(&route, &apex, &Arc::new(Places::default()), &Pools::default()).expect("a route");
+        let mut builder = ZoneBuilder::new(apex);
+        let text =
+            format!("$TTL 60\n@ SOA ns a 7 1 1 1 1\n@ NS ns\nns A 192.0.2.53\nwww A 192.0.2.1\n{more}");
+        builder.text("zone", text.as_bytes());
+        builder.route("@", route);
+        Arc::new(builder.finish().expect("a good zone").zone)
+    }
+
+    #[test]
+    fn addresses_that_an_alias_has_from_elsewhere_are_not_kept_as_its_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut state = State::open(dir.path(), aliased("")).expect("there is room").expect("nobody has it");
+        // Another address for `www`.
+        let mut message = b"\0\x01\x28\0\0\x01\0\0\0\x02\0\0\x01u\x04test\0\0\x06\0\x01".to_vec();
+        message.extend_from_slice(b"\x03www\xc0\x0c\0\x01\0\xff\0\0\0\0\0\0");
+        message.extend_from_slice(b"\x03www\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x09");
+        let rules = UpdateRules(vec![UpdateRule::for_anybody()]);
+        let one = One { message, client: IpAddr::from([127, 0, 0, 1]), key: None };
+        assert_eq!(state.make(&rules, &[one]), [0]);
+        for more in ["", "new A 192.0.2.7\n", "newer A 192.0.2.7\n"] {
+            let base = aliased(more);
+            state.rebase(Arc::clone(&base)).expect("it is laid over the other file");
+            let content = content_on_disk(dir.path(), &base).expect("it is after a restart");
+            let of = |zone: &Zone| {
+                let mut all: Vec<_> = zone.records().filter(|record| record.rtype == Rtype::A).collect();
+                all.sort();
+                all
+            };
+            assert_eq!(of(&content), of(&state.content));
+            assert_eq!(of(&content).len(), 2 + usize::from(!more.is_empty()));
         }
     }
 }

@@ -278,6 +278,34 @@ fn a_torn_end_is_cut_off_and_nothing_else() {
 }
 
 #[test]
+fn nothing_is_appended_to_a_journal_that_a_restart_would_not_read() {
+    let (dir, path, base, _) = journalled();
+    let (mut journal, entries) = Journal::open(&path).expect("it is there").expect("nobody has it");
+    let again = entries.differences[0].clone();
+    // No other one can be written: the one that is there goes on.
+    let new = crate::records_file::beside(&path, &format!("{}.new", std::process::id()));
+    fs::create_dir(&new).expect("there is room");
+    journal.rewrite(&fingerprint(&base), None).expect_err("there is a folder in its place");
+    journal.append(&again).expect("it is the same file");
+    assert_eq!(read(&path).expect("it is there").differences.len(), 3);
+    // Another one was written, but is not known to be there.
+    let other = dir.path().join("other");
+    fs::copy(&path, &other).and_then(|_| fs::rename(&other, &path)).expect("there is room");
+    journal.rewrite(&fingerprint(&base), None).expect_err("there is a folder in its place");
+    journal.append(&again).expect_err("it would be gone after a restart");
+}
+
+#[test]
+fn zones_have_journals_of_their_own_whatever_they_are_called() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let opened = ["u.test", "u.test.lock"].map(|apex| {
+        let path = super::journal::path(dir.path(), &apex.parse().expect("a name"));
+        Journal::open(&path).expect("there is room").expect("nobody has it")
+    });
+    assert!(opened.iter().all(|(_, entries)| entries.base.is_none()));
+}
+
+#[test]
 fn a_journal_is_laid_over_another_file() {
     let (dir, _, _, _) = journalled();
     let over = |lines: &str| content_on_disk(dir.path(), &Arc::new(built(lines)));

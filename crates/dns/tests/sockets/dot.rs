@@ -8,7 +8,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -146,6 +146,19 @@ fn who_speaks_no_tls_or_another_protocol_is_sent_away() {
     assert_eq!(idle.read(&mut [0]).unwrap(), 0);
     world.until(r#"nines_dns_connections_ended_total{reason="idle"}"#, 1.0);
     assert!(world.drain(Duration::from_secs(5)));
+}
+
+#[test]
+fn who_says_nothing_has_no_more_time_than_who_is_idle_while_places_are_few() {
+    let world = World::new(&file("limit = { connections = 2 }\ntimeout = { idle = '20s' }\ncores = 1"));
+    let began = Instant::now();
+    let silent = [0, 1].map(|_| TcpStream::connect(at(&world)).unwrap());
+    world.until("nines_dns_connections", 2.0);
+    let mut late = connected(&world, &config(&world, &[b"dot"]));
+    late.write_all(&framed(&query("www.shop.test", Rtype::A))).unwrap();
+    hear(&mut late);
+    assert!(began.elapsed() < Duration::from_secs(15), "it waited for the whole time");
+    drop(silent);
 }
 
 #[test]

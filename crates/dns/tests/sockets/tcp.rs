@@ -1,9 +1,10 @@
 //! Connections.
 
 use crate::world::{PATIENCE, Stream, World, file, framed, query, query_with_id};
-use dns::Rtype;
+use dns::{Rtype, ZoneBuilder};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn with(more: &str) -> World {
@@ -141,6 +142,32 @@ fn connections_beyond_the_limit_wait_until_an_idle_one_is_closed_before_its_time
     asks(&mut world.tcp());
     assert!(began.elapsed() < Duration::from_secs(15), "it waited for the whole time");
     assert!(idle[0].ends());
+}
+
+#[test]
+fn a_connection_does_not_keep_zones_that_were_replaced() {
+    let world = with("timeout = { idle = '1h' }\ncores = 1");
+    let published = |serial: u32| {
+        let mut builder = ZoneBuilder::new("shop.test".parse().unwrap());
+        let soa = format!("@ 60 SOA ns1 a {serial} 1 1 1 1");
+        builder.lines("test", [&soa, "@ 60 NS ns1", "ns1 60 A 192.0.2.53", "www 60 A 192.0.2.1"]);
+        let zone = Arc::new(builder.finish().unwrap().zone);
+        assert!(world.dns().publisher().replace(&zone));
+        Arc::downgrade(&zone)
+    };
+    let before = published(8);
+    let mut streams = [world.tcp(), world.tcp()];
+    // One asks and is silent then, the other is silent from the first.
+    asks(&mut streams[0]);
+    world.until("nines_dns_connections", 2.0);
+    published(9);
+    world.ask("www.shop.test", Rtype::A);
+    let end = Instant::now() + Duration::from_secs(10);
+    while before.upgrade().is_some() {
+        assert!(Instant::now() < end, "a connection keeps the zone of before");
+        std::thread::yield_now();
+    }
+    streams.iter_mut().for_each(asks);
 }
 
 #[test]

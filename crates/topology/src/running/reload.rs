@@ -230,9 +230,11 @@ fn commit(
         live.leaving.spawn(part.stop());
     }
     dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
-    let names = ServiceNames::follow(&new, &live.dns, &running.services, &live.pools);
-    let before = std::mem::replace(&mut live.service_names, names);
+    // Whoever told of services before knows those of the file before: it must not have the last word.
+    let mut before = std::mem::take(&mut live.service_names);
+    before.end();
     live.leaving.spawn(before.stop());
+    live.service_names = ServiceNames::follow(&new, &live.dns, &running.services, &live.pools);
     while live.leaving.try_join_next().is_some() {}
     live.topology = Arc::new(new);
     Ok(())

@@ -50,6 +50,11 @@ impl ServiceNames {
         Self(tasks)
     }
 
+    /// Ends it soon: what changes from now on is not told.
+    pub(super) fn end(&mut self) {
+        self.0.abort_all();
+    }
+
     /// Ends it.
     pub(super) async fn stop(mut self) {
         self.0.shutdown().await;
