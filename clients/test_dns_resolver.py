@@ -348,7 +348,7 @@ def tree(tmp_path_factory):
         try:
             probe.bind((ROOT, 53))
         except PermissionError:
-            pytest.skip("servers of a root are on port 53, which is not for everybody")
+            pytest.fail(f"{ROOT} port 53 may not be bound: servers of a root are there, run this as root or with CAP_NET_BIND_SERVICE")
     tree = Tree(tmp_path_factory.mktemp("tree"))
     yield tree
     tree.stop()
