@@ -11,6 +11,7 @@ use hickory_resolver::proto::dnssec::rdata::{DNSSECRData, NSEC, NSEC3, RRSIG};
 use hickory_resolver::proto::dnssec::{Nsec3HashAlgorithm, Proof};
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
 
 /// Links of a chain of aliases that are followed.
 pub(super) const LINKS_MAX: usize = 16;
@@ -41,9 +42,7 @@ pub(super) fn of_denial(query: &Query, message: &Message, is_refuted: bool) -> V
     }
     if proofs(message).next().is_some() {
         return match least {
-            _ if !is_of_its_zone(query.name(), message) || !are_proofs_of_this(query.name(), message) => {
-                Validated::Bogus
-            }
+            _ if !is_of_its_zone(query.name(), message) => Validated::Bogus,
             // RFC 5155 §9.2: there may be more than the zone says.
             Some(Validated::Secure) if !has_opt_out(message) || has_own_nsec3(query.name(), message) => {
                 Validated::Secure
@@ -70,14 +69,45 @@ pub(super) fn link(query: &Query, message: &Message) -> Option<(Name, Message)> 
         None => record.record_type() == RecordType::CNAME,
     };
     let mut link = Message::response(0, OpCode::Query);
-    let own = message.answers.iter().filter(|record| record.name == *query.name());
-    link.answers = own.filter(is_of_alias).cloned().collect();
+    let of = |record: &&Record| {
+        (record.name == *query.name() && is_of_alias(record)) || is_of_dname_above(query.name(), record)
+    };
+    link.answers = message.answers.iter().filter(of).cloned().collect();
     if expansions(&link.answers).next().is_some() {
         link.authorities = message.authorities.iter().filter(|record| is_proof(record)).cloned().collect();
     }
     let target = link.answers.iter().find_map(|record| target(record, query.name())).cloned()?;
     let is_good = of_answer(&link) != Validated::Bogus && query.query_type() != RecordType::CNAME;
     is_good.then_some((target, link))
+}
+
+/// RFC 6672 §5.3.1: an alias that is made by a DNAME has no signature. It is worth what the DNAME is, if it is what that makes.
+pub(super) fn judge_made_aliases(message: &mut Message) {
+    let maker = |alias: &Record| message.answers.iter().find(|dname| is_made(alias, dname));
+    let proof = |record: &Record| {
+        let maker = if record.proof.is_bogus() { maker(record) } else { None };
+        maker.map_or(record.proof, |dname| dname.proof)
+    };
+    let proofs: Vec<Proof> = message.answers.iter().map(proof).collect();
+    message.answers.iter_mut().zip(proofs).for_each(|(record, proof)| record.proof = proof);
+}
+
+/// Whether a DNAME that is good makes this alias.
+fn is_made(alias: &Record, dname: &Record) -> bool {
+    let RData::Unknown { code: RecordType::DNAME, rdata } = &dname.data else { return false };
+    let Ok(to) = Name::read(&mut BinDecoder::new(&rdata.anything)) else { return false };
+    let is_good = matches!(dname.proof, Proof::Secure | Proof::Insecure);
+    if !is_good || alias.name == dname.name || !dname.name.zone_of(&alias.name) {
+        return false;
+    }
+    let labels = alias.name.iter().count() - dname.name.iter().count();
+    let made = Name::from_labels(alias.name.iter().take(labels).chain(to.iter()));
+    made.is_ok_and(|made| target(alias, &alias.name) == Some(&made))
+}
+
+fn is_of_dname_above(name: &Name, record: &Record) -> bool {
+    let rtype = rrsig(record).map_or(record.record_type(), |rrsig| rrsig.input().type_covered);
+    rtype == RecordType::DNAME && record.name != *name && record.name.zone_of(name)
 }
 
 /// Whether a record is of those that say what is not there, and good.
@@ -227,19 +257,6 @@ fn is_of_its_zone(name: &Name, message: &Message) -> bool {
             };
             is_within && signer(message, owner, proof.rtype()) == Some(zone)
         })
-}
-
-/// RFC 6840 §4.1, RFC 5155 §8.3: what is there for a name above a DNAME's own names says nothing of those.
-fn are_proofs_of_this(name: &Name, message: &Message) -> bool {
-    !proofs(message).any(|(owner, proof)| match proof {
-        Denial::Nsec(nsec) => {
-            nsec.type_set().contains(RecordType::DNAME) && owner != name && owner.zone_of(name)
-        }
-        Denial::Nsec3(nsec3) => {
-            let is_of = |labels| is_hash_of(owner, nsec3, &name.trim_to(labels));
-            nsec3.type_set().contains(RecordType::DNAME) && (1..name.iter().count()).any(is_of)
-        }
-    })
 }
 
 fn has_opt_out(message: &Message) -> bool {

@@ -18,9 +18,12 @@ use hickory_resolver::proto::op::{
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What hickory's validator knows of sets, and of keys: beyond that it would be a million.
 const VERDICTS_MAX: usize = 8192;
+/// A set that was found good is looked at again after this, whatever TTL it came with: signatures come to their end.
+const VERDICT_LASTS: Duration = Duration::from_secs(300);
 
 /// A validator of answers of others.
 pub(super) struct Validating<H: DnsHandle>(DnssecDnsHandle<H>);
@@ -35,7 +38,8 @@ pub(super) struct Asker {
 impl<H: DnsHandle> Validating<H> {
     pub(super) fn new(others: H, anchors: Option<Arc<TrustAnchors>>) -> Self {
         let handle = DnssecDnsHandle::with_trust_anchor(others, anchors.unwrap_or_default());
-        Self(handle.validation_cache_size(VERDICTS_MAX))
+        let handle = handle.validation_cache_size(VERDICTS_MAX);
+        Self(handle.positive_validation_ttl(Duration::ZERO..=VERDICT_LASTS))
     }
 
     pub(super) async fn ask(&self, name: &[u8], asked: Asked) -> Result<Judged, Failure> {
@@ -203,13 +207,15 @@ impl Chain {
 
 /// The message in what hickory has found, and whether its validator refuses it as a denial.
 fn said(found: Result<Message, NetError>) -> Result<(Message, bool), Failure> {
-    match found {
-        Ok(message) => Ok((message, false)),
-        Err(NetError::Dns(DnsError::Nsec { response, .. })) => Ok((response.into_message(), true)),
-        Err(NetError::Dns(DnsError::DnssecBogus)) => Err(Failure::Bogus),
-        Err(NetError::Dns(DnsError::ResponseCode(_))) => Err(Failure::Refused),
-        Err(_) => Err(Failure::Silence),
-    }
+    let (mut message, is_refuted) = match found {
+        Ok(message) => (message, false),
+        Err(NetError::Dns(DnsError::Nsec { response, .. })) => (response.into_message(), true),
+        Err(NetError::Dns(DnsError::DnssecBogus)) => return Err(Failure::Bogus),
+        Err(NetError::Dns(DnsError::ResponseCode(_))) => return Err(Failure::Refused),
+        Err(_) => return Err(Failure::Silence),
+    };
+    judging::judge_made_aliases(&mut message);
+    Ok((message, is_refuted))
 }
 
 /// Whether it is said that something is not there, by a zone that the name is not in: at the end of a chain of aliases, which hickory's
