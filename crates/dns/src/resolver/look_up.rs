@@ -102,18 +102,23 @@ impl Resolver {
                 cache.put(&key.name, key.asked, key.hash(), stored.clone());
             }
             Ok(_) => {}
-            Err(_) => self.remember_failure(key, now),
+            Err(failure) => self.remember_failure(key, *failure, now),
         }
         kept
     }
 
-    /// RFC 9520 §3.2: for some seconds nobody is asked again. What is old, and may be used, is not given up for that.
-    fn remember_failure(&self, key: &Key, now_ms: u64) {
+    /// RFC 9520 §3.2: for some seconds nobody is asked again. What is old, and may be used, is not given up for that; only what is over
+    /// is not used in the place of what is forged.
+    fn remember_failure(&self, key: &Key, failed: Failure, now_ms: u64) {
         let cache = &self.kept.cache;
         let old = cache.get(&key.name, key.asked, key.hash());
         let is_of_use = old.is_some_and(|old| {
             let age = Age::between(old.meta.stored_ms, now_ms);
-            state(age, old.meta.ttl_s, old.meta.is_failure, &self.terms) != State::Gone
+            match state(age, old.meta.ttl_s, old.meta.is_failure, &self.terms) {
+                State::Fresh | State::Due => true,
+                State::Stale => failed != Failure::Bogus,
+                State::Gone => false,
+            }
         });
         if is_of_use {
             cache.failed(&key.name, key.asked, key.hash(), now_ms + RETRY_MS);
@@ -178,4 +183,32 @@ fn failure(now_ms: u64) -> Stored {
 /// RFC 4035 §3.2.1: records that only those get who say that they understand them.
 fn is_of_dnssec(rtype: u16) -> bool {
     [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3].iter().any(|of| of.to_int() == rtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::Asked;
+    use super::super::{Files, ResolverConfig};
+    use super::*;
+    use std::path::Path;
+    use telemetry::Registry;
+
+    #[test]
+    fn what_is_over_is_used_when_nobody_answers_and_not_when_somebody_forges() {
+        let config: ResolverConfig = toml::from_str("forward = ['192.0.2.1']").unwrap();
+        let files = Arc::new(Files::load(&config, Path::new("/")).unwrap());
+        let resolver = Resolver::new(&config, files, &Registry::default(), None);
+        let asked = Asked { rtype: 1, dnssec_ok: false, checking_disabled: false, subnet: None };
+        let key = Key::new(&"www.test".parse().unwrap(), asked);
+        let is_kept_after = |failed, age_ms| {
+            let mut old = failure(0);
+            (old.meta.is_failure, old.meta.ttl_s) = (false, 10);
+            resolver.kept.cache.put(&key.name, asked, key.hash(), old);
+            resolver.remember_failure(&key, failed, age_ms);
+            !resolver.kept.cache.get(&key.name, asked, key.hash()).unwrap().meta.is_failure
+        };
+        assert!(is_kept_after(Failure::Silence, 5000) && is_kept_after(Failure::Bogus, 5000));
+        assert!(is_kept_after(Failure::Silence, 15_000));
+        assert!(!is_kept_after(Failure::Bogus, 15_000));
+    }
 }

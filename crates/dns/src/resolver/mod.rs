@@ -18,6 +18,7 @@ mod events;
 mod files;
 mod flights;
 mod freshness;
+mod judging;
 mod key;
 mod lists;
 mod look_up;

@@ -7,18 +7,48 @@ use super::files::Files;
 use super::key::Asked;
 use super::source::Judged;
 use super::upstream::Failure;
-use super::validation::{followed, negative};
+use super::validation::{Validating, followed, keep_own_keys, negative};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::recursor::{DnssecConfig, DnssecPolicy, Recursor, RecursorError, RecursorOptions};
+use hickory_resolver::net::xfer::{DnsHandle, DnsResponseStream};
+use hickory_resolver::proto::op::{DnsRequest, DnsResponse, Message, Query, ResponseCode};
+use hickory_resolver::recursor::{DnssecPolicy, Recursor, RecursorError, RecursorOptions};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Instant;
 
-/// Two walkers of the tree: one that validates, and one for those who do not want that.
+/// A walker of the tree, and one who validates what it says.
 pub(super) struct Recursion {
-    validating: Option<Recursor<TokioRuntimeProvider>>,
-    plain: Recursor<TokioRuntimeProvider>,
+    validating: Option<Validating<Walker>>,
+    walker: Walker,
+}
+
+/// hickory's recursor, as its validator sees it.
+#[derive(Clone)]
+struct Walker(Arc<Recursor<TokioRuntimeProvider>>);
+
+impl Walker {
+    async fn look_up(&self, query: Query) -> Result<Message, NetError> {
+        let mut message = plain(self.0.resolve(query.clone(), Instant::now(), true).await)?;
+        keep_own_keys(&query, &mut message);
+        Ok(message)
+    }
+}
+
+impl DnsHandle for Walker {
+    type Response = DnsResponseStream;
+    type Runtime = TokioRuntimeProvider;
+
+    fn send(&self, request: DnsRequest) -> DnsResponseStream {
+        let walker = self.clone();
+        let walked = async move {
+            let query = request.queries.first().cloned().ok_or_else(|| NetError::from("no question"))?;
+            let mut message = walker.look_up(query.clone()).await?.into_response();
+            message.queries = vec![query];
+            Ok(DnsResponse::from_message(message)?)
+        };
+        Box::pin(walked).into()
+    }
 }
 
 /// Zones whose servers are known, and answers of them.
@@ -48,32 +78,27 @@ impl Recursion {
             || ROOTS.iter().flat_map(|(v4, v6)| [IpAddr::V4(*v4), IpAddr::V6(*v6)]).collect(),
             <[IpAddr]>::to_vec,
         );
-        let recursor = |policy| {
-            Recursor::new(&roots, policy, None, options(config), TokioRuntimeProvider::new())
-                .expect("roots that were checked, and no policy that needs more")
-        };
-        let validating = config.validates().then(|| {
-            let mut dnssec = DnssecConfig::default();
-            dnssec.trust_anchor = files.anchors();
-            recursor(DnssecPolicy::ValidateWithStaticKey(dnssec))
-        });
-        Self { validating, plain: recursor(DnssecPolicy::ValidationDisabled) }
+        // It asks for signatures, and does not look at them: that is done here.
+        let policy = DnssecPolicy::ValidationDisabled;
+        let recursor = Recursor::new(&roots, policy, None, options(config), TokioRuntimeProvider::new())
+            .expect("roots that were checked, and no policy that needs more");
+        let walker = Walker(Arc::new(recursor));
+        let validating = config.validates().then(|| Validating::new(walker.clone(), files.anchors()));
+        Self { validating, walker }
     }
 
     pub(super) async fn ask(&self, name: &[u8], asked: Asked) -> Result<Judged, Failure> {
         // RFC 4035 §3.2.2: whoever checks by itself gets what there is.
-        let validating = self.validating.as_ref().filter(|_| !asked.checking_disabled);
-        let recursor = validating.unwrap_or(&self.plain);
-        let look_up = async |query| plain(recursor.resolve(query, Instant::now(), true).await);
-        let judged = followed(name, asked.rtype, look_up).await?;
-        Ok(if validating.is_some() { judged } else { (judged.0, None) })
+        if let Some(validating) = self.validating.as_ref().filter(|_| !asked.checking_disabled) {
+            return validating.ask(name, asked).await;
+        }
+        let reply = followed(name, asked.rtype, async |query| self.walker.look_up(query).await).await?;
+        Ok((reply, None))
     }
 }
 
 /// One kind of error for what may be said in several ways.
-fn plain(
-    result: Result<hickory_resolver::proto::op::Message, RecursorError>,
-) -> Result<hickory_resolver::proto::op::Message, NetError> {
+fn plain(result: Result<Message, RecursorError>) -> Result<Message, NetError> {
     match result {
         Ok(message) => Ok(message),
         Err(error) if error.is_no_records_found() || error.is_nx_domain() => match error {

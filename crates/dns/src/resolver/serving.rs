@@ -352,8 +352,9 @@ fn write_hit(
     response.recursion_available = true;
     response.rcode = OptRcode::masked_from_int(hit.meta.rcode);
     response.client_bits = hit.meta.scope;
-    // RFC 6840 §5.8: whoever does not ask for it may not understand it.
-    response.authentic = hit.meta.authentic && (query.dnssec_ok() || query.head[3] & AD != 0);
+    // RFC 6840 §5.8: whoever does not ask for it may not understand it. Signatures may be over with the answer's time.
+    let wants_to_know = query.dnssec_ok() || query.head[3] & AD != 0;
+    response.authentic = hit.meta.authentic && !is_stale && wants_to_know;
     match response.add_written(hit.meta.counts, hit.body) {
         Ok(start) => {
             for place in hit.ttls_at.as_chunks::<2>().0 {
@@ -384,5 +385,36 @@ fn finished(response: Response<'_>, query: &Query<'_>, facts: &Facts<'_>, kind: 
         class: Some(query.class),
         truncated,
         about: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_authentic_for_no_longer_than_its_time() {
+        let asked = Asked { rtype: 1, dnssec_ok: true, checking_disabled: false, subnet: None };
+        let message = question(&"www.test".parse().unwrap(), asked);
+        let query = Query::parse(&message).unwrap();
+        let meta = Meta {
+            stored_ms: 0,
+            ttl_s: 1,
+            rcode: 0,
+            authentic: true,
+            is_failure: false,
+            scope: 0,
+            for_all: false,
+            counts: [0; 3],
+            ttls: 0,
+        };
+        let stored = Stored { meta, bytes: Arc::new([]) };
+        let is_authentic = |is_stale| {
+            let mut out = Vec::new();
+            let facts = Facts::of_transport(Transport::Tcp);
+            write_hit(&query, &stored.seen_at(5000), is_stale, &facts, &mut out);
+            out[3] & AD != 0
+        };
+        assert!(is_authentic(false) && !is_authentic(true));
     }
 }

@@ -6,7 +6,7 @@ use super::files::Files;
 use super::key::Asked;
 use super::recursion::Recursion;
 use super::upstream::{Failure, Manner, Upstream, ask};
-use super::validation::Validating;
+use super::validation::{Asker, Validating};
 use super::wire::Reply;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) enum Source {
     Upstreams(Arc<[Arc<Upstream>]>),
     /// Their answers are validated here.
-    Validated(Box<Validating>, Arc<[Arc<Upstream>]>),
+    Validated(Box<Validating<Asker>>, Arc<[Arc<Upstream>]>),
     Root(Box<Recursion>),
 }
 
@@ -33,7 +33,8 @@ impl Source {
         }
         let upstreams: Arc<[Arc<Upstream>]> = upstreams.into();
         if config.validates() {
-            let validating = Validating::new(Arc::clone(&upstreams), manner, files.anchors());
+            let asker = Asker { upstreams: Arc::clone(&upstreams), manner };
+            let validating = Validating::new(asker, files.anchors());
             return Self::Validated(Box::new(validating), upstreams);
         }
         Self::Upstreams(upstreams)
