@@ -23,7 +23,7 @@ enum Asked {
     /// A connection of TCP or a datagram of UDP.
     Listener(Layer4Question),
     /// A question of DNS.
-    Dns(DnsQuestion),
+    Dns(Box<DnsQuestion>),
 }
 
 /// The word before a name of DNS.
@@ -65,7 +65,7 @@ fn asked(args: ExplainArgs) -> Result<Asked, String> {
         }
         let name = args.name.ok_or("the name is missing: nines explain dns NAME")?;
         let question = DnsQuestion::new(&name, args.rtype.as_deref(), args.client);
-        return question.map(Asked::Dns).map_err(|error| error.to_string());
+        return question.map(Box::new).map(Asked::Dns).map_err(|error| error.to_string());
     }
     if let Some(name) = args.name {
         return Err(format!("{name:?} is one word too many: only `dns` is followed by a name"));
