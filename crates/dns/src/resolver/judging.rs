@@ -7,7 +7,7 @@
 
 use super::events::Validated;
 use crate::dnssec::nsec3::{ITERATIONS_MAX, base32};
-use hickory_resolver::proto::dnssec::rdata::{DNSSECRData, NSEC, NSEC3, RRSIG};
+use hickory_resolver::proto::dnssec::rdata::{DNSSECRData, DS, NSEC, NSEC3, RRSIG};
 use hickory_resolver::proto::dnssec::{Nsec3HashAlgorithm, Proof};
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
@@ -155,6 +155,71 @@ fn least(records: &[Record]) -> Option<Validated> {
         (Validated::Insecure, _) | (_, Validated::Insecure) => Validated::Insecure,
         _ => Validated::Secure,
     }))
+}
+
+/// Names of which a message says something that the validator takes for unsigned: [`cut`] has to show that it may be.
+pub(super) fn unsigned_names(query: &Query, message: &Message) -> Vec<Name> {
+    if message.answers.is_empty() {
+        let is_proved = proofs(message).next().is_some();
+        return if is_proved { Vec::new() } else { vec![query.name().clone()] };
+    }
+    let mut names: Vec<Name> = Vec::new();
+    for record in message.answers.iter().filter(|record| record.proof.is_insecure()) {
+        if !names.contains(&record.name) {
+            names.push(record.name.clone());
+        }
+    }
+    names
+}
+
+/// What a name is to the signed zone that it is in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// A signed zone begins there.
+    Signed,
+    /// A zone that is not signed begins there, or may.
+    Unsigned,
+    /// None does.
+    None,
+    /// The zone has not said.
+    Unknown,
+}
+
+/// What the answer for the DS of a name says about it. It counts only if `zone` itself says so: the validator takes an NSEC3 that opts
+/// out of any zone above, which covers about every name below its signed delegations too (RFC 5155 §8.9 wants the closest encloser).
+pub(super) fn cut(zone: &Name, name: &Name, message: &Message) -> Cut {
+    let of_name = message.answers.iter().filter(|record| record.name == *name && record.proof.is_secure());
+    let mut ds = of_name.clone().filter_map(|record| match &record.data {
+        RData::DNSSEC(DNSSECRData::DS(ds)) => Some(ds),
+        _ => None,
+    });
+    if let Some(first) = ds.next() {
+        let is_known = |ds: &DS| ds.algorithm().is_supported() && ds.digest_type().is_supported();
+        return if is_known(first) || ds.any(is_known) { Cut::Signed } else { Cut::Unsigned };
+    }
+    if of_name.clone().any(|record| record.record_type() == RecordType::CNAME) {
+        return Cut::None;
+    }
+    let own = proofs(message).filter(|(owner, proof)| signer(message, owner, proof.rtype()) == Some(zone));
+    let mut is_said = false;
+    for (owner, proof) in own {
+        is_said = true;
+        let (is_of_name, types, opted_out) = match proof {
+            Denial::Nsec(nsec) => (owner == name, nsec.type_set(), false),
+            Denial::Nsec3(nsec3) => {
+                let opted_out = nsec3.opt_out() && is_hash_covered(owner, nsec3, name);
+                (is_hash_of(owner, nsec3, name), nsec3.type_set(), opted_out)
+            }
+        };
+        if is_of_name && types.contains(RecordType::DS) {
+            return Cut::Unknown;
+        }
+        let is_delegated = types.contains(RecordType::NS) && !types.contains(RecordType::SOA);
+        if opted_out || (is_of_name && is_delegated) {
+            return Cut::Unsigned;
+        }
+    }
+    if is_said { Cut::None } else { Cut::Unknown }
 }
 
 /// A set that a wildcard stands for, as one of its signatures says.

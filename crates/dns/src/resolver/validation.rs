@@ -2,7 +2,7 @@
 //! worth; what that makes of an answer, `judging` says.
 
 use super::events::Validated;
-use super::judging::{self, LINKS_MAX, is_complete};
+use super::judging::{self, Cut, LINKS_MAX, is_complete};
 use super::key::Asked;
 use super::source::Judged;
 use super::upstream::{Failure, Manner, Upstream, ask};
@@ -132,6 +132,7 @@ pub(super) async fn judged(
         let (message, is_refuted) = said(ask(query.clone()).await)?;
         let whole = is_complete(&query, &message.answers).then(|| judging::of_answer(&message));
         if let Some(worth @ (Validated::Secure | Validated::Insecure)) = whole {
+            are_unsigned(&query, &message, &ask).await?;
             return chain.ended(&query, message, worth);
         }
         let mut link = judging::link(&query, &message);
@@ -143,12 +144,46 @@ pub(super) async fn judged(
         }
         let Some((target, link)) = link else {
             let worth = judging::of_denial(&query, &message, is_refuted);
+            if worth != Validated::Bogus {
+                are_unsigned(&query, &message, &ask).await?;
+            }
             return chain.ended(&query, message, worth);
         };
+        are_unsigned(&query, &link, &ask).await?;
         let next = Query::query(target, query.query_type());
         chain.add(std::mem::replace(&mut query, next), link);
     }
     Err(Failure::Refused)
+}
+
+/// Checks that what is taken for unsigned is below a delegation that is, from the root on: each zone on the way says so of the next.
+async fn are_unsigned(
+    query: &Query,
+    message: &Message,
+    ask: &impl AsyncFn(Query) -> Result<Message, NetError>,
+) -> Result<(), Failure> {
+    for name in judging::unsigned_names(query, message) {
+        let mut zone = Name::root();
+        let mut is_unsigned = false;
+        for labels in 1..=name.iter().count() {
+            let at = name.trim_to(labels);
+            let (found, is_refuted) = said(ask(Query::query(at.clone(), RecordType::DS)).await)?;
+            match judging::cut(&zone, &at, &found) {
+                _ if is_refuted => return Err(Failure::Bogus),
+                Cut::Signed => zone = at,
+                Cut::None => {}
+                Cut::Unsigned => {
+                    is_unsigned = true;
+                    break;
+                }
+                Cut::Unknown => return Err(Failure::Bogus),
+            }
+        }
+        if !is_unsigned {
+            return Err(Failure::Bogus);
+        }
+    }
+    Ok(())
 }
 
 /// The same without a look at signatures.

@@ -253,3 +253,27 @@ fn an_nsec_shows_that_a_wildcard_is_the_closest() {
     assert!(!shows("w.test.", "z.test.", &[RecordType::NS], "x.w.test.", "w.test."), "it is another zone's");
     assert!(!shows("w.test.", "z.test.", &[RecordType::DNAME], "x.w.test.", "w.test."));
 }
+
+/// The answer for the DS of a name, in the root zone, where one name begins a zone that is not signed.
+pub(in super::super) fn delegation(of: &Name, unsigned: &str) -> Message {
+    let types: &[RecordType] = if *of == name(unsigned) { &[RecordType::NS] } else { &[RecordType::A] };
+    message(NoError, &[], &[&[soa(".", Secure)], &nsec(&of.to_ascii(), "z.", types, ".")])
+}
+
+#[test]
+fn a_zone_says_itself_where_one_begins_that_is_not_signed() {
+    let of = |zone: &str, of: &str, proof: &[Record]| {
+        cut(&name(zone), &name(of), &message(NoError, &[], &[&[soa(zone, Secure)], proof]))
+    };
+    let ns = &[RecordType::NS];
+    assert_eq!(of("test.", "a.test.", &nsec("a.test.", "b.test.", ns, "test.")), Cut::Unsigned);
+    assert_eq!(of("test.", "a.test.", &nsec("a.test.", "b.test.", &[], "test.")), Cut::None);
+    let ds = &[RecordType::NS, RecordType::DS];
+    assert_eq!(of("test.", "a.test.", &nsec("a.test.", "b.test.", ds, "test.")), Cut::Unknown);
+    assert_eq!(of("test.", "a.test.", &[]), Cut::Unknown);
+    let opted_out = nsec3(hash("www.shop.test.", -1), hash("www.shop.test.", 1), true);
+    assert_eq!(of("test.", "www.shop.test.", &opted_out), Cut::Unsigned);
+    assert_eq!(of("shop.test.", "www.shop.test.", &opted_out), Cut::Unknown, "it is of a zone above");
+    let closed = nsec3(hash("a.test.", -1), hash("a.test.", 1), false);
+    assert_eq!(of("test.", "a.test.", &closed), Cut::None);
+}

@@ -1,4 +1,4 @@
-use super::super::judging::tests::{address, alias, message, name, soa};
+use super::super::judging::tests::{address, alias, delegation, message, name, soa};
 use super::*;
 use ResponseCode::{NXDomain, NoError};
 use hickory_resolver::proto::dnssec::Proof::{Insecure, Secure};
@@ -6,6 +6,9 @@ use hickory_resolver::proto::dnssec::Proof::{Insecure, Secure};
 /// What is said of `www.test`, by somebody who says these things of these names, of any type.
 async fn of(said: &[(&str, Message)]) -> Result<Judged, Failure> {
     let ask = async |query: Query| {
+        if query.query_type() == RecordType::DS {
+            return Ok(delegation(query.name(), "to.test."));
+        }
         let of = said.iter().find(|(of, _)| name(of) == *query.name());
         of.map(|(_, message)| message.clone()).ok_or(NetError::Timeout)
     };
@@ -25,7 +28,7 @@ async fn a_chain_that_is_cut_off_is_followed_to_its_end() {
     assert_eq!(worth(of(&[cut, end]).await), Ok((2, Some(Validated::Insecure))));
     let unsigned = ("www.test.", message(NoError, &[alias("www.test.", "to.test.", Insecure)], &[]));
     let end = ("to.test.", message(NoError, &[address("to.test.", Secure)], &[]));
-    assert_eq!(worth(of(&[unsigned, end]).await), Ok((2, Some(Validated::Insecure))));
+    assert_eq!(of(&[unsigned, end]).await, Err(Failure::Bogus), "its zone is signed");
 }
 
 #[tokio::test]
