@@ -6,7 +6,7 @@
 //! are the answer, for A and AAAA alike; their RRsets are made when the route is.
 //!
 //! What a decision depends on comes from outside: the client's address or its resolver's word for it ([`Client`]), a draw, and each
-//! pool's state ([`PoolHealth`]). So the same decision serves, and is explained step by step ([`explain`]).
+//! pool's state ([`PoolHealth`]). So the same decision serves, and is explained step by step ([`explain()`]).
 //!
 //! An answer also says by how many bits of the client's address it was chosen (RFC 7871 §7.2.1): none where no step looked at it; so
 //! many that all clients who share them are at the same place, where `nearest` had places to choose between; and those of the
