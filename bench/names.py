@@ -20,8 +20,9 @@ SMALL, LARGE, CACHED = "small.test", "large.test", "cached.example"
 # Questions of a file, which dnsperf asks in turn: too many for a processor's cache.
 QUESTIONS = 200_000
 CACHED_NAMES = 10_000
-# Clients of dnsperf, and queries that are under way: enough that a server never waits.
-CLIENTS, UNDERWAY = 8, 400
+# Clients of dnsperf, and queries that are under way: enough that a server never waits, and not more than
+# the receive buffer of each holds.
+CLIENTS, UNDERWAY = 8, 200
 LOAD = "load"
 AUTHORITATIVE = frozenset({"nines", "nsd", "knot"})
 
@@ -49,7 +50,9 @@ class World:
         self.write("cached", [f"n{drawn.randrange(CACHED_NAMES)}.{CACHED} A" for _ in range(QUESTIONS)])
 
     def write(self, case, questions):
-        (self.folder / f"{case}.questions").write_text("\n".join(questions) + "\n")
+        # A short file would be read again and again.
+        times = max(1, QUESTIONS // len(questions))
+        (self.folder / f"{case}.questions").write_text(("\n".join(questions) + "\n") * times)
 
 
 class Peer:
