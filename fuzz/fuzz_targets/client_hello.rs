@@ -24,6 +24,7 @@ static SERVER: LazyLock<Arc<Server>> = LazyLock::new(|| {
     let data = std::env::temp_dir().join(format!("nines-fuzz-{}", std::process::id()));
     let tickets = Tickets::load(&TicketsConfig::default(), &data, Arc::new(Noon)).expect("random keys");
     let context = ServerContext {
+        staples: None,
         listener: "fuzz".into(),
         dir: data.clone(),
         data: data.clone(),
