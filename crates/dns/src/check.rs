@@ -97,13 +97,22 @@ fn check_zone(name: &notation::Name, zone: &ZoneConfig, faults: &mut Faults) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use serde::de::DeserializeOwned;
+
+    /// What a check has to say about a table that is written so.
+    pub(crate) fn told<Table: DeserializeOwned>(
+        text: &str,
+        check: impl FnOnce(&Table, &mut Faults),
+    ) -> Vec<String> {
+        let mut faults = Faults::default();
+        check(&toml::from_str(text).expect("the test's text is a table"), &mut faults);
+        faults.into_vec().into_iter().map(|fault| fault.message).collect()
+    }
 
     fn faults_of(text: &str) -> Vec<String> {
-        let mut faults = Faults::default();
-        check(&toml::from_str(text).unwrap(), &mut faults);
-        faults.into_vec().into_iter().map(|fault| fault.message).collect()
+        told(text, check)
     }
 
     #[test]

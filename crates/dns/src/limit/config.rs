@@ -31,11 +31,10 @@ pub(super) fn networks(names: &[Name]) -> impl Iterator<Item = Network> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::told;
 
     fn faults_of(text: &str) -> Vec<String> {
-        let mut faults = Faults::default();
-        check(&toml::from_str(text).unwrap(), &mut faults);
-        faults.into_vec().into_iter().map(|fault| fault.message).collect()
+        told(text, check)
     }
 
     #[test]

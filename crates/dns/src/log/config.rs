@@ -94,11 +94,10 @@ pub(crate) fn check(config: &LogConfig, faults: &mut Faults) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::tests::told;
 
     fn faults_of(text: &str) -> Vec<String> {
-        let mut faults = Faults::default();
-        check(&toml::from_str(text).unwrap(), &mut faults);
-        faults.into_vec().into_iter().map(|fault| fault.message).collect()
+        told(text, check)
     }
 
     #[test]
