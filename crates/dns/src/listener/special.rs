@@ -299,7 +299,9 @@ fn transfer(
         Some(_) if is_udp && kind == TransferKind::Axfr => Err(REFUSED),
         Some((_, rules)) if !may(rules, arrival, session.as_ref()) => Err(REFUSED),
         Some((zone, _)) if zone.is_withdrawn() => Err(SERVFAIL),
-        Some((zone, _)) => plan(snapshot, zone, kind, message).map(|plan| (zone, plan)).ok_or(FORMERR),
+        Some((zone, _)) => {
+            plan(snapshot, zone, kind, message, is_udp).map(|plan| (zone, plan)).ok_or(FORMERR)
+        }
     };
     let place = Arc::clone(&snapshot.live.changing.transfers).try_acquire_owned();
     let planned = planned.and_then(|(zone, plan)| Ok((zone, plan, place.map_err(|_| SERVFAIL)?)));
@@ -348,7 +350,13 @@ fn may(rules: &ZoneRules, arrival: Arrival, session: Option<&Session>) -> bool {
 }
 
 /// What is sent to whoever asked so.
-fn plan(snapshot: &Snapshot, zone: &Arc<Zone>, kind: TransferKind, message: &[u8]) -> Option<Plan> {
+fn plan(
+    snapshot: &Snapshot,
+    zone: &Arc<Zone>,
+    kind: TransferKind,
+    message: &[u8],
+    is_udp: bool,
+) -> Option<Plan> {
     if kind == TransferKind::Axfr {
         return Some(Plan::Whole);
     }
@@ -362,6 +370,8 @@ fn plan(snapshot: &Snapshot, zone: &Arc<Zone>, kind: TransferKind, message: &[u8
     let histories = snapshot.live.changing.histories();
     let differences = histories.get(zone.apex().as_wire()).and_then(|history| history.between(theirs, ours));
     Some(match differences {
+        // RFC 1995 §2: they will not fit, and whoever asks may not be who it says: nothing is made of them.
+        Some(differences) if is_udp && History::bytes_of(&differences) > MESSAGE_BYTES_MAX => Plan::Soa,
         // RFC 1995 §4: all of it is less.
         Some(differences) if History::bytes_of(&differences) <= zone.figures().bytes.max(PLAIN_UDP_BYTES) => {
             Plan::Differences(differences)
