@@ -1,6 +1,6 @@
 //! Answers that are too many.
 
-use crate::world::{World, hear, query};
+use crate::world::{World, hear, query, with_cookie};
 use dns::Rtype;
 use std::net::UdpSocket;
 
@@ -78,15 +78,6 @@ fn what_slips_sends_to_tcp_where_nothing_is_limited() {
 #[test]
 fn a_client_with_a_cookie_is_not_limited() {
     let world = World::new(&file("slip = 1"));
-    let with_cookie = |server: &[u8]| {
-        let mut message = query("www.shop.test", Rtype::A);
-        message[11] = 1;
-        let length = 8 + server.len() as u8;
-        message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, length + 4, 0, 10, 0, length]);
-        message.extend([1, 2, 3, 4, 5, 6, 7, 8]);
-        message.extend(server);
-        message
-    };
     asked(&world, &vec!["www.shop.test".to_owned(); 3]);
     let client = world.udp();
     client.send(&with_cookie(&[])).unwrap();

@@ -1,6 +1,6 @@
 //! Datagrams.
 
-use crate::world::{World, file, hear, query, query_with_id};
+use crate::world::{World, file, hear, query, query_with_id, with_cookie};
 use dns::Rtype;
 use std::time::Duration;
 
@@ -90,15 +90,6 @@ fn a_datagram_of_any_length_is_survived() {
 #[test]
 fn a_client_with_a_cookie_is_known_again() {
     let world = World::new(&file());
-    let with_cookie = |server: &[u8]| {
-        let mut message = query("www.shop.test", Rtype::A);
-        message[11] = 1;
-        let length = 8 + server.len() as u8;
-        message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, length + 4, 0, 10, 0, length]);
-        message.extend([1, 2, 3, 4, 5, 6, 7, 8]);
-        message.extend(server);
-        message
-    };
     let client = world.udp();
     client.send(&with_cookie(&[])).unwrap();
     let answer = hear(&client).0;

@@ -182,6 +182,17 @@ pub(crate) fn query(name: &str, rtype: Rtype) -> Vec<u8> {
     query_with_id(name, rtype, 0x1234)
 }
 
+/// A query for an address of `www.shop.test`, with a client's half of a cookie and this server's half.
+pub(crate) fn with_cookie(server: &[u8]) -> Vec<u8> {
+    let mut message = query("www.shop.test", Rtype::A);
+    message[11] = 1;
+    let length = 8 + server.len() as u8;
+    message.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, length + 4, 0, 10, 0, length]);
+    message.extend([1, 2, 3, 4, 5, 6, 7, 8]);
+    message.extend(server);
+    message
+}
+
 pub(crate) fn query_with_id(name: &str, rtype: Rtype, id: u16) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     message.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
