@@ -237,7 +237,7 @@ impl Dns {
         let is_drained = self.cores.drain(deadline).await;
         self.keeper.stop().await;
         if let Some(log) = &self.publisher.snapshot().log {
-            log.flush();
+            log.end();
         }
         is_drained
     }

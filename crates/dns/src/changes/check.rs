@@ -2,7 +2,7 @@
 
 use super::{SecondaryConfig, TransferConfig, UpdateConfig};
 use crate::config::DnsConfig;
-use crate::update::Pattern;
+use crate::update::{OF_SIGNERS, Pattern};
 use crate::zone::is_stored;
 use admission::Network;
 use domain::base::iana::Rtype;
@@ -79,6 +79,11 @@ fn check_update(config: &DnsConfig, name: &Name, update: &UpdateConfig, faults: 
     for rtype in &update.types {
         if !rtype.parse::<Rtype>().is_ok_and(is_stored) {
             faults.add(rtype.span(), format!("{whose}: {:?} is no type of record", rtype.as_str()));
+        } else if rtype.parse::<Rtype>().is_ok_and(|rtype| OF_SIGNERS.contains(&rtype)) {
+            faults.add(
+                rtype.span(),
+                format!("{whose}: {rtype} is what signing makes: no update may change it"),
+            );
         }
     }
 }
@@ -141,7 +146,7 @@ mod tests {
         );
         assert_eq!(
             faults_of(
-                "file = 'a'\nupdate = [{ key = 'none', names = ['x.b.test.', 'a..b'], types = ['ANY', 'X'] }]"
+                "file = 'a'\nupdate = [{ key = 'none', names = ['x.b.test.', 'a..b'], types = ['ANY', 'X', 'RRSIG'] }]"
             ),
             [
                 "zone a.test: update names the key none, which is not there",
@@ -149,6 +154,7 @@ mod tests {
                 "zone a.test: update: \"a..b\" is no name: the name has an empty label",
                 "zone a.test: update: \"ANY\" is no type of record",
                 "zone a.test: update: \"X\" is no type of record",
+                "zone a.test: update: RRSIG is what signing makes: no update may change it",
             ]
         );
     }

@@ -165,6 +165,7 @@ impl Keeping {
             let rules = Name::from_wire(apex).ok().and_then(|apex| snapshot.rules.of(&apex));
             rules.is_some_and(|rules| rules.transfer.is_some())
         });
+        snapshot.live.changing.histories().retain(|apex, _| self.seen.contains_key(apex));
         for (apex, rules) in snapshot.rules.iter().filter(|(_, rules)| rules.transfer.is_some()) {
             let Some(zone) = snapshot.zones.get(&apex) else { continue };
             let before = self.seen.insert(apex.as_wire().into(), Arc::clone(zone));

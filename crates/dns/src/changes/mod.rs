@@ -27,12 +27,17 @@ use crate::tsig::{Key, Keys};
 use crate::update::{Pattern, Update, UpdateRule, UpdateRules};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use telemetry::Registry;
 use tokio::sync::{Semaphore, mpsc};
 
 /// Transfers to other servers that are under way at once.
 const TRANSFERS_MAX: usize = 32;
+/// Zones that are asked for at other servers at once.
+const FETCHES_MAX: usize = 64;
+/// Notifications that wait for their answer at once: each has a socket.
+const NOTIFICATIONS_MAX: usize = 256;
 
 /// Who may do what with which zone.
 #[derive(Debug, Default)]
@@ -125,7 +130,13 @@ pub(crate) struct Changing {
     mailboxes: Mutex<HashMap<Box<[u8]>, Mailbox>>,
     /// A place for each transfer to another server.
     pub(crate) transfers: Arc<Semaphore>,
+    /// A place for each zone that is asked for elsewhere.
+    pub(crate) fetches: Semaphore,
+    /// A place for each notification that is under way.
+    pub(crate) notifications: Semaphore,
     pub(crate) events: ChangeEvents,
+    /// The second in which a refusal was logged last.
+    told: AtomicU64,
 }
 
 impl Changing {
@@ -134,8 +145,17 @@ impl Changing {
             histories: Mutex::default(),
             mailboxes: Mutex::default(),
             transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)),
+            fetches: Semaphore::new(FETCHES_MAX),
+            notifications: Semaphore::new(NOTIFICATIONS_MAX),
             events: ChangeEvents::new(registry),
+            told: AtomicU64::new(0),
         }
+    }
+
+    /// Whether a refusal may be logged: one a second, whoever asks how often. All are counted.
+    pub(crate) fn tells_refusal(&self) -> bool {
+        let now = unix_now();
+        self.told.swap(now, Ordering::Relaxed) != now
     }
 
     /// Where those who look after zones hear of things.

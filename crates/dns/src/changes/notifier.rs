@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, timeout_at};
 
@@ -37,7 +38,7 @@ impl Notifier {
         let (live, zone, key) = (Arc::clone(&self.live), Arc::clone(zone), key.cloned());
         let place = (zone.apex().as_wire().into(), peer);
         let task = spawn_local(async move {
-            let told = tell(&zone, peer, key.as_ref()).await;
+            let told = tell(&live.changing.notifications, &zone, peer, key.as_ref()).await;
             live.changing.events.notify(Direction::Out, told.is_ok());
             let serial = zone.figures().serial;
             match told {
@@ -54,7 +55,7 @@ impl Notifier {
     }
 }
 
-async fn tell(zone: &Zone, peer: SocketAddr, key: Option<&Arc<Key>>) -> io::Result<()> {
+async fn tell(places: &Semaphore, zone: &Zone, peer: SocketAddr, key: Option<&Arc<Key>>) -> io::Result<()> {
     let local: SocketAddr = match peer {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -62,6 +63,8 @@ async fn tell(zone: &Zone, peer: SocketAddr, key: Option<&Arc<Key>>) -> io::Resu
     let mut last = io::Error::from(io::ErrorKind::TimedOut);
     let mut wait = WAIT_FIRST;
     for _ in 0..ATTEMPTS_MAX {
+        // Never closed. With many zones to tell of, or many servers that do not answer, the rest come later.
+        let place = places.acquire().await;
         let end = Instant::now() + wait;
         wait *= 2;
         // A socket for each: its port is new, and what comes late for another does not disturb.
@@ -72,6 +75,7 @@ async fn tell(zone: &Zone, peer: SocketAddr, key: Option<&Arc<Key>>) -> io::Resu
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(error),
             Err(error) => last = error,
         }
+        drop((socket, place));
         // Where nobody listens that is known at once.
         tokio::time::sleep_until(end).await;
     }

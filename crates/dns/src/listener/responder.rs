@@ -206,6 +206,23 @@ fn limit(
     verdict
 }
 
+/// Whether an answer that has no records may go to whoever a datagram says it is from. They are errors, all alike.
+pub(super) fn may_tell(snapshot: &Snapshot, arrival: Arrival) -> bool {
+    let (Some(limiter), Some(now)) = (&snapshot.limiter, arrival.received) else { return true };
+    if arrival.transport != Transport::Udp {
+        return true;
+    }
+    let subject = Subject { kind: Kind::Error, zone: 0, about: 0 };
+    let verdict = limiter.judge(arrival.client.ip(), subject, now, draw());
+    let events = &snapshot.live.events;
+    match verdict {
+        Verdict::Sent => {}
+        Verdict::Slipped => events.slipped.inc(),
+        Verdict::Dropped => events.limited.inc(),
+    }
+    verdict != Verdict::Dropped
+}
+
 thread_local! {
     /// Known to nobody outside the process.
     static DRAWN: Cell<u64> = Cell::new(RandomState::new().hash_one(0));

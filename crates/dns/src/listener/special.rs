@@ -1,6 +1,6 @@
 //! What arrives and is no plain query: transfers, notifications, updates, and whatever is signed.
 
-use super::responder::{Arrival, Responded, respond, respond_by_zones};
+use super::responder::{Arrival, Responded, may_tell, respond, respond_by_zones};
 use crate::changes::{Direction, Mailbox, TransferKind, TransferOutcome, ZoneRules, unix_now};
 use crate::protocol::message::{Header, NOTIFY, RESPONSE, Reader, UPDATE};
 use crate::protocol::{HEADER_BYTES, MESSAGE_BYTES_MAX, Query, Transport, UDP_PAYLOAD_BYTES, u16_at};
@@ -11,6 +11,7 @@ use crate::tsig::{self, RECORD_BYTES_MAX, Session};
 use crate::update::{Update, zone_of};
 use crate::zone::Zone;
 use domain::base::iana::{OptRcode, Rtype};
+use std::fmt::Display;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -98,6 +99,9 @@ pub(super) fn begin(snapshot: &Snapshot, message: &[u8], arrival: Arrival, out: 
         Some(Ok((session, start))) => (Some(tsig::unsigned(message, start)), Some(session)),
         Some(Err(unverified)) => {
             count_unverified(snapshot, message, arrival);
+            if !may_tell(snapshot, arrival) {
+                return Special::Responded(Responded::Not);
+            }
             *out = reply(message, NOTAUTH);
             unverified.sign(out, unix_now());
             return Special::Responded(Responded::Now);
@@ -194,6 +198,9 @@ fn notified(
     let changing = &snapshot.live.changing;
     let heard = hear(snapshot, message, arrival, session.as_ref());
     changing.events.notify(Direction::In, heard.is_ok());
+    if session.is_none() && !may_tell(snapshot, arrival) {
+        return Special::Responded(Responded::Not);
+    }
     *out = reply(message, heard.err().unwrap_or(0));
     if heard.is_ok() {
         out[2] |= 0x04;
@@ -247,7 +254,12 @@ fn update(
             Special::Later(Box::new(Later { rcode, answer, session, live, transport }))
         }
         Err(rcode) => {
+            let zone = zone_of(message).map_or_else(|_| "?".to_owned(), |zone| zone.to_string());
+            tell_refused(snapshot, "update", &zone, rcode, arrival, session.as_ref());
             snapshot.live.changing.events.update(rcode);
+            if session.is_none() && !may_tell(snapshot, arrival) {
+                return Special::Responded(Responded::Not);
+            }
             count(&snapshot.live, Rtype::SOA, rcode, arrival.transport);
             *out = reply(message, rcode);
             if let Some(mut session) = session {
@@ -309,6 +321,10 @@ fn transfer(
         Ok(planned) => planned,
         Err(rcode) => {
             events.transfer(Direction::Out, kind, TransferOutcome::Refused);
+            tell_refused(snapshot, query.rtype, &query.name.to_string(), rcode, arrival, session.as_ref());
+            if session.is_none() && !may_tell(snapshot, arrival) {
+                return Special::Responded(Responded::Not);
+            }
             count(&snapshot.live, query.rtype, rcode, arrival.transport);
             *out = reply(message, rcode);
             if let Some(session) = &mut session {
@@ -378,6 +394,23 @@ fn plan(
         }
         _ => Plan::Whole,
     })
+}
+
+/// Whoever is refused by mistake finds out why.
+fn tell_refused(
+    snapshot: &Snapshot,
+    what: impl Display,
+    zone: &str,
+    rcode: u8,
+    arrival: Arrival,
+    session: Option<&Session>,
+) {
+    if !snapshot.live.changing.tells_refusal() {
+        return;
+    }
+    let rcode = domain::base::iana::Rcode::masked_from_int(rcode);
+    let key = session.map_or_else(|| "none".to_owned(), |session| session.key().name.to_string());
+    tracing::info!(target: "dns", client = %arrival.client.ip(), zone, %key, %rcode, "{what} refused");
 }
 
 fn count(live: &Live, rtype: Rtype, rcode: u8, transport: Transport) {

@@ -106,10 +106,13 @@ impl QueryLog {
         }
     }
 
-    /// Waits until what was told is written, for a second at most.
-    pub(crate) fn flush(&self) {
+    /// Waits until what was told is written, for a few seconds at most: nothing more is told.
+    pub(crate) fn end(&self) {
         if let Some(lines) = &self.lines {
             lines.flush();
+        }
+        if let Some(tap) = &self.tap {
+            tap.end();
         }
     }
 }

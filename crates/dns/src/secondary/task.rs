@@ -136,6 +136,9 @@ impl Task {
     /// Asks one primary after the other, beginning with the one that answered last. Where one has told of a change, those that do not have
     /// it yet are not all that is asked.
     async fn ask(&mut self) -> Option<Intervals> {
+        let snapshot = self.publisher.snapshot();
+        // Never closed. With many zones the rest come later: one that is expired meanwhile, or told of again, is asked for all the same.
+        let _place = snapshot.live.changing.fetches.acquire().await;
         let (first, told) = (self.primary, self.told.take());
         let mut confirmed = None;
         for nth in 0..self.secondary.primaries.len() {
@@ -167,7 +170,13 @@ impl Task {
                     changing.events.transfer(Direction::In, of_kind.unwrap_or(kind), outcome);
                     return Intervals::of_soa(&soa_of(&self.content).data);
                 }
-                Err(error) => self.said_no(changing, primary, kind, &error),
+                Err(error) => {
+                    self.said_no(changing, primary, kind, &error);
+                    // All of it would be as old.
+                    if matches!(error, FetchError::Incoming(IncomingFault::Older { .. })) {
+                        break;
+                    }
+                }
             }
         }
         None
@@ -196,6 +205,10 @@ impl Task {
         };
         let is_news =
             |zone: &Zone| before.is_withdrawn() || is_newer(zone.figures().serial, before.figures().serial);
+        let (theirs, ours) = (zone.as_ref().map(|zone| zone.figures().serial), before.figures().serial);
+        if let Some(theirs) = theirs.filter(|theirs| !before.is_withdrawn() && is_newer(ours, *theirs)) {
+            return Err(IncomingFault::Older { theirs, ours }.into());
+        }
         let Some(zone) = zone.filter(is_news).map(Arc::new) else {
             if let Err(error) = store::confirm(&self.path) {
                 tracing::debug!(target: "dns", zone = %self.apex, %error, "that the zone is confirmed is not kept");

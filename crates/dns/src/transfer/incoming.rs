@@ -34,6 +34,14 @@ pub(crate) enum IncomingFault {
     /// It is no transfer of this zone.
     #[error("{0}")]
     Wrong(String),
+    /// It is older than what is here.
+    #[error("its serial number is {theirs}, and {ours} is here already")]
+    Older {
+        /// Theirs.
+        theirs: u32,
+        /// Ours.
+        ours: u32,
+    },
     /// It is larger than what is taken.
     #[error("it is larger than {0} bytes")]
     TooLarge(usize),
@@ -159,7 +167,10 @@ impl Incoming {
             (State::Begin, Some(serial)) => {
                 self.last_soa = Some((record, serial));
                 match self.asked {
-                    Asked::Since(ours) if !is_newer(serial, ours) => State::Current,
+                    Asked::Since(ours) if serial == ours => State::Current,
+                    Asked::Since(ours) if !is_newer(serial, ours) => {
+                        return Err(IncomingFault::Older { theirs: serial, ours });
+                    }
                     _ => State::First,
                 }
             }

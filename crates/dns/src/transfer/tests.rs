@@ -91,7 +91,8 @@ fn differences_make_the_new_zone_of_the_old() {
     assert!(history.between(3, 3).is_none() && history.between(0, 3).is_none());
     let sent = messages(&states[2], Plan::Soa, Asked::Since(3));
     assert!(matches!(receive(Asked::Since(3), &sent), Ok(Received::Current)));
-    assert!(matches!(receive(Asked::Since(4), &sent), Ok(Received::Current)), "an older one is not taken");
+    let older = receive(Asked::Since(4), &sent).err();
+    assert_eq!(older, Some(IncomingFault::Older { theirs: 3, ours: 4 }), "it confirms nothing");
 }
 
 #[test]

@@ -15,7 +15,7 @@ mod task;
 mod tests;
 
 pub(crate) use request::zone_of;
-pub(crate) use rules::{Pattern, UpdateRule, UpdateRules};
+pub(crate) use rules::{OF_SIGNERS, Pattern, UpdateRule, UpdateRules};
 pub(crate) use task::{Update, content_on_disk, run};
 
 use crate::protocol::Name;

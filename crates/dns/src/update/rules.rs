@@ -8,7 +8,7 @@ use domain::base::iana::Rtype;
 use std::net::IpAddr;
 
 /// What signers make, and nobody else.
-const OF_SIGNERS: [Rtype; 4] = [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::NSEC3PARAM];
+pub(crate) const OF_SIGNERS: [Rtype; 4] = [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::NSEC3PARAM];
 
 /// What one key may change.
 #[derive(Debug, Clone)]

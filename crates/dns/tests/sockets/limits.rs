@@ -62,6 +62,23 @@ fn names_by_chance_do_not_help_below_what_stands_for_them() {
 }
 
 #[test]
+fn refusals_of_notifications_and_updates_are_errors_like_others() {
+    let world = World::new(&file("slip = 0"));
+    let client: UdpSocket = world.udp();
+    for opcode in [4_u8, 5, 4, 5, 4, 5] {
+        let mut message = query("www.shop.test", Rtype::SOA);
+        message[2] = opcode << 3;
+        client.send(&message).unwrap();
+    }
+    while world.metric(r#"nines_dns_limited_total{outcome="dropped"}"#) < 5.0 {
+        std::thread::yield_now();
+    }
+    let mut room = [0; 4096];
+    client.recv(&mut room).unwrap();
+    assert_ne!(room[3] & 0x0f, 0, "the one that was told is a refusal");
+}
+
+#[test]
 fn what_slips_sends_to_tcp_where_nothing_is_limited() {
     let world = World::new(&file("slip = 1"));
     assert_eq!(asked(&world, &vec!["www.shop.test".to_owned(); 20]), (1, 19));

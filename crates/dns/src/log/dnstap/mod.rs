@@ -29,7 +29,7 @@ const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// How long an end waits for the reader.
 const END_WAIT: Duration = Duration::from_secs(1);
 
-/// A tap. Dropping it sends what is left, for a second at most.
+/// A tap. When it is dropped its thread sends what is left, for a second at most; whoever drops it, which may be a core, does not wait.
 pub(super) struct Tap {
     shared: Arc<Shared>,
     writer: Thread,
@@ -62,6 +62,23 @@ enum Order {
 }
 
 impl Tap {
+    /// Sends what is left, and waits for that, for two seconds at most. Whatever it is told from here on is lost.
+    pub(super) fn end(&self) {
+        let order = self.order_end();
+        let waited =
+            self.shared.ended.wait_timeout_while(order, 2 * END_WAIT, |order| *order != Order::Ended);
+        drop(waited);
+    }
+
+    fn order_end(&self) -> MutexGuard<'_, Order> {
+        let mut order = lock(&self.shared.order);
+        if *order == Order::Run {
+            *order = Order::End;
+        }
+        self.writer.unpark();
+        order
+    }
+
     /// Begins. A reader need not be there yet, but a file must be writable.
     pub(super) fn open(config: &DnstapConfig, identity: Option<&str>) -> Result<Self, Error> {
         let target = match (&config.socket, &config.file) {
@@ -132,12 +149,7 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        let mut order = lock(&self.shared.order);
-        *order = Order::End;
-        self.writer.unpark();
-        let waited =
-            self.shared.ended.wait_timeout_while(order, 2 * END_WAIT, |order| *order != Order::Ended);
-        drop(waited);
+        drop(self.order_end());
     }
 }
 

@@ -173,7 +173,7 @@ fn a_file_begins_anew_and_is_whole_at_the_end() {
     let tap = tap("file = 'a.tap'\nqueries = false", dir.path());
     tell(&tap, b"query");
     tell(&tap, b"query");
-    drop(tap);
+    tap.end();
     let mut file = &std::fs::read(&path).unwrap()[..];
     expect(&mut file, Control::Start).unwrap();
     assert_eq!(read_all(&mut file).len(), 2);
@@ -195,7 +195,7 @@ fn a_reader_hears_all_that_was_told_and_that_this_is_the_end() {
         stream.write_all(&Control::Finish.frame()).unwrap();
         frames
     });
-    drop(tap);
+    tap.end();
     let types: Vec<u64> =
         reader.join().unwrap().iter().map(|frame| fields(&fields(frame)[2].2)[0].1).collect();
     assert_eq!(types, [1, 2], "a query and its answer");
