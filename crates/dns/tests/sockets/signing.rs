@@ -17,7 +17,7 @@ fn file(address: &str) -> String {
 fn parts(world: &World, file: &str, before: &ZoneSet) -> DnsParts {
     let config: DnsConfig = toml::from_str(file).unwrap();
     let mut zones = ZoneSet::load(&config, world.dir.path(), before).unwrap();
-    zones.sign(&world.dir.path().join("keys"), SystemTime::now(), before).unwrap();
+    zones.sign(&world.dir.path().join("data/dns"), SystemTime::now(), before).unwrap();
     world.parts_of(config, zones)
 }
 

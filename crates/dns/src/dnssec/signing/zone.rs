@@ -41,6 +41,8 @@ struct Served {
     ttl_max: u64,
     /// `None` before the first time.
     signed: Option<SignedNow>,
+    /// Nothing is known of the source, or was until the step that comes next: that is what is served.
+    is_withdrawn: bool,
     /// When something is to be done next, in seconds since 1970.
     due: u64,
 }
@@ -68,7 +70,7 @@ impl SignedZone {
             |before| Arc::clone(&before.store),
         );
         let ttl_max = ttl_max(&source);
-        let state = Served { source, ttl_max, signed: None, due: 0 }.into();
+        let state = Served { source, ttl_max, signed: None, is_withdrawn: true, due: 0 }.into();
         let zone = Self { config, store, state };
         zone.step_after(before.and_then(|before| before.served().signed.clone()), now)?;
         Ok(zone)
@@ -83,13 +85,31 @@ impl SignedZone {
     /// As what it is served.
     pub(crate) fn zone(&self) -> Arc<Zone> {
         let served = self.served();
-        served.signed.as_ref().map_or_else(|| Arc::clone(&served.source), |signed| Arc::clone(&signed.zone))
+        match &served.signed {
+            Some(signed) if !served.is_withdrawn => Arc::clone(&signed.zone),
+            _ if served.source.is_withdrawn() => Arc::clone(&served.source),
+            _ => Arc::new(Zone::withdrawn(served.source.apex().clone())),
+        }
     }
 
-    /// Takes other records, which are signed with the next step.
+    /// Of what it is made.
+    pub(crate) fn source(&self) -> Arc<Zone> {
+        Arc::clone(&self.served().source)
+    }
+
+    /// Whether it could be made of this.
+    pub(crate) fn check(&self, source: &Zone) -> Result<(), Error> {
+        check(source, &self.config)
+    }
+
+    /// Takes other records, which are signed with the next step. Those of a zone that is withdrawn are gone at once.
     pub(crate) fn replace_source(&self, source: &Arc<Zone>) {
+        if self.source().is_same_as(source) {
+            return;
+        }
         let ttl_max = ttl_max(source);
         let mut served = self.served();
+        served.is_withdrawn |= source.is_withdrawn();
         // What was removed is remembered as long as what is there.
         served.ttl_max = served.ttl_max.max(ttl_max);
         served.source = Arc::clone(source);
@@ -132,6 +152,10 @@ impl SignedZone {
             let served = self.served();
             (Arc::clone(&served.source), served.ttl_max, served.signed.clone())
         };
+        if source.is_withdrawn() {
+            self.served().due = now + LOOK_EVERY;
+            return Ok(false);
+        }
         let mut state = store.read(now)?;
         let later = self.roll(&mut state, &source, ttl_max, now)?;
         if let Some(signed) = &signed
@@ -147,8 +171,9 @@ impl SignedZone {
         let previous = signed.or(before);
         let made = sign::sign(&source, previous.as_ref().map(|before| &*before.zone), &plan)?;
         let mut served = self.served();
-        served.due =
-            if Arc::ptr_eq(&served.source, &source) { self.next_due(made.first_end, later, now) } else { 0 };
+        let is_newest = Arc::ptr_eq(&served.source, &source);
+        served.due = if is_newest { self.next_due(made.first_end, later, now) } else { 0 };
+        served.is_withdrawn &= !is_newest;
         let zone = Arc::new(made.zone);
         served.signed = Some(SignedNow { zone, source, keys: state.keys, first_end: made.first_end });
         Ok(true)
