@@ -111,7 +111,8 @@ impl Publisher {
             // What has changed since it was signed.
             if before.is_kept_in(&loaded, &apex) {
                 let newest = before.signed_at(&apex).map(|signed| signed.source());
-                let newest = newest.or_else(|| now.zones.get(&apex).filter(|_| published.contains(&apex)).cloned());
+                let newest =
+                    newest.or_else(|| now.zones.get(&apex).filter(|_| published.contains(&apex)).cloned());
                 newest.iter().for_each(|newest| signed.replace_source(&loaded.signable(newest)));
             }
             published.retain(|published| *published != apex);

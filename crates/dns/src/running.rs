@@ -231,6 +231,9 @@ impl Dns {
     /// Takes nothing new; connections go on.
     pub fn stop_accepting(&self) {
         self.cores.stop_listening(|_| true);
+        if let Some(signing) = &self.signing {
+            signing.abort();
+        }
         // Whoever takes over is to have what is on disk for itself.
         self.keeper.end();
     }
@@ -244,6 +247,9 @@ impl Dns {
         }
         let is_drained = self.cores.drain(deadline).await;
         self.keeper.stop().await;
+        let zones = self.publisher.loaded();
+        // A runtime that ends before it is done leaves what was kept before.
+        let _ = tokio::task::spawn_blocking(move || keep_signatures(&zones)).await;
         if let Some(log) = &self.publisher.snapshot().log {
             log.flush();
         }
@@ -290,6 +296,15 @@ impl Dns {
             }
         });
         statuses.collect()
+    }
+}
+
+/// For the next start.
+fn keep_signatures(zones: &ZoneSet) {
+    for (zone, signed) in zones.signed() {
+        if let Err(error) = signed.keep(true) {
+            tracing::warn!(target: "dns", zone, %error, "signatures cannot be kept for the next start");
+        }
     }
 }
 

@@ -7,15 +7,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 /// What whoever signs a zone makes.
-const MADE_BY_SIGNERS: [Rtype; 7] = [
-    Rtype::RRSIG,
-    Rtype::NSEC,
-    Rtype::NSEC3,
-    Rtype::NSEC3PARAM,
-    Rtype::DNSKEY,
-    Rtype::CDS,
-    Rtype::CDNSKEY,
-];
+const MADE_BY_SIGNERS: [Rtype; 7] =
+    [Rtype::RRSIG, Rtype::NSEC, Rtype::NSEC3, Rtype::NSEC3PARAM, Rtype::DNSKEY, Rtype::CDS, Rtype::CDNSKEY];
 
 /// Serves the content of a zone, wherever that came from: a transfer, or a file with a journal; it is signed first, if it is to be. Says
 /// whether that could be done: what cannot be signed for the moment, as the disk is full, is tried again. Not for a core.

@@ -3,7 +3,9 @@
 use super::fetch::{FetchError, fetch};
 use super::store;
 use super::timers::{Intervals, Timers};
-use crate::changes::{Changing, Direction, TransferKind, TransferOutcome, random_u64, serve, unix_now, unsigned};
+use crate::changes::{
+    Changing, Direction, TransferKind, TransferOutcome, random_u64, serve, unix_now, unsigned,
+};
 use crate::dnssec::signing;
 use crate::dnssec::signing::config::SignConfig;
 use crate::error::Error;

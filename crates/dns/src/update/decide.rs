@@ -32,7 +32,10 @@ pub(super) fn decide(
         holds(prerequisite, overlay, signed)?;
     }
     for change in &request.changes {
-        if !rules.allow(client, key, change) || is_routed(change, overlay) || is_made_here(change, overlay, signed) {
+        if !rules.allow(client, key, change)
+            || is_routed(change, overlay)
+            || is_made_here(change, overlay, signed)
+        {
             return Err(REFUSED);
         }
     }

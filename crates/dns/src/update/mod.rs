@@ -10,6 +10,8 @@ mod decide;
 mod journal;
 mod request;
 mod rules;
+#[cfg(test)]
+mod signed_tests;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -182,8 +182,8 @@ impl State {
         let mut rcodes: Vec<u8> = Vec::with_capacity(requests.len());
         for One { message, client, key } in requests {
             let request = Request::parse(message, content.apex());
-            let decided =
-                request.and_then(|request| decide(&request, &mut overlay, rules, *client, key.as_deref(), served));
+            let decided = request
+                .and_then(|request| decide(&request, &mut overlay, rules, *client, key.as_deref(), served));
             rcodes.push(decided.err().unwrap_or(0));
         }
         if !overlay.is_changed() {

@@ -88,6 +88,18 @@ impl Zone {
         })
     }
 
+    /// Takes all that it is made of into a digest, routes included as far as others see them.
+    pub(crate) fn digest(&self, context: &mut aws_lc_rs::digest::Context) {
+        context.update(self.apex.as_wire());
+        context.update(&self.arena);
+        for record in crate::transfer::records_of_routes(self) {
+            context.update(&record.owner);
+            context.update(&record.rtype.to_int().to_be_bytes());
+            context.update(&record.ttl.to_be_bytes());
+            context.update(&record.data);
+        }
+    }
+
     /// Whether it has just the records and routes of another one, in the same order.
     pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         let routes = |zone: &Self| zone.routes.kinds.iter().map(Arc::as_ptr).collect::<Vec<_>>();
