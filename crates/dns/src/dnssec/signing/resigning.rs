@@ -47,11 +47,11 @@ impl Resigning {
             if zone.due() <= seconds(SystemTime::now()) {
                 self.step(name, zone).await;
             }
-            if zone.has_to_keep(false) {
-                self.keep(name, zone).await;
-            }
         }
         self.events.show(loaded.signed());
+        for (name, zone) in loaded.signed().filter(|(_, zone)| zone.has_to_keep(false)) {
+            self.keep(name, zone).await;
+        }
         let now = seconds(SystemTime::now());
         loaded.signed().map(|(_, zone)| zone.due().saturating_sub(now).max(1)).min()
     }
