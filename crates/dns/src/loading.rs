@@ -1,6 +1,8 @@
 //! The zones of a file, loaded: those whose text has not changed since the last time are taken from there.
 
+use crate::changes::unsigned;
 use crate::config::{DnsConfig, ZoneConfig};
+use crate::dnssec::signing::config::SignConfig;
 use crate::dnssec::signing::{self, SignedZone};
 use crate::error::Error;
 use crate::policy::{LatencyConfig, PlaceConfig, Places, PoolHealth, Pools, Route, StepName};
@@ -9,6 +11,7 @@ use crate::resolver;
 use crate::zone::references::References;
 use crate::zone::{Fault, Faults, Loaded, Zone, ZoneBuilder};
 use crate::zones::Zones;
+use crate::{secondary, update};
 use notation::Named;
 use std::collections::BTreeMap;
 use std::fs::{Metadata, metadata};
@@ -149,24 +152,31 @@ impl ZoneSet {
         }
     }
 
-    /// Signs the zones that are to be, with keys in a folder for each below this one; they are made if there are none. What was signed
-    /// `before` is taken over as far as it can be. This takes its time, and so is not for a core.
+    /// Signs the zones that are to be. `data` is the folder for what outlives a restart, with keys in a folder for each zone; they are
+    /// made if there are none. What was signed `before` is taken over as far as it can be. This takes its time, and so is not for a core.
     ///
     /// # Errors
-    /// When keys cannot be read, made or kept.
-    pub fn sign(&mut self, folder: &Path, now: SystemTime, before: &Self) -> Result<(), Error> {
+    /// When keys cannot be read, made or kept, or what is kept of a zone makes none that can be signed.
+    pub fn sign(&mut self, data: &Path, now: SystemTime, before: &Self) -> Result<(), Error> {
+        let folder = data.join("keys");
         for (name, loaded) in &self.zones {
             let Some(config) = loaded.config.sign.config() else { continue };
             let known = before.signed.get(name);
-            let is_same = before.zones.get(name).is_some_and(|zone| Arc::ptr_eq(zone, loaded));
-            let signed = match known.filter(|zone| is_same && zone.is_of(&config, folder)) {
+            let zone_before = before.zones.get(name);
+            // What is made of more than its text has its own way to a new one.
+            let is_kept = zone_before.is_some_and(|before| loaded.is_kept() && loaded.is_kept_as(before));
+            let is_same = is_kept || zone_before.is_some_and(|zone| Arc::ptr_eq(zone, loaded));
+            let signed = match known.filter(|zone| is_same && zone.is_of(&config, &folder)) {
                 Some(zone) => {
                     zone.step(now)?;
                     Arc::clone(zone)
                 }
                 None => {
-                    let (source, known) = (Arc::clone(&loaded.zone), known.map(|zone| &**zone));
-                    Arc::new(SignedZone::new(config, folder, source, known, now)?)
+                    let source = match known.filter(|_| is_kept) {
+                        Some(known) => known.source(),
+                        None => loaded.content(data, &config)?,
+                    };
+                    Arc::new(SignedZone::new(config, &folder, source, known.map(|zone| &**zone), now)?)
                 }
             };
             self.signed.insert(name.clone(), signed);
@@ -218,6 +228,24 @@ impl ZoneSet {
     pub(crate) fn is_same_in(&self, other: &Self, apex: &Name) -> bool {
         let find = |set: &Self| set.zones.values().find(|zone| zone.zone.apex() == apex).cloned();
         find(self).zip(find(other)).is_some_and(|(one, other)| Arc::ptr_eq(&one, &other))
+    }
+
+    /// What is signed of the content of a zone: of one from elsewhere not what its own signer has made.
+    pub(crate) fn signable(&self, content: &Arc<Zone>) -> Arc<Zone> {
+        let loaded = self.zones.values().find(|zone| zone.zone.apex() == content.apex());
+        let is_from_elsewhere = loaded.is_some_and(|zone| zone.config.secondary.is_some());
+        if is_from_elsewhere { unsigned(content) } else { Arc::clone(content) }
+    }
+
+    /// The zone of this apex as its text has it.
+    pub(crate) fn text_of(&self, apex: &Name) -> Option<&Arc<Zone>> {
+        self.zones.values().map(|zone| &zone.zone).find(|zone| zone.apex() == apex)
+    }
+
+    /// Whether what is served of the zone of this apex is made of more than its text in both, and of the same.
+    pub(crate) fn is_kept_in(&self, other: &Self, apex: &Name) -> bool {
+        let find = |set: &Self| set.zones.values().find(|zone| zone.zone.apex() == apex).cloned();
+        find(self).zip(find(other)).is_some_and(|(one, other)| one.is_kept() && one.is_kept_as(&other))
     }
 
     /// Whether what is served of the zone of this apex is made of more than its text.
@@ -349,6 +377,26 @@ impl LoadedZone {
     /// Whether what is served is made of more than the text.
     fn is_kept(&self) -> bool {
         self.config.secondary.is_some() || !self.config.update.is_empty()
+    }
+
+    /// Whether it is made of more than its text, or not, in the same way as another one.
+    fn is_kept_as(&self, other: &Self) -> bool {
+        let kind = |zone: &Self| (zone.config.secondary.is_some(), zone.config.update.is_empty());
+        kind(self) == kind(other)
+    }
+
+    /// What is signed: its text, with what updates have changed of it; or what has come from elsewhere.
+    fn content(&self, data: &Path, config: &SignConfig) -> Result<Arc<Zone>, Error> {
+        if self.config.secondary.is_some() {
+            return Ok(secondary::signable(data, self.zone.apex(), config));
+        }
+        if self.config.update.is_empty() {
+            return Ok(Arc::clone(&self.zone));
+        }
+        let content = update::content_on_disk(data, &self.zone)
+            .map_err(|cause| Error::Journal { zone: self.zone.apex().to_string(), cause })?;
+        signing::check(&content, config)?;
+        Ok(content)
     }
 
     /// Whether the zone would be the same if it were loaded again.

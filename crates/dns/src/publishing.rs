@@ -4,11 +4,13 @@
 //! than its text, it stays until whoever made it makes another.
 
 use crate::dnssec::signing::SignedZone;
+use crate::error::Error;
 use crate::loading::ZoneSet;
 use crate::protocol::Name;
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 use telemetry::Registry;
 use tokio::sync::{Notify, watch};
 
@@ -49,9 +51,11 @@ impl Publisher {
         if now.zones.get(zone.apex()).is_none() {
             return false;
         }
-        if let Some(signed) = zones.loaded.signed_at(zone.apex()).filter(|_| !zone.is_withdrawn()) {
-            signed.replace_source(zone);
-            zones.published.retain(|apex| apex != zone.apex());
+        if let Some(signed) = zones.loaded.signed_at(zone.apex()) {
+            signed.replace_source(&zones.loaded.signable(zone));
+            if zone.is_withdrawn() {
+                self.send(now.with(&signed.zone(), &self.0.registry));
+            }
             self.0.signing.notify_one();
             return true;
         }
@@ -60,6 +64,27 @@ impl Publisher {
         }
         self.send(now.with(zone, &self.0.registry));
         true
+    }
+
+    /// The same, but that it is answered from once this returns, signed if it is to be; a large zone takes its time, and so this is not
+    /// for a core.
+    ///
+    /// # Errors
+    /// When it cannot be signed for the moment. It is as soon as it can be.
+    pub(crate) fn serve(&self, zone: &Arc<Zone>, now: SystemTime) -> Result<bool, Error> {
+        if !self.replace(zone) {
+            return Ok(false);
+        }
+        if let Some(signed) = self.signed_at(zone.apex()) {
+            signed.step(now)?;
+            self.show_signed(&signed);
+        }
+        Ok(true)
+    }
+
+    /// The zone of this apex, if it is signed here.
+    pub(crate) fn signed_at(&self, apex: &Name) -> Option<Arc<SignedZone>> {
+        self.zones().loaded.signed_at(apex).cloned()
     }
 
     /// Fails whatever is asked of this zone, until there is another one. `false` as [`Publisher::replace`].
@@ -78,26 +103,42 @@ impl Publisher {
         let mut zones = self.zones();
         let now = self.snapshot();
         let Zones { loaded: before, published } = &mut *zones;
+        let mut plainly: Vec<Name> = Vec::new();
         published
             .retain(|apex| before.is_same_in(&loaded, apex) || before.is_kept(apex) && loaded.is_kept(apex));
         for (_, signed) in loaded.signed() {
+            let apex = signed.source().apex().clone();
+            // What has changed since it was signed.
+            if before.is_kept_in(&loaded, &apex) {
+                let newest = before.signed_at(&apex).map(|signed| signed.source());
+                let newest =
+                    newest.or_else(|| now.zones.get(&apex).filter(|_| published.contains(&apex)).cloned());
+                newest.iter().for_each(|newest| signed.replace_source(&loaded.signable(newest)));
+            }
+            published.retain(|published| *published != apex);
             let zone = signed.zone();
-            let is_withdrawn = published.contains(zone.apex());
-            if !is_withdrawn
-                && snapshot.zones.get(zone.apex()).is_some_and(|known| !Arc::ptr_eq(known, &zone))
-            {
+            if snapshot.zones.get(&apex).is_some_and(|known| !Arc::ptr_eq(known, &zone)) {
                 snapshot = snapshot.with(&zone, &self.0.registry);
+            }
+        }
+        // What is signed no longer is served as it is made.
+        let plain = before.signed().map(|(_, signed)| signed.source());
+        for zone in plain.filter(|zone| loaded.signed_at(zone.apex()).is_none()) {
+            if before.is_kept_in(&loaded, zone.apex()) && !published.contains(zone.apex()) {
+                snapshot = snapshot.with(&zone, &self.0.registry);
+                plainly.push(zone.apex().clone());
             }
         }
         for zone in published.iter().filter_map(|apex| now.zones.get(apex)) {
             snapshot = snapshot.with(zone, &self.0.registry);
         }
         for zone in instead {
-            if !published.contains(zone.apex()) {
+            if !published.contains(zone.apex()) && !plainly.contains(zone.apex()) {
                 snapshot = snapshot.with(zone, &self.0.registry);
                 published.push(zone.apex().clone());
             }
         }
+        published.extend(plainly);
         zones.loaded = loaded;
         self.send(snapshot);
         self.0.signing.notify_one();
@@ -108,8 +149,7 @@ impl Publisher {
         let zones = self.zones();
         let zone = signed.zone();
         let is_loaded = zones.loaded.signed_at(zone.apex()).is_some_and(|known| Arc::ptr_eq(known, signed));
-        // One that was withdrawn stays so until there are other records.
-        if is_loaded && !zones.published.contains(zone.apex()) {
+        if is_loaded {
             self.send(self.snapshot().with(&zone, &self.0.registry));
         }
     }
@@ -138,9 +178,9 @@ impl Publisher {
         self.zones().loaded.clone()
     }
 
-    /// The zone of this apex as it was loaded.
+    /// The zone of this apex as its text has it.
     pub(crate) fn loaded_zone(&self, apex: &Name) -> Option<Arc<Zone>> {
-        self.loaded().iter().find(|(_, zone)| zone.apex() == apex).map(|(_, zone)| zone)
+        self.zones().loaded.text_of(apex).cloned()
     }
 
     fn send(&self, snapshot: Snapshot) {

@@ -1,6 +1,6 @@
 //! DNS as the topology sees it: started, changed without a stop, handed over, drained.
 
-use crate::changes::{Keeper, served};
+use crate::changes::Keeper;
 use crate::config::DnsConfig;
 use crate::core::{Core, Door};
 use crate::dnssec::SigningStatus;
@@ -153,7 +153,8 @@ impl Dns {
             watched.snapshot().refresh();
         };
         let watcher = Watcher::start("dns-files", look).map_err(cores::Error::Core)?;
-        for zone in parts.zones.updated() {
+        // What is signed was signed with all that was kept of it.
+        for zone in parts.zones.updated().filter(|zone| parts.zones.signed_at(zone.apex()).is_none()) {
             publisher.replace(&content(&parts.data, zone)?);
         }
         let keeper = Keeper::start(publisher.clone(), parts.data.clone()).map_err(Error::Keeper)?;
@@ -179,7 +180,14 @@ impl Dns {
         let now = self.zones();
         let changed =
             parts.zones.updated().filter(|zone| now.updated().all(|known| !Arc::ptr_eq(known, zone)));
-        let contents = changed.map(|zone| content(&parts.data, zone)).collect::<Result<_, _>>()?;
+        let mut contents = Vec::new();
+        for zone in changed {
+            let content = content(&parts.data, zone)?;
+            match parts.zones.signed_at(zone.apex()) {
+                Some(signed) => signed.check(&content)?,
+                None => contents.push(content),
+            }
+        }
         Ok(Prepared { snapshot, zones: parts.zones.clone(), sockets, contents })
     }
 
@@ -223,6 +231,9 @@ impl Dns {
     /// Takes nothing new; connections go on.
     pub fn stop_accepting(&self) {
         self.cores.stop_listening(|_| true);
+        if let Some(signing) = &self.signing {
+            signing.abort();
+        }
         // Whoever takes over is to have what is on disk for itself.
         self.keeper.end();
     }
@@ -236,6 +247,9 @@ impl Dns {
         }
         let is_drained = self.cores.drain(deadline).await;
         self.keeper.stop().await;
+        let zones = self.publisher.loaded();
+        // A runtime that ends before it is done leaves what was kept before.
+        let _ = tokio::task::spawn_blocking(move || keep_signatures(&zones)).await;
         if let Some(log) = &self.publisher.snapshot().log {
             log.end();
         }
@@ -285,8 +299,17 @@ impl Dns {
     }
 }
 
+/// For the next start.
+fn keep_signatures(zones: &ZoneSet) {
+    for (zone, signed) in zones.signed() {
+        if let Err(error) = signed.keep(true) {
+            tracing::warn!(target: "dns", zone, %error, "signatures cannot be kept for the next start");
+        }
+    }
+}
+
 /// A zone that is updated, as it is served at first.
 fn content(data: &Path, zone: &Arc<Zone>) -> Result<Arc<Zone>, Error> {
     let unusable = |cause| Error::Journal { zone: zone.apex().to_string(), cause };
-    content_on_disk(data, zone).map(served).map_err(unusable)
+    content_on_disk(data, zone).map_err(unusable)
 }

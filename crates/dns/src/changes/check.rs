@@ -23,7 +23,6 @@ pub(crate) fn check_changes(config: &DnsConfig, faults: &mut Faults) {
                 ("file", zone.file.is_some()),
                 ("records", !zone.records.is_empty()),
                 ("route", !zone.route.is_empty()),
-                ("sign", zone.sign.config().is_some()),
             ];
             for (key, _) in others.iter().filter(|(_, is_there)| *is_there) {
                 let message = format!("zone {name} has {key}, but it comes from its primaries");
@@ -32,10 +31,6 @@ pub(crate) fn check_changes(config: &DnsConfig, faults: &mut Faults) {
         }
         for update in &zone.update {
             check_update(config, name, update, faults);
-        }
-        if zone.sign.config().is_some() && !zone.update.is_empty() {
-            let message = format!("zone {name} is signed here, and has update: that is not built yet");
-            faults.add_with_help(name.span(), message, "leave out one of them".to_owned());
         }
         if let Some(transfer) = &zone.transfer {
             check_transfer(config, name, transfer, faults);

@@ -15,7 +15,7 @@ mod notifier;
 
 pub(crate) use check::check_changes;
 pub use config::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig};
-pub(crate) use content::served;
+pub(crate) use content::{serve, unsigned};
 pub(crate) use events::{ChangeEvents, Direction, TransferKind, TransferOutcome};
 pub(crate) use keeper::Keeper;
 

@@ -8,4 +8,4 @@ pub(crate) mod store;
 mod task;
 mod timers;
 
-pub(crate) use task::{Notified, Secondary, restored, run};
+pub(crate) use task::{Notified, Secondary, restored, run, signable};

@@ -3,7 +3,12 @@
 use super::fetch::{FetchError, fetch};
 use super::store;
 use super::timers::{Intervals, Timers};
-use crate::changes::{Changing, Direction, TransferKind, TransferOutcome, random_u64, served, unix_now};
+use crate::changes::{
+    Changing, Direction, TransferKind, TransferOutcome, random_u64, serve, unix_now, unsigned,
+};
+use crate::dnssec::signing;
+use crate::dnssec::signing::config::SignConfig;
+use crate::error::Error;
 use crate::protocol::Name;
 use crate::publishing::Publisher;
 use crate::transfer::{Asked, IncomingFault, Received, applied, is_newer, soa_of};
@@ -108,6 +113,26 @@ pub(crate) fn restored(
     publisher: &Publisher,
     path: &Path,
 ) -> Option<(Arc<Zone>, Intervals, Duration)> {
+    let (zone, intervals, confirmed) = kept(apex, path)?;
+    if publisher.served(apex).is_some_and(|zone| zone.is_withdrawn()) {
+        publisher.replace(&zone);
+    }
+    Some((zone, intervals, confirmed))
+}
+
+/// What is on disk of a zone that is signed here, to be signed; withdrawn if there is nothing.
+pub(crate) fn signable(data: &Path, apex: &Name, config: &SignConfig) -> Arc<Zone> {
+    let zone = kept(apex, &store::path(data, apex)).map(|(zone, ..)| unsigned(&zone)).filter(|zone| {
+        let checked = signing::check(zone, config);
+        if let Err(error) = &checked {
+            tracing::error!(target: "dns", zone = %apex, %error, "what was kept of the zone cannot be signed");
+        }
+        checked.is_ok()
+    });
+    zone.unwrap_or_else(|| Arc::new(Zone::withdrawn(apex.clone())))
+}
+
+fn kept(apex: &Name, path: &Path) -> Option<(Arc<Zone>, Intervals, Duration)> {
     let stored = match store::load(path, apex) {
         Ok(stored) => stored?,
         Err(error) => {
@@ -121,11 +146,7 @@ pub(crate) fn restored(
     if Timers::new(Some((intervals, confirmed)), now).expiry()? <= now {
         return None;
     }
-    let zone = Arc::new(stored.zone);
-    if publisher.served(apex).is_some_and(|zone| zone.is_withdrawn()) {
-        publisher.replace(&served(Arc::clone(&zone)));
-    }
-    Some((zone, intervals, confirmed))
+    Some((Arc::new(stored.zone), intervals, confirmed))
 }
 
 impl Task {
@@ -215,16 +236,28 @@ impl Task {
             }
             return Ok((false, kind));
         };
-        let (path, kept) = (self.path.clone(), Arc::clone(&zone));
-        let saved = tokio::task::spawn_blocking(move || store::save(&path, &kept)).await;
-        if let Ok(Err(error)) = saved {
-            // It is served nonetheless; a restart will ask for it again.
-            tracing::error!(target: "dns", zone = %self.apex, path = %self.path.display(), %error, "the zone cannot be kept");
+        let (path, taken, publisher) = (self.path.clone(), Arc::clone(&zone), self.publisher.clone());
+        // A large zone takes a while, more so if it is signed.
+        let taken = tokio::task::spawn_blocking(move || keep_and_serve(&taken, &path, &publisher));
+        if let Ok(Err(error)) = taken.await {
+            return Err(IncomingFault::Wrong(error.to_string()).into());
         }
-        self.publisher.replace(&served(Arc::clone(&zone)));
         let serial = zone.figures().serial;
         tracing::info!(target: "dns", zone = %self.apex, serial, "a zone has come");
         self.content = zone;
         Ok((true, kind))
     }
+}
+
+/// Serves a zone that has come. One that is to be signed here and cannot be is none.
+fn keep_and_serve(zone: &Arc<Zone>, path: &Path, publisher: &Publisher) -> Result<(), Error> {
+    if let Some(signed) = publisher.signed_at(zone.apex()) {
+        signed.check(&unsigned(zone))?;
+    }
+    if let Err(error) = store::save(path, zone) {
+        // It is served nonetheless; a restart will ask for it again.
+        tracing::error!(target: "dns", zone = %zone.apex(), path = %path.display(), %error, "the zone cannot be kept");
+    }
+    serve(publisher, zone);
+    Ok(())
 }

@@ -37,14 +37,14 @@ impl<'z> Overlay<'z> {
     }
 
     fn in_base(&self, owner: &Name, rtype: Rtype) -> Vec<Record> {
-        let Some(node) = self.base.node_named(owner) else { return Vec::new() };
+        let Some(node) = self.base.node_of(owner) else { return Vec::new() };
         let Some(rrset) = node.rrset(rtype) else { return Vec::new() };
         super::difference::records(self.base, node, rrset)
     }
 
     /// The types of which a name has records.
     pub(crate) fn types(&self, owner: &Name) -> Vec<Rtype> {
-        let base = self.base.node_named(owner).into_iter().flat_map(Node::rrsets);
+        let base = self.base.node_of(owner).into_iter().flat_map(Node::rrsets);
         let base = base.map(|rrset| rrset.rtype.to_int());
         let first = (Arc::from(owner.as_wire()), 0);
         let last = (Arc::clone(&first.0), u16::MAX);

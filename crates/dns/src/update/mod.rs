@@ -10,6 +10,8 @@ mod decide;
 mod journal;
 mod request;
 mod rules;
+#[cfg(test)]
+mod signed_tests;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -29,10 +31,10 @@ pub fn judge_update(zone: &Zone, message: &[u8]) -> Result<Option<Zone>, u8> {
     let request = request::Request::parse(message, zone.apex())?;
     let mut overlay = crate::transfer::Overlay::new(zone);
     let rules = UpdateRules(vec![UpdateRule::for_anybody()]);
-    decide::decide(&request, &mut overlay, &rules, IpAddr::from([127, 0, 0, 1]), None::<&Name>)?;
+    decide::decide(&request, &mut overlay, &rules, IpAddr::from([127, 0, 0, 1]), None::<&Name>, None)?;
     if !overlay.is_changed() {
         return Ok(None);
     }
-    decide::raise_serial(&mut overlay);
+    decide::raise_serial(&mut overlay, None);
     overlay.build("update").map(Some).map_err(|_| request::REFUSED)
 }

@@ -4,7 +4,8 @@ use super::decide::{after, decide, raise_serial, set_serial};
 use super::journal::{self, Entries, Fingerprint, Journal, fingerprint};
 use super::request::{REFUSED, Request, SERVFAIL};
 use super::rules::UpdateRules;
-use crate::changes::served;
+use crate::changes::serve;
+use crate::dnssec::signing::SignedZone;
 use crate::protocol::Name;
 use crate::publishing::Publisher;
 use crate::transfer::{Difference, Overlay, is_newer, soa_number};
@@ -46,6 +47,8 @@ struct State {
     base: Arc<Zone>,
     fingerprint: Fingerprint,
     content: Arc<Zone>,
+    /// The content that is served.
+    shown: Option<Arc<Zone>>,
 }
 
 /// What one request changes.
@@ -98,7 +101,7 @@ impl State {
         };
         let fingerprint = fingerprint(&base);
         let content = replay(&base, &fingerprint, &entries).map_err(io::Error::other)?;
-        let mut state = Self { journal, base, fingerprint, content };
+        let mut state = Self { journal, base, fingerprint, content, shown: None };
         if entries.base != Some(fingerprint) {
             state.shorten()?;
         }
@@ -133,13 +136,23 @@ impl State {
         self.journal.rewrite(&self.fingerprint, (!is_same).then_some(&difference))
     }
 
-    /// Makes requests, and says what each is answered.
-    fn make(&mut self, rules: &UpdateRules, requests: &[One]) -> Vec<u8> {
-        let rcodes = match self.together(rules, requests) {
+    /// Serves the content, if that is another one than before. Says whether that could be done.
+    fn show(&mut self, publisher: &Publisher) -> bool {
+        if self.shown.as_ref().is_some_and(|shown| Arc::ptr_eq(shown, &self.content)) {
+            return true;
+        }
+        let is_served = serve(publisher, &self.content);
+        self.shown = is_served.then(|| Arc::clone(&self.content));
+        is_served
+    }
+
+    /// Makes requests, and says what each is answered. `signed`: the zone is signed here.
+    fn make(&mut self, rules: &UpdateRules, requests: &[One], signed: Option<&SignedZone>) -> Vec<u8> {
+        let rcodes = match self.together(rules, requests, signed) {
             Ok(rcodes) => rcodes,
             // One of them makes no zone: each for itself.
             Err(_) if requests.len() > 1 => {
-                requests.iter().flat_map(|one| self.make(rules, std::slice::from_ref(one))).collect()
+                requests.iter().flat_map(|one| self.make(rules, std::slice::from_ref(one), signed)).collect()
             }
             Err(error) => {
                 let zone = self.base.apex();
@@ -156,22 +169,32 @@ impl State {
         rcodes
     }
 
-    fn together(&mut self, rules: &UpdateRules, requests: &[One]) -> Result<Vec<u8>, crate::Error> {
+    fn together(
+        &mut self,
+        rules: &UpdateRules,
+        requests: &[One],
+        signed: Option<&SignedZone>,
+    ) -> Result<Vec<u8>, crate::Error> {
         let content = Arc::clone(&self.content);
+        let served = signed.map(SignedZone::zone);
+        let served = served.as_deref();
         let mut overlay = Overlay::new(&content);
         let mut rcodes: Vec<u8> = Vec::with_capacity(requests.len());
         for One { message, client, key } in requests {
             let request = Request::parse(message, content.apex());
-            let decided =
-                request.and_then(|request| decide(&request, &mut overlay, rules, *client, key.as_deref()));
+            let decided = request
+                .and_then(|request| decide(&request, &mut overlay, rules, *client, key.as_deref(), served));
             rcodes.push(decided.err().unwrap_or(0));
         }
         if !overlay.is_changed() {
             return Ok(rcodes);
         }
-        raise_serial(&mut overlay);
+        raise_serial(&mut overlay, served);
         let difference = overlay.difference();
         let zone = overlay.build("an update")?;
+        if let Some(signed) = signed {
+            signed.check(&zone)?;
+        }
         if let Err(error) = self.journal.append(&difference) {
             tracing::error!(target: "dns", zone = %zone.apex(), %error, "an update cannot be kept: it is not made");
             // What was refused by what is not there now might not be.
@@ -191,12 +214,13 @@ pub(crate) async fn run(
     mut updates: mpsc::Receiver<Update>,
 ) {
     let mut state = opened(&apex, &publisher, &data, &mut updates).await;
-    let mut published: Option<Arc<Zone>> = None;
     loop {
         if let Some(base) = publisher.loaded_zone(&apex).filter(|base| !Arc::ptr_eq(base, &state.base)) {
             let rebased;
             (state, rebased) = blocking(move || {
                 let rebased = state.rebase(base);
+                // A reload may have come between, and shows what it found on disk.
+                state.shown = None;
                 (state, rebased)
             })
             .await;
@@ -204,10 +228,12 @@ pub(crate) async fn run(
                 tracing::error!(target: "dns", zone = %apex, %error, "the zone stays as it was: its journal does not fit its new file");
             }
         }
-        if published.as_ref().is_none_or(|published| !Arc::ptr_eq(published, &state.content)) {
-            publisher.replace(&served(Arc::clone(&state.content)));
-            published = Some(Arc::clone(&state.content));
-        }
+        let shows = publisher.clone();
+        state = blocking(move || {
+            state.show(&shows);
+            state
+        })
+        .await;
         let Some(first) = updates.recv().await else { return };
         let (mut requests, mut answers) = (Vec::new(), Vec::new());
         let mut next = Some(first);
@@ -220,16 +246,17 @@ pub(crate) async fn run(
         }
         let snapshot = publisher.snapshot();
         let rules = snapshot.rules.of(&apex).and_then(|rules| rules.update.clone()).unwrap_or_default();
+        let (shows, signed) = (publisher.clone(), publisher.signed_at(&apex));
         let rcodes;
         (state, rcodes) = blocking(move || {
-            let rcodes = state.make(&rules, &requests);
+            let mut rcodes = state.make(&rules, &requests, signed.as_deref());
+            if !state.show(&shows) {
+                // What is kept is there as soon as it can be; but that is not what this answer would say.
+                rcodes.iter_mut().filter(|rcode| **rcode == 0).for_each(|rcode| *rcode = SERVFAIL);
+            }
             (state, rcodes)
         })
         .await;
-        if published.as_ref().is_none_or(|published| !Arc::ptr_eq(published, &state.content)) {
-            publisher.replace(&served(Arc::clone(&state.content)));
-            published = Some(Arc::clone(&state.content));
-        }
         for (answer, rcode) in answers.into_iter().zip(rcodes) {
             // Who asked may be gone.
             let _ = answer.send(rcode);
@@ -314,7 +341,7 @@ mod tests {
         message.extend_from_slice(b"\x03www\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x09");
         let rules = UpdateRules(vec![UpdateRule::for_anybody()]);
         let one = One { message, client: IpAddr::from([127, 0, 0, 1]), key: None };
-        assert_eq!(state.make(&rules, &[one]), [0]);
+        assert_eq!(state.make(&rules, &[one], None), [0]);
         for more in ["", "new A 192.0.2.7\n", "newer A 192.0.2.7\n"] {
             let base = aliased(more);
             state.rebase(Arc::clone(&base)).expect("it is laid over the other file");

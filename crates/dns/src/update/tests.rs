@@ -187,7 +187,7 @@ fn a_key_may_what_its_rules_say() {
     let may = |change: Of, key: Option<Name>| {
         let request = Request::parse(&message(&[], &[change]), &apex).expect("it is well-formed");
         let client = IpAddr::from([127, 0, 0, 1]);
-        decide(&request, &mut Overlay::new(&zone), &rules, client, key.as_ref()).is_ok()
+        decide(&request, &mut Overlay::new(&zone), &rules, client, key.as_ref(), None).is_ok()
     };
     let key = || Some(name("key"));
     assert!(may(add("x.dyn", Rtype::A, 1, &a(1)), key()) && may(add("exact", Rtype::A, 1, &a(1)), key()));

@@ -73,7 +73,40 @@ impl Zone {
     /// The node that has the same name as one of another state of this zone.
     pub(crate) fn same_node(&self, other: &Zone, node: Node<'_>) -> Option<Node<'_>> {
         let wire = [node.relative_name(), other.apex.as_wire()].concat();
-        self.node_named(&Name::from_wire(&wire).ok()?)
+        self.node_of(&Name::from_wire(&wire).ok()?)
+    }
+
+    /// The node that records of this owner are at: that of the name, or of an NSEC3, whose owner nobody asks for.
+    pub(crate) fn node_of(&self, owner: &Name) -> Option<Node<'_>> {
+        self.node_named(owner).or_else(|| {
+            if !owner.is_within(&self.apex) {
+                return None;
+            }
+            let relative = self.relative(owner, owner.labels());
+            let node = self.denial()?.hashed_node(self, owner)?;
+            (node.relative_name() == relative).then_some(node)
+        })
+    }
+
+    /// Takes all that it is made of into a digest, routes included as far as others see them.
+    pub(crate) fn digest(&self, context: &mut aws_lc_rs::digest::Context) {
+        context.update(self.apex.as_wire());
+        context.update(&self.arena);
+        for record in crate::transfer::records_of_routes(self) {
+            context.update(&record.owner);
+            context.update(&record.rtype.to_int().to_be_bytes());
+            context.update(&record.ttl.to_be_bytes());
+            context.update(&record.data);
+        }
+    }
+
+    /// Whether it has just the records and routes of another one, in the same order.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        let routes = |zone: &Self| zone.routes.kinds.iter().map(Arc::as_ptr).collect::<Vec<_>>();
+        self.apex == other.apex
+            && self.arena == other.arena
+            && self.routes.nodes == other.routes.nodes
+            && routes(self) == routes(other)
     }
 
     /// Appends the data of the record at `start` of an RRset of this zone, its names uncompressed.

@@ -10,6 +10,7 @@ use crate::dnssec::nsec3::{self, Parameters};
 use crate::dnssec::order;
 use crate::dnssec::signing::canonical::Shared;
 use crate::dnssec::signing::config::DenialConfig;
+use crate::dnssec::signing::kept::Kept;
 use crate::dnssec::signing::plan::{Plan, canonical, expiration};
 use crate::dnssec::signing::{bitmap, routes};
 use crate::error::Error;
@@ -26,6 +27,18 @@ pub(crate) struct Signed {
     pub(crate) zone: Zone,
     /// When the first of its signatures ends, in seconds since 1970.
     pub(crate) first_end: u32,
+    /// Signatures that it has, but for those of routes, and how many of them were made for it.
+    pub(crate) signatures: usize,
+    pub(crate) made: usize,
+}
+
+/// From where signatures are taken that are fresh still.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Previous<'z> {
+    /// The same zone as it was signed before.
+    pub(crate) zone: Option<&'z Zone>,
+    /// What was kept of it over a restart.
+    pub(crate) kept: Option<&'z Kept>,
 }
 
 /// RRsets that are to be signed: a name, a type, and where in a list the records are.
@@ -36,8 +49,8 @@ struct Item {
     count: u32,
 }
 
-/// Signs a zone. `previous` is the same zone as it was signed before.
-pub(crate) fn sign(source: &Zone, previous: Option<&Zone>, plan: &Plan) -> Result<Signed, Error> {
+/// Signs a zone.
+pub(crate) fn sign(source: &Zone, previous: Previous<'_>, plan: &Plan) -> Result<Signed, Error> {
     let mut builder = ZoneBuilder::new(source.apex().clone());
     builder.is_signed_here = true;
     copy(source, &mut builder, plan.serial);
@@ -52,10 +65,10 @@ pub(crate) fn sign(source: &Zone, previous: Option<&Zone>, plan: &Plan) -> Resul
         DenialConfig::Nsec => add_nsec(&mut builder, &checked, source.figures().negative_ttl)?,
         DenialConfig::Nsec3 => add_nsec3(&mut builder, &mut checked, source.figures().negative_ttl)?,
     }
-    let mut first_end = add_signatures(&mut builder, &checked, previous, plan)?;
+    let Added { mut first_end, signatures, made } = add_signatures(&mut builder, &checked, previous, plan)?;
     let mut zone = layout::lay_out(builder, &checked)?.zone;
-    sign_routes(&mut zone, previous, plan, &mut first_end)?;
-    Ok(Signed { zone, first_end })
+    sign_routes(&mut zone, previous.zone, plan, &mut first_end)?;
+    Ok(Signed { zone, first_end, signatures, made })
 }
 
 /// All records, with this serial number.
@@ -177,18 +190,25 @@ fn add_nsec3(builder: &mut ZoneBuilder, checked: &mut Checked, ttl: u32) -> Resu
     Ok(())
 }
 
-/// Signs what this zone speaks for. Says when the first signature ends.
+/// What was added to a zone.
+struct Added {
+    first_end: u32,
+    signatures: usize,
+    made: usize,
+}
+
+/// Signs what this zone speaks for.
 fn add_signatures(
     builder: &mut ZoneBuilder,
     checked: &Checked,
-    previous: Option<&Zone>,
+    previous: Previous<'_>,
     plan: &Plan,
-) -> Result<u32, Error> {
+) -> Result<Added, Error> {
     let (items, records) = items(builder, checked);
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX);
     let part = items.len().div_ceil(threads).max(PART_MIN);
     let view: &ZoneBuilder = builder;
-    let parts: Vec<Result<Vec<Vec<Vec<u8>>>, Error>> = std::thread::scope(|scope| {
+    let parts: Vec<Result<Part, Error>> = std::thread::scope(|scope| {
         let records = &records;
         let work = |part| move || signatures(view, part, records, previous, plan);
         let mut parts = items.chunks(part);
@@ -201,17 +221,20 @@ fn add_signatures(
         });
         own.into_iter().chain(joined).collect()
     });
-    let mut first_end = u32::MAX;
-    for (part, made) in items.chunks(part).zip(parts) {
-        for (item, signatures) in part.iter().zip(made?) {
+    let mut added = Added { first_end: u32::MAX, signatures: 0, made: 0 };
+    for (items, part) in items.chunks(part).zip(parts) {
+        let part = part?;
+        added.made += part.made;
+        for (item, signatures) in items.iter().zip(part.signatures) {
             let ttl = builder.records[records[item.first as usize] as usize].ttl;
             for signature in signatures {
-                first_end = first_end.min(expiration(&signature).unwrap_or(0));
+                added.first_end = added.first_end.min(expiration(&signature).unwrap_or(0));
+                added.signatures += 1;
                 add(builder, item.name, Rtype::RRSIG, ttl, &signature)?;
             }
         }
     }
-    Ok(first_end)
+    Ok(added)
 }
 
 /// What is to be signed: of cuts DS and NSEC, and nothing below them.
@@ -240,16 +263,23 @@ fn items(builder: &ZoneBuilder, checked: &Checked) -> (Vec<Item>, Vec<u32>) {
     (items, records)
 }
 
+/// The signatures of each of some RRsets, and how many of them were made.
+struct Part {
+    signatures: Vec<Vec<Vec<u8>>>,
+    made: usize,
+}
+
 /// The signatures of each of these RRsets.
 fn signatures(
     builder: &ZoneBuilder,
     items: &[Item],
     records: &[u32],
-    previous: Option<&Zone>,
+    previous: Previous<'_>,
     plan: &Plan,
-) -> Result<Vec<Vec<Vec<u8>>>, Error> {
+) -> Result<Part, Error> {
     let apex = builder.names.apex();
-    items
+    let mut made = 0;
+    let signatures = items
         .iter()
         .map(|item| {
             let owner = [builder.names.relative(item.name), apex.as_wire()].concat();
@@ -260,15 +290,22 @@ fn signatures(
             let datas = own.map(|record| builder.data_of(record).to_vec()).collect();
             let shared = Shared { owner: owner.as_wire(), rtype: item.rtype, ttl };
             let wanted = canonical(&shared, datas);
-            let before = previous.and_then(|zone| Before::find(zone, &owner, &shared, &wanted));
+            let before = previous.zone.and_then(|zone| Before::find(zone, &owner, &shared, &wanted));
+            let whose = (&shared, labels(&owner));
             let keys = plan.signers(item.rtype).iter();
-            keys.map(|key| match before.as_ref().and_then(|before| before.fresh(plan, key)) {
-                Some(fresh) => Ok(fresh.to_vec()),
-                None => plan.sign(key, (&shared, labels(&owner)), apex.as_wire(), &wanted),
+            keys.map(|key| {
+                let fresh = before.as_ref().and_then(|before| before.fresh(plan, key)).map(<[u8]>::to_vec);
+                let kept = || previous.kept?.fresh(plan, key, whose, apex.as_wire(), &wanted);
+                if let Some(fresh) = fresh.or_else(kept) {
+                    return Ok(fresh);
+                }
+                made += 1;
+                plan.sign(key, whose, apex.as_wire(), &wanted)
             })
             .collect()
         })
-        .collect()
+        .collect::<Result<_, Error>>()?;
+    Ok(Part { signatures, made })
 }
 
 /// Signs all that routes can answer.

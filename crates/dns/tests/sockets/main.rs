@@ -9,6 +9,7 @@ mod logs;
 mod publishing;
 mod reloads;
 mod resolver;
+mod signed_changes;
 mod signing;
 mod tcp;
 mod udp;

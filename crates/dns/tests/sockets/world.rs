@@ -47,7 +47,12 @@ impl World {
 
     /// With what `parts` makes in its folder.
     pub(crate) fn signed(parts: impl FnOnce(&Self) -> DnsParts) -> Self {
-        let mut world = Self { dns: None, registry: Registry::new(), dir: tempfile::tempdir().unwrap() };
+        Self::signed_in(tempfile::tempdir().unwrap(), parts)
+    }
+
+    /// The same in a folder.
+    pub(crate) fn signed_in(dir: tempfile::TempDir, parts: impl FnOnce(&Self) -> DnsParts) -> Self {
+        let mut world = Self { dns: None, registry: Registry::new(), dir };
         let parts = parts(&world);
         world.dns = Some(Dns::start(&parts, world.registry.clone(), Vec::new()).unwrap());
         world

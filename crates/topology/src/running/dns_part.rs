@@ -262,7 +262,7 @@ pub(super) fn sign(
     zones: &mut ZoneSet,
     before: &ZoneSet,
 ) -> Result<(), dns::Error> {
-    zones.sign(&data(topology, dir).join("keys"), SystemTime::now(), before)
+    zones.sign(&data(topology, dir), SystemTime::now(), before)
 }
 
 /// Where what belongs to DNS is kept.

@@ -4,6 +4,7 @@ mod bind;
 pub(crate) mod bitmap;
 pub(crate) mod canonical;
 pub(crate) mod config;
+pub(crate) mod kept;
 pub(crate) mod key;
 pub(crate) mod plan;
 pub(crate) mod resigning;

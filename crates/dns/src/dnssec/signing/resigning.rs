@@ -49,8 +49,18 @@ impl Resigning {
             }
         }
         self.events.show(loaded.signed());
+        for (name, zone) in loaded.signed().filter(|(_, zone)| zone.has_to_keep(false)) {
+            self.keep(name, zone).await;
+        }
         let now = seconds(SystemTime::now());
         loaded.signed().map(|(_, zone)| zone.due().saturating_sub(now).max(1)).min()
+    }
+
+    async fn keep(&self, name: &str, zone: &Arc<SignedZone>) {
+        let keeping = Arc::clone(zone);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || keeping.keep(false)).await {
+            tracing::warn!(target: "dns", zone = name, %error, "signatures cannot be kept for the next start");
+        }
     }
 
     async fn step(&self, name: &str, zone: &Arc<SignedZone>) {

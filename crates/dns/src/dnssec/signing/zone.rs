@@ -5,6 +5,7 @@
 
 use super::bind;
 use super::config::{DenialConfig, SignConfig};
+use super::kept::{self, Kept};
 use super::key::Key;
 use super::plan::Plan;
 use super::rollover::{self, Action, KeyState, KeyTimes, Timing};
@@ -25,12 +26,21 @@ const LOOK_EVERY: u64 = 86_400;
 /// Keys with the same tag can be told apart only by trying: others are made instead.
 const TRIES: usize = 16;
 
+/// Where signatures are kept, beside the keys.
+const KEPT: &str = "signatures";
+/// So many that are not kept are made again after a crash, in an instant;
+const UNKEPT_MAX: usize = 1024;
+/// or this part of all of them.
+const UNKEPT_PART: usize = 8;
+
 /// A zone that is signed here.
 #[derive(Debug)]
 pub(crate) struct SignedZone {
     config: SignConfig,
     /// Held while it is signed: one lock for all that was ever loaded with this name.
     store: Arc<Mutex<Store>>,
+    /// Held while signatures are kept.
+    keeping: Mutex<()>,
     state: Mutex<Served>,
 }
 
@@ -41,6 +51,8 @@ struct Served {
     ttl_max: u64,
     /// `None` before the first time.
     signed: Option<SignedNow>,
+    /// Nothing is known of the source, or was until the step that comes next: that is what is served.
+    is_withdrawn: bool,
     /// When something is to be done next, in seconds since 1970.
     due: u64,
 }
@@ -51,6 +63,11 @@ struct SignedNow {
     source: Arc<Zone>,
     keys: Vec<HeldKey>,
     first_end: u32,
+    signatures: usize,
+    /// Signatures that are not kept.
+    unkept: usize,
+    /// Some are.
+    is_kept: bool,
 }
 
 impl SignedZone {
@@ -68,8 +85,8 @@ impl SignedZone {
             |before| Arc::clone(&before.store),
         );
         let ttl_max = ttl_max(&source);
-        let state = Served { source, ttl_max, signed: None, due: 0 }.into();
-        let zone = Self { config, store, state };
+        let state = Served { source, ttl_max, signed: None, is_withdrawn: true, due: 0 }.into();
+        let zone = Self { config, store, keeping: Mutex::default(), state };
         zone.step_after(before.and_then(|before| before.served().signed.clone()), now)?;
         Ok(zone)
     }
@@ -83,16 +100,37 @@ impl SignedZone {
     /// As what it is served.
     pub(crate) fn zone(&self) -> Arc<Zone> {
         let served = self.served();
-        served.signed.as_ref().map_or_else(|| Arc::clone(&served.source), |signed| Arc::clone(&signed.zone))
+        match &served.signed {
+            Some(signed) if !served.is_withdrawn => Arc::clone(&signed.zone),
+            _ if served.source.is_withdrawn() => Arc::clone(&served.source),
+            _ => Arc::new(Zone::withdrawn(served.source.apex().clone())),
+        }
     }
 
-    /// Takes other records, which are signed with the next step.
+    /// Of what it is made.
+    pub(crate) fn source(&self) -> Arc<Zone> {
+        Arc::clone(&self.served().source)
+    }
+
+    /// Whether it could be made of this.
+    pub(crate) fn check(&self, source: &Zone) -> Result<(), Error> {
+        check(source, &self.config)
+    }
+
+    /// Takes other records, which are signed with the next step. Those of a zone that is withdrawn are gone at once.
     pub(crate) fn replace_source(&self, source: &Arc<Zone>) {
+        if self.source().is_same_as(source) {
+            return;
+        }
         let ttl_max = ttl_max(source);
         let mut served = self.served();
+        served.is_withdrawn |= source.is_withdrawn();
         // What was removed is remembered as long as what is there.
         served.ttl_max = served.ttl_max.max(ttl_max);
-        served.source = Arc::clone(source);
+        served.source = match &served.signed {
+            Some(signed) if signed.source.is_same_as(source) => Arc::clone(&signed.source),
+            _ => Arc::clone(source),
+        };
         served.due = 0;
     }
 
@@ -132,26 +170,79 @@ impl SignedZone {
             let served = self.served();
             (Arc::clone(&served.source), served.ttl_max, served.signed.clone())
         };
+        if source.is_withdrawn() {
+            self.served().due = now + LOOK_EVERY;
+            return Ok(false);
+        }
         let mut state = store.read(now)?;
         let later = self.roll(&mut state, &source, ttl_max, now)?;
         if let Some(signed) = &signed
             && !self.is_due(signed, &source, &state.keys, now)
         {
-            self.served().due = self.next_due(signed.first_end, later, now);
-            return Ok(false);
+            let mut served = self.served();
+            served.due = self.next_due(signed.first_end, later, now);
+            // What was withdrawn is as it was.
+            let is_back = served.is_withdrawn && Arc::ptr_eq(&served.source, &source);
+            served.is_withdrawn &= !is_back;
+            return Ok(is_back);
         }
-        state.serial = Some(next_serial(source.figures().serial, state.serial));
+        let previous = signed.or(before);
+        let kept = if previous.is_none() { kept(&store) } else { None };
+        let is_same =
+            kept.as_ref().is_some_and(|kept| is_as_kept(kept, &source, &state, &self.plan(&state, now)));
+        if !is_same {
+            state.serial = Some(next_serial(source.figures().serial, state.serial));
+        }
         // Before anybody sees it: a serial number that was seen is not used again, even after a crash.
         store.write(&state)?;
         let plan = self.plan(&state, now);
-        let previous = signed.or(before);
-        let made = sign::sign(&source, previous.as_ref().map(|before| &*before.zone), &plan)?;
+        let zone = previous.as_ref().map(|before| &*before.zone);
+        let made = sign::sign(&source, sign::Previous { zone, kept: kept.as_ref() }, &plan)?;
+        let unkept = made.made + previous.as_ref().map_or(0, |before| before.unkept);
+        let is_kept = kept.is_some() || previous.is_some_and(|before| before.is_kept);
         let mut served = self.served();
-        served.due =
-            if Arc::ptr_eq(&served.source, &source) { self.next_due(made.first_end, later, now) } else { 0 };
+        let is_newest = Arc::ptr_eq(&served.source, &source);
+        served.due = if is_newest { self.next_due(made.first_end, later, now) } else { 0 };
+        served.is_withdrawn &= !is_newest;
         let zone = Arc::new(made.zone);
-        served.signed = Some(SignedNow { zone, source, keys: state.keys, first_end: made.first_end });
+        let (first_end, signatures) = (made.first_end, made.signatures);
+        let keys = state.keys;
+        served.signed = Some(SignedNow { zone, source, keys, first_end, signatures, unkept, is_kept });
         Ok(true)
+    }
+
+    /// Whether there are so many signatures that are not kept that it is worth to write them all; at the end a single one.
+    pub(crate) fn has_to_keep(&self, is_end: bool) -> bool {
+        self.served().signed.as_ref().is_some_and(|signed| {
+            let many = UNKEPT_MAX.max(signed.signatures / UNKEPT_PART);
+            signed.unkept > 0 && (is_end || !signed.is_kept || signed.unkept >= many)
+        })
+    }
+
+    /// Keeps signatures for the next start, if there is need to. Not while somebody waits: those of a large zone are large.
+    pub(crate) fn keep(&self, is_end: bool) -> Result<(), Error> {
+        let _keeping = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_to_keep(is_end) {
+            return Ok(());
+        }
+        let Some(signed) = self.served().signed.clone() else { return Ok(()) };
+        let path = {
+            let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            if store.read(0)?.serial != Some(signed.zone.figures().serial) {
+                // It was signed again meanwhile, perhaps by the process that has taken over.
+                return Ok(());
+            }
+            store.folder.join(KEPT)
+        };
+        let state = State { keys: signed.keys.clone(), ..State::default() };
+        let origin = kept::origin(&signed.source, &self.plan(&state, 0));
+        kept::write(&path, &signed.zone, signed.first_end, &origin)
+            .map_err(|error| Error::Keys { path, why: error.to_string() })?;
+        if let Some(now) = &mut self.served().signed {
+            now.unkept = now.unkept.saturating_sub(signed.unkept);
+            now.is_kept = true;
+        }
+        Ok(())
     }
 
     fn is_due(&self, signed: &SignedNow, source: &Arc<Zone>, keys: &[HeldKey], now: u64) -> bool {
@@ -261,6 +352,22 @@ impl SignedZone {
     fn served(&self) -> MutexGuard<'_, Served> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the zone that this would make is what was kept, serial number included.
+fn is_as_kept(kept: &Kept, source: &Zone, state: &State, plan: &Plan) -> bool {
+    state.serial == Some(kept.serial)
+        && kept.first_end > plan.now.saturating_add(plan.refresh)
+        && kept.origin == kept::origin(source, plan)
+}
+
+/// The signatures that were kept in a store. Those that cannot be read are only to be made again.
+fn kept(store: &Store) -> Option<Kept> {
+    let path = store.folder.join(KEPT);
+    Kept::read(&path).unwrap_or_else(|error| {
+        tracing::warn!(target: "dns", path = %path.display(), %error, "signatures that were kept cannot be used, and are made again");
+        None
+    })
 }
 
 fn soa_ttl(zone: &Zone) -> u32 {

@@ -82,7 +82,7 @@ fn the_serial_number_and_the_keys_are_the_same_after_a_restart() {
     assert_eq!(first.zone().figures().serial, 7, "that of the source");
     let again =
         SignedZone::new(config.clone(), folder.path(), Arc::clone(&source), None, at(NOW + 60)).unwrap();
-    assert_eq!(again.zone().figures().serial, 8, "signatures are others, so the zone is");
+    assert_eq!(again.zone().figures().serial, 8, "signatures were not kept and are others, so the zone is");
     let keys = |zone: &Zone| zone.apex_node().rrset(Rtype::DNSKEY).unwrap().first_rdata().to_vec();
     assert_eq!(keys(&first.zone()), keys(&again.zone()));
     // Nothing to do, nothing done.

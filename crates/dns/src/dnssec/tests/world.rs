@@ -7,7 +7,7 @@ use crate::dnssec::signing::key::Key;
 use crate::dnssec::signing::plan::Plan;
 use crate::protocol::Name;
 use crate::zone::Zone;
-use crate::zone::sign::{Signed, sign};
+use crate::zone::sign::{Previous, Signed, sign};
 use crate::{Facts, Query, Transport, Zones, answer};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use domain::base::iana::Rtype;
@@ -37,7 +37,7 @@ pub(super) fn plan(denial: DenialConfig) -> Plan {
 }
 
 pub(super) fn signed(source: &Zone, previous: Option<&Zone>, plan: &Plan) -> Signed {
-    sign(source, previous, plan).unwrap_or_else(|error| panic!("{error}"))
+    sign(source, Previous { zone: previous, kept: None }, plan).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A record of a response.

@@ -1,0 +1,66 @@
+//! A zone that is signed here, and whose content changes.
+
+use crate::world::{PATIENCE, World};
+use dns::{DnsConfig, DnsParts, Rtype, ZoneSet};
+use std::time::{Duration, SystemTime};
+
+fn file(more: &str) -> String {
+    format!(
+        "listen = '127.0.0.1:0'\n[zone.'a.test']\nsign = true\n\
+         records = ['@ SOA ns admin 3 1 1 1 1', '@ NS ns.b.test.', 'www A 192.0.2.1']\n{more}\n"
+    )
+}
+
+/// With the zones signed that are to be.
+fn parts(world: &World, file: &str, before: &ZoneSet) -> DnsParts {
+    let config: DnsConfig = toml::from_str(file).unwrap();
+    let mut zones = ZoneSet::load(&config, world.dir.path(), before).unwrap();
+    zones.sign(&world.dir.path().join("data/dns"), SystemTime::now(), before).unwrap();
+    world.parts_of(config, zones)
+}
+
+fn world(file: &str) -> World {
+    World::signed(|world| parts(world, file, &ZoneSet::default()))
+}
+
+fn signature(world: &World, name: &str) -> Vec<u8> {
+    let answer = world.ask(name, Rtype::RRSIG).0;
+    answer[answer.len() - 64..].to_vec()
+}
+
+#[test]
+fn an_orderly_end_keeps_the_signatures_for_the_next_start() {
+    let first = world(&file(""));
+    let before = (signature(&first, "www.a.test"), first.dns().status()[0].serial);
+    let dir = first.drain_keeping(PATIENCE);
+    assert!(dir.path().join("data/dns/keys/a.test/signatures").exists());
+    let again = World::signed_in(dir, |world| parts(world, &file(""), &ZoneSet::default()));
+    assert_eq!((signature(&again, "www.a.test"), again.dns().status()[0].serial), before);
+    assert!(again.drain(Duration::from_secs(5)));
+}
+
+#[test]
+fn a_zone_from_elsewhere_fails_until_it_has_come_and_is_signed() {
+    let file =
+        "listen = '127.0.0.1:0'\n[zone.'a.test']\nsign = true\nsecondary = { primaries = ['127.0.0.1:9'] }\n";
+    let world = world(file);
+    assert_eq!(world.ask("a.test", Rtype::DNSKEY).rcode(), 2);
+    assert!(world.dns().status()[0].withdrawn);
+}
+
+#[test]
+fn a_reload_leaves_a_zone_that_is_updated_to_whoever_updates_it() {
+    let update = "update = [{ key = 'a.key' }]";
+    let world = world(&file(update));
+    let serial = world.dns().status()[0].serial;
+    assert_eq!(serial, 3);
+    let same = parts(&world, &file(update), &world.dns().zones());
+    world.dns().commit(world.dns().prepare(&same).unwrap());
+    assert_eq!(world.dns().status()[0].serial, 3, "nothing changed");
+    let other = file(update).replace("192.0.2.1", "192.0.2.9");
+    let other = parts(&world, &other, &world.dns().zones());
+    world.dns().commit(world.dns().prepare(&other).unwrap());
+    world.until("nines_dns_zone_serial{zone=\"a.test\"}", 4.0);
+    assert_eq!(world.ask("www.a.test", Rtype::A).address(), [192, 0, 2, 9]);
+    assert_eq!(world.ask("www.a.test", Rtype::RRSIG).answers(), 2);
+}
