@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import itertools
 import shutil
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import dns.rdatatype
 import dns.rrset
 import dns.zone
 import pytest
-from conftest import eventually, free_port
+from conftest import Nines, eventually, free_port
 from cryptography.hazmat.primitives.asymmetric import ec
 
 SITE = '[site.default.route]\n"/" = { respond = { body = "http" } }\n'
@@ -256,6 +257,49 @@ def test_a_block_list_is_followed_when_it_changes(start, upstream, tmp_path):
     assert ask(nines, "www.ads.example").answer
 
 
+def test_clients_are_told_why_an_answer_is_what_it_is(start, upstream, tmp_path):
+    (tmp_path / "ads").write_text("ads.example\n")
+    server = upstream(lambda query, tcp: [address(query, ttl=1)])
+    nines = resolver(start, server, more=f'timeout = "1s"\nblock = ["{tmp_path}/ads"]\n[dns.resolver.stale]\nwait = "300ms"')
+    assert reasons(ask(nines, "www.example", use_edns=0)) == []
+    assert reasons(ask(nines, "ads.example", use_edns=0)) == [15]
+    assert "Blocked" in tool("dig", nines, "ads.example")
+    server.close()
+    names = (f"other{nth}.example" for nth in itertools.count())
+    eventually(lambda: reasons(ask(nines, name := next(names), use_edns=0)) == [22]
+               and reasons(ask(nines, name, use_edns=0)) == [22])  # kept with the failure
+    assert not ask(nines, next(names)).options, "nobody is told who does not speak EDNS"
+    eventually(lambda: reasons(ask(nines, "www.example", use_edns=0)) == [3])
+    closed = resolver(start, server, more='allow = ["192.0.2.0/24"]')
+    answer = ask(closed, "www.example", use_edns=0)
+    assert (answer.rcode(), reasons(answer)) == (dns.rcode.REFUSED, [18])
+
+
+def test_what_is_kept_of_a_name_is_forgotten_when_somebody_says_so(start, upstream):
+    server = upstream(lambda query, tcp: [address(query)])
+    nines = resolver(start, server)
+
+    def flush(*words):
+        command = [nines.binary, "dns", "flush", *words, "--file", nines.file]
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+    def asks_anew(*names):
+        before = len(server.asked)
+        for name in names:
+            assert ask(nines, name).answer
+        return len(server.asked) - before
+
+    names = ("example", "www.example", "a.www.example", "www.other")
+    assert asks_anew(*names) == 4 and asks_anew(*names) == 0
+    assert flush("WWW.example.").stdout == "1 answer forgotten\n"
+    assert asks_anew(*names) == 1
+    assert flush("example", "--below").stdout == "3 answers forgotten\n"
+    assert asks_anew("www.other") == 0 and asks_anew(*names) == 3
+    assert flush(".", "--below").stdout == "4 answers forgotten\n"
+    done = flush("a..b")
+    assert done.returncode == 1 and "no domain name" in done.stderr
+
+
 # --- from the root on ---
 
 ROOT, TOP, SHOP = "127.53.0.1", "127.53.0.2", "127.53.0.3"
@@ -270,44 +314,100 @@ def soa(server):
     return f"@ SOA {server} admin.test. 1 3600 600 86400 300"
 
 
+BELOW = ("shop", "plain", "bogus")
+SERVERS = ((SHOP, ["shop.test.", "plain.test.", "bogus.test."]), (TOP, ["test."]), (ROOT, ["."]))
+
+
+def lines_of(name, ds):
+    """The records of a zone of the tree; `ds` says the DS of one below it."""
+    if name == ".":
+        return [soa("ns.root."), "@ NS ns.root.", f"ns.root. A {ROOT}", "test. NS ns.test.", f"ns.test. A {TOP}", ds("test.")]
+    if name == "test.":
+        return [soa("ns.test."), "@ NS ns", f"ns A {TOP}", "away CNAME www.plain", "lost CNAME nothing.plain", "*.any CNAME www.plain",
+                "nowhere CNAME nothing.shop", *[f"{one} NS ns.{one}" for one in BELOW], *[f"ns.{one} A {SHOP}" for one in BELOW],
+                ds("shop.test."), ds("bogus.test.")]
+    own = {"shop.test.": ["www A 192.0.2.80", "alias CNAME www", "*.wild A 192.0.2.81", "moved DNAME wild"],
+           "plain.test.": ["www A 192.0.2.90"], "bogus.test.": ["www A 192.0.2.66"]}
+    return [soa(f"ns.{name}"), "@ NS ns", f"ns A {SHOP}", *own[name]]
+
+
 class Tree:
-    """The root, `test`, and three zones in it, each level served by an NSD of its own: signed ones, one that is not, and one
+    """The root, `test`, and three zones in it, each level served by a server of its own: signed ones, one that is not, and one
     of which a signature is wrong."""
 
     def __init__(self, folder):
-        self.folder, self.processes = folder, []
-        keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in (".", "test.", "shop.test.", "bogus.test.")}
-        dnskeys = {name: dns.dnssec.make_dnskey(key.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, flags=257)
-                   for name, key in keys.items()}
-
-        def ds(name):
-            return f"{name} DS {dns.dnssec.make_ds(name, dnskeys[name], 'SHA256')}"
-
-        zones = {
-            ".": zone(".", soa("ns.root."), "@ NS ns.root.", f"ns.root. A {ROOT}", "test. NS ns.test.", f"ns.test. A {TOP}", ds("test.")),
-            "test.": zone("test.", soa("ns.test."), "@ NS ns", f"ns A {TOP}", "away CNAME www.plain", "lost CNAME nothing.plain", "*.any CNAME www.plain",
-                          "nowhere CNAME nothing.shop",
-                          *[f"{name} NS ns.{name}" for name in ("shop", "plain", "bogus")],
-                          *[f"ns.{name} A {SHOP}" for name in ("shop", "plain", "bogus")], ds("shop.test."), ds("bogus.test.")),
-            "shop.test.": zone("shop.test.", soa("ns.shop.test."), "@ NS ns", f"ns A {SHOP}", "www A 192.0.2.80", "alias CNAME www",
-                               "*.wild A 192.0.2.81", "moved DNAME wild"),
-            "plain.test.": zone("plain.test.", soa("ns.plain.test."), "@ NS ns", f"ns A {SHOP}", "www A 192.0.2.90"),
-            "bogus.test.": zone("bogus.test.", soa("ns.bogus.test."), "@ NS ns", f"ns A {SHOP}", "www A 192.0.2.66"),
-        }
-        now = datetime.datetime.now(datetime.timezone.utc)
-        for name, key in keys.items():
-            with zones[name].writer() as writer:
-                dns.dnssec.sign_zone(zones[name], writer, keys=[(key, dnskeys[name])], add_dnskey=True, inception=now - datetime.timedelta(hours=1),
-                                     expiration=now + datetime.timedelta(days=1))
-        bogus = zones["bogus.test."].to_text(relativize=False).replace("192.0.2.66", "192.0.2.67")
-        for name, one in zones.items():
-            (folder / f"{name}zone").write_text(bogus if name == "bogus.test." else one.to_text(relativize=False))
+        self.folder, self.keys, self.dnskeys = folder, {}, {}
         (folder / "hints").write_text(f". 3600 NS ns.root.\nns.root. 3600 A {ROOT}\n")
-        (folder / "anchor").write_text(f". 3600 IN DNSKEY {dnskeys['.']}\n")
-        for at, names in ((ROOT, ["."]), (TOP, ["test."]), (SHOP, ["shop.test.", "plain.test.", "bogus.test."])):
+
+    def begin(self):
+        """From the leaves to the root: a zone has the DS of those below it."""
+        for at, names in SERVERS:
             self.serve(at, names)
+        self.write_anchor()
+
+    def write_anchor(self):
+        (self.folder / "anchor").write_text(f". 3600 IN DNSKEY {self.dnskeys['.']}\n")
+
+    def ds(self, name):
+        return f"{name} DS {dns.dnssec.make_ds(name, self.dnskeys[name], 'SHA256')}"
+
+    def zone(self, name):
+        return zone(name, *lines_of(name, self.ds))
+
+    def write_signed(self, name):
+        """A zone that is signed here, `bogus` not as it says."""
+        self.keys[name] = key = ec.generate_private_key(ec.SECP256R1())
+        self.dnskeys[name] = dnskey = dns.dnssec.make_dnskey(key.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, flags=257)
+        one, now = self.zone(name), datetime.datetime.now(datetime.timezone.utc)
+        with one.writer() as writer:
+            dns.dnssec.sign_zone(one, writer, keys=[(key, dnskey)], add_dnskey=True, inception=now - datetime.timedelta(hours=1),
+                                 expiration=now + datetime.timedelta(days=1))
+        text = one.to_text(relativize=False)
+        self.write(name, text.replace("192.0.2.66", "192.0.2.67") if name == "bogus.test." else text)
+
+    def write_plain(self, name):
+        self.write(name, self.zone(name).to_text(relativize=False))
+
+    def write(self, name, text):
+        (self.folder / f"{name}zone").write_text(text)
+
+
+class NinesTree(Tree):
+    """Each level a nines, which signs its zones; but the one that is not to be right."""
+
+    def __init__(self, folder, binary):
+        super().__init__(folder)
+        self.binary, self.running = binary, []
+        self.begin()
 
     def serve(self, at, names):
+        signs = [name for name in names if name not in ("plain.test.", "bogus.test.")]
+        for name in names:
+            self.write_signed(name) if name == "bogus.test." else self.write_plain(name)
+        zones = "".join(f'[dns.zone."{name}"]\nfile = "{self.folder}/{name}zone"\n' + ("sign = true\n" if name in signs else "")
+                        for name in names)
+        (self.folder / at).mkdir()
+        self.running.append(Nines(self.binary, self.folder / at, "", f'[dns]\nlisten = "{at}:53"\n{zones}\n{SITE}'))
+        for name in signs:
+            answer = dns.query.udp(dns.message.make_query(name, "DNSKEY"), at, 5)
+            self.dnskeys[name] = next(key for key in answer.answer[0] if key.flags == 257)
+
+    def stop(self):
+        for nines in self.running:
+            nines.stop()
+
+
+class NsdTree(Tree):
+    """Each level an NSD."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.processes = []
+        self.begin()
+
+    def serve(self, at, names):
+        for name in names:
+            self.write_plain(name) if name == "plain.test." else self.write_signed(name)
         conf = self.folder / f"{at}.conf"
         zones = "".join(f'zone:\n  name: "{name}"\n  zonefile: "{self.folder}/{name}zone"\n' for name in names)
         conf.write_text(f"""server:
@@ -342,14 +442,15 @@ remote-control:
             process.wait(10)
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory):
+@pytest.fixture(scope="module", params=["nsd", "nines"])
+def tree(request, tmp_path_factory, binary):
     with socket.socket(type=socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((ROOT, 53))
         except PermissionError:
             pytest.fail(f"{ROOT} port 53 may not be bound: servers of a root are there, run this as root or with CAP_NET_BIND_SERVICE")
-    tree = Tree(tmp_path_factory.mktemp("tree"))
+    folder = tmp_path_factory.mktemp("tree")
+    tree = NsdTree(folder) if request.param == "nsd" else NinesTree(folder, binary)
     yield tree
     tree.stop()
 
@@ -366,6 +467,11 @@ def checked(answer):
     return dns.rcode.to_text(answer.rcode()), bool(answer.flags & dns.flags.AD)
 
 
+def reasons(answer):
+    """The codes of RFC 8914."""
+    return [int(error.code) for error in answer.extended_errors()]
+
+
 def answers_of_the_tree(nines):
     answer = ask(nines, "www.shop.test", want_dnssec=True)
     assert checked(answer) == ("NOERROR", True)
@@ -379,6 +485,7 @@ def answers_of_the_tree(nines):
     assert checked(answer) == ("NOERROR", True) and str(answer.answer[0][0]) == "192.0.2.81"
     answer = ask(nines, "x.moved.shop.test", want_dnssec=True)
     assert checked(answer) == ("NOERROR", True) and str(answer.answer[-2][0]) == "192.0.2.81", "a DNAME makes an alias that is not signed"
+    assert checked(ask(nines, "moved.shop.test", want_dnssec=True)) == ("NOERROR", True), "beside a DNAME there is nothing"
     answer = ask(nines, "www.plain.test", want_dnssec=True)
     assert checked(answer) == ("NOERROR", False) and str(answer.answer[0][0]) == "192.0.2.90"
     assert checked(ask(nines, "nothing.plain.test", want_dnssec=True)) == ("NXDOMAIN", False)
@@ -390,7 +497,8 @@ def answers_of_the_tree(nines):
     answer = ask(nines, "lost.test", want_dnssec=True)
     assert checked(answer) == ("NXDOMAIN", False) and answer.answer and answer.authority
     assert checked(ask(nines, "nowhere.test", want_dnssec=True)) == ("NXDOMAIN", True)
-    assert checked(ask(nines, "www.bogus.test", want_dnssec=True)) == ("SERVFAIL", False)
+    answer = ask(nines, "www.bogus.test", want_dnssec=True)
+    assert checked(answer) == ("SERVFAIL", False) and reasons(answer) == [6]
     answer = ask(nines, "www.bogus.test", want_dnssec=True, flags=dns.flags.RD | dns.flags.CD)
     assert checked(answer) == ("NOERROR", False) and str(answer.answer[0][0]) == "192.0.2.67"
     for outcome in ("secure", "insecure", "bogus"):
@@ -434,3 +542,9 @@ def test_answers_of_others_are_validated_where_the_file_says_so(start, tree):
                   f'trust_anchor = "{tree.folder}/anchor"\n{SITE}')
     nines.dns = port
     answers_of_the_tree(nines)
+    asked = {kind: plain.metric("nines_dns_queries_total", type=kind) for kind in ("A", "DS", "DNSKEY")}
+    for nth in range(5):
+        assert ask(nines, f"n{nth}.plain.test").rcode() == dns.rcode.NXDOMAIN
+    assert plain.metric("nines_dns_queries_total", type="A") == asked["A"] + 5
+    for kind in ("DS", "DNSKEY"):
+        assert plain.metric("nines_dns_queries_total", type=kind) <= asked[kind] + (5 if kind == "DS" else 0), "keys are kept"

@@ -31,6 +31,10 @@ impl Api {
     pub(crate) fn new(running: Arc<Running>, is_secured: bool) -> Self {
         Self { running, is_secured }
     }
+
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
+    }
 }
 
 /// It serves.

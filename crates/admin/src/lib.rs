@@ -13,6 +13,7 @@
 //! It runs on the control runtime: a slow client of the API takes nothing from the data plane.
 
 mod answers;
+mod flush;
 mod guard;
 mod openapi;
 mod problem;

@@ -1,6 +1,7 @@
 //! Every route of the API, once: the router and the OpenAPI document are both made from this list.
 
 use crate::answers::{self, Api};
+use crate::flush;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post};
@@ -111,6 +112,7 @@ const EXPLAIN_DNS: [Parameter; 3] = [
 const NO_POOL: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such pool");
 const NO_ENDPOINT: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such endpoint");
 const NO_DNS: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[dns]`");
+const NO_RESOLVER: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[dns.resolver]`");
 const NO_LISTENER: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such listener");
 const AMBIGUOUS: (StatusCode, &str) = (StatusCode::CONFLICT, "several pools have an endpoint of this name");
 const BAD_REQUEST: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "a parameter or the body is malformed");
@@ -122,7 +124,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 19] = [
+pub(crate) static ROUTES: [Route; 20] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -215,6 +217,14 @@ pub(crate) static ROUTES: [Route; 19] = [
         problems: &[BAD_FILE, NOT_NOW],
         ..told("/api/v1/reload", "reload", "Apply the changed file, whole or not at all", || {
             post(answers::reload)
+        })
+    },
+    Route {
+        body: Some(schema::<flush::Flush>),
+        answer: Answer::Json("how much was forgotten", schema::<flush::Flushed>),
+        problems: &[BAD_REQUEST, NO_RESOLVER],
+        ..told("/api/v1/dns/flush", "flushDns", "Forget what the resolver keeps of a name", || {
+            post(flush::flush)
         })
     },
     Route {

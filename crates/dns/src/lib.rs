@@ -1,6 +1,6 @@
 //! Answers DNS queries from an immutable snapshot of the zones.
 //!
-//! The file's zones are loaded ([`ZoneSet`]), and served by [`Dns`]: each core receives messages on sockets of its own
+//! The file's zones are loaded ([`ZoneSet`]), and served by [`Dns`]: each core receives framed_messages on sockets of its own
 //! (`listener::udp` by the batch, `listener::tcp` one after the other on a connection), answers them from the snapshot that it
 //! has seen last, counts them (`events`), and sends the answers.
 //!
@@ -81,8 +81,8 @@ pub use protocol::{
 };
 pub use publishing::Publisher;
 pub use resolver::{
-    BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus, ResolverTtl, UpstreamStatus,
-    rewritten,
+    BlockAnswer, Forward, ForwardTable, ResolverConfig, ResolverLimits, ResolverStale, ResolverStatus,
+    ResolverTtl, UpstreamStatus, framed_messages, rewritten,
 };
 pub use running::{Dns, DnsParts, Prepared, ZoneSource, ZoneStatus};
 pub use services::{Service, ServiceInstance, ServicesConfig};

@@ -10,6 +10,7 @@ use crate::explanation::{Explained, Question};
 use crate::listener::draw;
 use crate::loading::ZoneSet;
 use crate::over_http::Answers;
+use crate::protocol::Name;
 use crate::publishing::Publisher;
 use crate::resolver::ResolverStatus;
 use crate::snapshot::{Live, Snapshot};
@@ -269,6 +270,12 @@ impl Dns {
     /// The resolver, if there is one.
     pub fn resolver(&self) -> Option<ResolverStatus> {
         self.publisher.snapshot().resolver.as_ref().map(|resolver| resolver.status())
+    }
+
+    /// Lets the resolver forget what it keeps of a name, and with `below` of all names below it; how many answers that were. `None`:
+    /// there is no resolver.
+    pub fn flush(&self, name: &Name, below: bool) -> Option<u64> {
+        self.publisher.snapshot().resolver.as_ref().map(|resolver| resolver.flush(name, below))
     }
 
     /// The zones, by name.

@@ -104,6 +104,17 @@ Examples:
   nines undrain 10.0.0.1:3000 --pool web")]
     Undrain(DrainArgs),
 
+    /// Forget what the resolver of the running node keeps
+    #[command(after_help = "\
+Examples:
+  nines dns flush www.example.org             its answers of all types
+  nines dns flush example.org --below         and those of all names below it
+  nines dns flush . --below                   everything")]
+    Dns {
+        #[command(subcommand)]
+        command: DnsCommand,
+    },
+
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -253,6 +264,25 @@ pub(crate) struct DrainArgs {
     /// Only in this pool; needed when several pools have an endpoint of this name
     #[arg(long)]
     pub(crate) pool: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// `nines dns`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DnsCommand {
+    /// Forget what the resolver keeps of a name, so that it is looked up anew
+    Flush(FlushArgs),
+}
+
+/// `nines dns flush`.
+#[derive(Debug, Args)]
+pub(crate) struct FlushArgs {
+    /// The name whose answers are forgotten
+    pub(crate) name: String,
+    /// Those of all names below it too
+    #[arg(long)]
+    pub(crate) below: bool,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

@@ -5,11 +5,12 @@ mod completions;
 mod config;
 mod drain;
 mod explain;
+mod flush;
 mod reload;
 mod status;
 mod up;
 
-use crate::cli::Command;
+use crate::cli::{Command, DnsCommand};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args, drain::Wish::Drain),
         Command::Undrain(args) => drain::run(&args, drain::Wish::Undrain),
+        Command::Dns { command: DnsCommand::Flush(args) } => flush::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Demo { port } => return crate::demo::run(port),
         Command::Guard => return services::guard_main(),

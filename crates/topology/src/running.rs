@@ -38,7 +38,7 @@ mod service_names;
 mod start;
 mod stop;
 
-pub use dns_part::{DnsExplainError, explain_dns_file};
+pub use dns_part::{DnsExplainError, DnsFlushError, explain_dns_file};
 pub use edge_part::{ExplainError, explain_file};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
 pub use layer4_part::explain_layer4_file;
@@ -169,6 +169,14 @@ impl Running {
     /// What would be answered to a question of DNS, and why. Changes no state.
     pub fn explain_dns(&self, question: &dns::Question) -> Result<dns::Explained, DnsExplainError> {
         self.live().dns.explain(question)
+    }
+
+    /// Forgets what the resolver keeps of a name, and of those below it if they are meant too. How many answers that were.
+    ///
+    /// # Errors
+    /// When there is no resolver, or no such name can be.
+    pub fn flush_dns(&self, name: &str, below: bool) -> Result<u64, DnsFlushError> {
+        self.live().dns.flush(name, below)
     }
 
     /// The metrics.

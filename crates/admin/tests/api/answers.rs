@@ -241,3 +241,19 @@ async fn head_is_answered_like_get_without_a_body() {
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
     world.stop().await;
 }
+
+#[tokio::test]
+async fn what_the_resolver_keeps_of_a_name_is_forgotten() {
+    let file = FILE.to_owned() + "[dns]\nlisten = '127.0.0.1:0'\n[dns.resolver]\nforward = ['127.0.0.1:1']\n";
+    let world = World::start_with(&file, None, Limits::default()).await;
+    let json = [("content-type", "application/json")];
+    let flush = async |body| world.ask("POST", "/api/v1/dns/flush", &json, body).await;
+    assert_eq!(flush(r#"{"name":"shop.test"}"#).await.json(), json!({ "flushed": 0 }));
+    flush(r#"{"name":"a..b"}"#).await.problem(400);
+    flush(r#"{"name":"a.test","x":1}"#).await.problem(400);
+    world.stop().await;
+    let world = World::start().await;
+    let none = world.ask("POST", "/api/v1/dns/flush", &json, r#"{"name":"a.test"}"#).await.problem(404);
+    assert_eq!(none, "the file has no `[dns.resolver]`");
+    world.stop().await;
+}

@@ -13,6 +13,8 @@ pub(crate) const NSID: u16 = 3;
 pub(crate) const CLIENT_SUBNET: u16 = 8;
 /// RFC 7873.
 pub(crate) const COOKIE: u16 = 10;
+/// RFC 8914.
+pub(crate) const EXTENDED_ERROR: u16 = 15;
 /// RFC 7830.
 pub(crate) const PADDING: u16 = 12;
 /// Highest bit of what would be the TTL's lower half (RFC 3225).

@@ -1,6 +1,6 @@
 //! Writes a response: the header and question that came, RRsets copied whole, and the OPT record.
 
-use super::edns::{CLIENT_SUBNET, COOKIE, ClientSubnet, Edns, NSID, OPT, OPT_BYTES, PADDING};
+use super::edns::{CLIENT_SUBNET, COOKIE, ClientSubnet, EXTENDED_ERROR, Edns, NSID, OPT, OPT_BYTES, PADDING};
 use super::{HEADER_BYTES, MESSAGE_BYTES_MAX, PLAIN_UDP_BYTES, Transport};
 use crate::answer::Facts;
 use crate::zone::node::{RrSet, TO_QUESTION};
@@ -9,6 +9,8 @@ use std::net::IpAddr;
 
 /// RFC 8467 §4.1: responses are padded to a multiple of this.
 const PADDING_BLOCK_BYTES: usize = 468;
+/// The option that says why (RFC 8914), without words.
+const EXTENDED_ERROR_BYTES: usize = 6;
 /// What is sent of this server's name.
 pub(crate) const NSID_BYTES_MAX: usize = 128;
 /// RFC 7873 §4.2.
@@ -53,6 +55,8 @@ pub(crate) struct Response<'o> {
     pub(crate) rcode: OptRcode,
     /// By how many bits of the client's address the answer was chosen.
     pub(crate) client_bits: u8,
+    /// Why it is what it is.
+    extended: Option<u16>,
     /// What of the zone answers, as a number; see `Outcome::about`.
     pub(crate) about: u64,
     /// Where the apex of the zone begins in the question's name.
@@ -87,9 +91,16 @@ impl<'o> Response<'o> {
             authentic: false,
             rcode: OptRcode::NOERROR,
             client_bits: 0,
+            extended: None,
             about: 0,
             apex_at: HEADER_BYTES,
         }
+    }
+
+    /// Says by a code of RFC 8914 why it is what it is; before anything is added.
+    pub(crate) fn explain(&mut self, code: u16) {
+        self.limit = self.limit.saturating_sub(EXTENDED_ERROR_BYTES);
+        self.extended = Some(code);
     }
 
     /// Copies an RRset whose owner is the name at `owner_at`. Says where it begins.
@@ -245,6 +256,9 @@ impl<'o> Response<'o> {
         }
         if let Some(subnet) = edns.client_subnet {
             self.write_client_subnet(subnet);
+        }
+        if let Some(code) = self.extended {
+            self.write_option(EXTENDED_ERROR, &[&code.to_be_bytes()]);
         }
         if edns.padding && facts.transport.is_encrypted() {
             let bare = self.out.len() + 4;

@@ -1,6 +1,6 @@
 //! `[dns.resolver]`: for whom names are looked up, and where.
 
-use super::upstream::Address;
+use super::forward::{self, Forward};
 use admission::{NetworkEntry, check_networks};
 use notation::{Duration, Faults, Name, Size};
 use schemars::JsonSchema;
@@ -14,10 +14,10 @@ pub struct ResolverConfig {
     /// Who may ask: `["192.168.0.0/16", { file = "clients.txt" }]`. Without it only this machine may; everybody else is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow: Option<Vec<NetworkEntry>>,
-    /// Resolvers that are asked: `["9.9.9.9", "192.0.2.1:5353", "tcp://[2001:db8::1]"]`; the fastest first. Without it names are
-    /// looked up from the root on.
+    /// Resolvers that are asked: `["9.9.9.9", "tls://9.9.9.9#dns.quad9.net"]`; the fastest first. Without it names are looked up from
+    /// the root on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub forward: Vec<Name>,
+    pub forward: Vec<Forward>,
     /// Whether signatures are validated (DNSSEC). Without `forward` they are, unless this says no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validate: Option<bool>,
@@ -161,11 +161,7 @@ pub(crate) fn check(config: &ResolverConfig, faults: &mut Faults) {
     if let Some(allow) = &config.allow {
         check_networks(allow, "dns.resolver: allow", None, faults);
     }
-    for upstream in &config.forward {
-        if let Err(error) = upstream.as_str().parse::<Address>() {
-            faults.add(upstream.span(), format!("dns.resolver: forward: {error}"));
-        }
-    }
+    forward::check(&config.forward, faults);
     check_recursion(config, faults);
     check_times(config, faults);
     if config.memory.as_usize() < MEMORY_MIN {
@@ -251,13 +247,6 @@ mod tests {
         assert_eq!(
             faults_of("forward = ['9.9.9.9', 'tcp://[2001:db8::1]:5353']\nclient_subnet = true"),
             [""; 0]
-        );
-        assert_eq!(
-            faults_of("forward = ['tls://9.9.9.9', 'nobody']"),
-            [
-                "dns.resolver: forward: \"tls://9.9.9.9\": upstreams over TLS and HTTPS are not there yet",
-                "dns.resolver: forward: \"nobody\" is no server to forward to: an address, with a port or without, perhaps after `tcp://`",
-            ]
         );
         assert_eq!(
             faults_of("memory = '1KiB'\ntimeout = '0s'\nlimit = { lookups = 0, waiting = 0 }"),

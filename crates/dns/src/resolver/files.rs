@@ -1,6 +1,7 @@
 //! The files that `[dns.resolver]` names: read with the file, and again when they change.
 
 use super::config::ResolverConfig;
+use super::forward::{self, Forwarder};
 use super::lists::{Blocked, ListFault};
 use admission::Networks;
 use arc_swap::ArcSwap;
@@ -24,7 +25,8 @@ pub(crate) struct Files {
     /// Servers of a private root, and its keys.
     roots: Option<Vec<IpAddr>>,
     anchors: Option<Arc<TrustAnchors>>,
-    /// The texts that those were read from.
+    forwarders: Vec<Forwarder>,
+    /// The texts that those of the root were read from.
     root_texts: [Option<String>; 2],
 }
 
@@ -43,6 +45,8 @@ type Stamp = (u64, u64, u64, (i64, i64));
 pub(crate) enum FilesError {
     #[error("allow: {0}")]
     Allow(#[from] admission::Error),
+    #[error("forward: {0}")]
+    Forward(#[from] tls::Error),
     #[error("block: {}: {cause}", path.display())]
     Unread { path: PathBuf, cause: io::Error },
     #[error("{}: {cause}", path.display())]
@@ -73,7 +77,8 @@ impl Files {
         let anchors = anchors.as_deref().map(anchors_of).transpose();
         let anchors = anchors.map_err(|cause| fault(&config.trust_anchor, cause))?.map(Arc::new);
         let seen = Mutex::new(Seen { looked: stamps.clone(), read: stamps });
-        Ok(Self { allow, blocked, lists, seen, roots, anchors, root_texts })
+        let forwarders = forward::load(&config.forward, dir)?;
+        Ok(Self { allow, blocked, lists, seen, roots, anchors, forwarders, root_texts })
     }
 
     /// Servers of a private root.
@@ -84,6 +89,11 @@ impl Files {
     /// Keys of a private root.
     pub(super) fn anchors(&self) -> Option<Arc<TrustAnchors>> {
         self.anchors.clone()
+    }
+
+    /// Those who are asked, in the order of the file.
+    pub(super) fn forwarders(&self) -> &[Forwarder] {
+        &self.forwarders
     }
 
     /// Whether both say the same of the root.

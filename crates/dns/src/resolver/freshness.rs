@@ -69,22 +69,40 @@ pub(crate) fn state(age: Age, ttl_s: u32, is_failure: bool, terms: &Terms) -> St
     if is_stale { State::Stale } else { State::Gone }
 }
 
-/// Clamps the TTLs of an answer to a question for `rtype`, and says how long it is kept; `None`: it is not.
-pub(crate) fn clamp(reply: &mut Reply, rtype: u16, terms: &Terms) -> Option<u32> {
+/// For how long the signatures of an answer are good yet, if it has some, at `unix_s`, seconds since 1970.
+pub(crate) fn signed_for(reply: &Reply, unix_s: u64) -> Option<u32> {
+    let signatures = reply.records.iter().filter(|record| record.rtype == Rtype::RRSIG.to_int());
+    // RFC 4034 §3.1.5: the end, compared as serial numbers are.
+    let ends = signatures.filter_map(|record| record.rdata.get(8..12)?.first_chunk().copied());
+    let left = ends.map(|end| u32::from_be_bytes(end).wrapping_sub(unix_s as u32) as i32);
+    left.map(|left| left.max(0) as u32).min()
+}
+
+/// Clamps the TTLs of an answer to a question for `rtype`, and says how long it is kept; `None`: it is not. Signatures that are good
+/// for `signed_s` yet are not kept beyond that by `ttl.min`, and not at all beyond it if they were validated (RFC 4035 §5.3.3).
+pub(crate) fn clamp(
+    reply: &mut Reply,
+    rtype: u16,
+    terms: &Terms,
+    (signed_s, is_secure): (Option<u32>, bool),
+) -> Option<u32> {
     let mut answers = reply.records.iter().filter(|record| record.section == 0);
     let has_answers = reply.rcode == 0 && answers.clone().next().is_some();
     let is_positive =
         has_answers && answers.any(|record| record.rtype == rtype || rtype == Rtype::ANY.to_int());
     let most = if is_positive { terms.ttl_max_s } else { terms.ttl_max_s.min(terms.negative_max_s) };
+    let signed_s = signed_s.unwrap_or(u32::MAX);
+    let most = if is_secure { most.min(signed_s) } else { most };
+    let least = terms.ttl_min_s.min(most).min(signed_s);
     let negative = soa_minimum(reply);
     for record in &mut reply.records {
-        record.ttl = record.ttl.clamp(terms.ttl_min_s.min(most), most);
+        record.ttl = record.ttl.clamp(least, most);
         // RFC 2308 §5: what is not there is not there for as long as the SOA says.
         if !is_positive
             && record.section == 1
             && let Some(negative) = negative
         {
-            record.ttl = record.ttl.min(negative.max(terms.ttl_min_s).min(most));
+            record.ttl = record.ttl.min(negative.clamp(least, most));
         }
     }
     let lowest = reply.records.iter().map(|record| record.ttl).min();
@@ -107,6 +125,8 @@ mod tests {
     use super::*;
     use crate::resolver::wire::Record;
     use proptest::prelude::*;
+
+    const UNSIGNED: (Option<u32>, bool) = (None, false);
 
     fn terms() -> Terms {
         Terms { ttl_min_s: 0, ttl_max_s: 86_400, negative_max_s: 3600, stale_s: 100, prefetch: true }
@@ -151,7 +171,7 @@ mod tests {
     fn what_is_there_is_kept_for_its_lowest_ttl_within_the_clamps() {
         let terms = Terms { ttl_min_s: 60, ttl_max_s: 600, ..terms() };
         let mut found = reply(0, &[(0, Rtype::CNAME, 5, &[0]), (0, Rtype::A, 90_000, &[0; 4])]);
-        assert_eq!(clamp(&mut found, 1, &terms), Some(60));
+        assert_eq!(clamp(&mut found, 1, &terms, UNSIGNED), Some(60));
         assert_eq!([found.records[0].ttl, found.records[1].ttl], [60, 600]);
     }
 
@@ -159,13 +179,33 @@ mod tests {
     fn what_is_not_there_is_kept_for_as_long_as_its_soa_says() {
         let soa = [&[0; 18][..], &[0, 0, 1, 44]].concat();
         let mut nothing = reply(3, &[(1, Rtype::SOA, 3600, &soa)]);
-        assert_eq!(clamp(&mut nothing, 1, &terms()), Some(300));
+        assert_eq!(clamp(&mut nothing, 1, &terms(), UNSIGNED), Some(300));
         assert_eq!(nothing.records[0].ttl, 300);
         let mut nothing = reply(3, &[(1, Rtype::SOA, 20, &soa)]);
-        assert_eq!(clamp(&mut nothing, 1, &terms()), Some(20));
-        assert_eq!(clamp(&mut nothing, 1, &Terms { negative_max_s: 7, ..terms() }), Some(7));
-        assert_eq!(clamp(&mut reply(3, &[]), 1, &terms()), None, "without an SOA");
-        assert_eq!(clamp(&mut reply(0, &[]), 1, &terms()), None, "without an SOA");
+        assert_eq!(clamp(&mut nothing, 1, &terms(), UNSIGNED), Some(20));
+        assert_eq!(clamp(&mut nothing, 1, &Terms { negative_max_s: 7, ..terms() }, UNSIGNED), Some(7));
+        assert_eq!(clamp(&mut reply(3, &[]), 1, &terms(), UNSIGNED), None, "without an SOA");
+        assert_eq!(clamp(&mut reply(0, &[]), 1, &terms(), UNSIGNED), None, "without an SOA");
+    }
+
+    #[test]
+    fn nothing_is_kept_beyond_the_end_of_its_signature_but_what_its_own_ttl_says_of_what_was_not_validated() {
+        let signature = |end: u32| [&[0, 1, 13, 2, 0, 0, 1, 44][..], &end.to_be_bytes(), &[0; 8]].concat();
+        let (now, terms) = (0x1_0000_0005u64, Terms { ttl_min_s: 600, ..terms() });
+        let kept = |end: u32, is_secure| {
+            let mut found = reply(0, &[(0, Rtype::A, 60, &[0; 4]), (0, Rtype::RRSIG, 60, &signature(end))]);
+            let signed_s = signed_for(&found, now);
+            (signed_s, clamp(&mut found, 1, &terms, (signed_s, is_secure)))
+        };
+        assert_eq!(kept(5 + 7200, true), (Some(7200), Some(600)));
+        assert_eq!(kept(5 + 90, true), (Some(90), Some(90)));
+        assert_eq!(kept(5 + 30, true), (Some(30), Some(30)));
+        assert_eq!(kept(4, true), (Some(0), Some(0)));
+        assert_eq!(
+            (kept(5 + 90, false).1, kept(5 + 30, false).1, kept(4, false).1),
+            (Some(90), Some(60), Some(60))
+        );
+        assert_eq!(signed_for(&reply(0, &[(0, Rtype::A, 60, &[0; 4])]), now), None);
     }
 
     proptest! {

@@ -37,7 +37,10 @@ pub(super) fn of_answer(message: &Message) -> Validated {
 pub(super) fn of_denial(query: &Query, message: &Message, is_refuted: bool) -> Validated {
     let authorities = &message.authorities;
     let least = least(authorities);
-    if is_refuted || !message.answers.is_empty() || least == Some(Validated::Bogus) {
+    if (is_refuted && !is_beside_dname(query, message))
+        || !message.answers.is_empty()
+        || least == Some(Validated::Bogus)
+    {
         return Validated::Bogus;
     }
     if proofs(message).next().is_some() {
@@ -321,6 +324,26 @@ fn is_of_its_zone(name: &Name, message: &Message) -> bool {
                 Denial::Nsec3(_) => true,
             };
             is_within && signer(message, owner, proof.rtype()) == Some(zone)
+        })
+}
+
+/// Whether the name's own proof says that there is a DNAME and not what was asked for. The validator takes it for one that says nothing, as
+/// it is of names below (RFC 6840 §4.1); of the name itself it speaks as any other.
+fn is_beside_dname(query: &Query, message: &Message) -> bool {
+    message.response_code == ResponseCode::NoError
+        && proofs(message).any(|(owner, proof)| {
+            let (is_own, types) = match proof {
+                Denial::Nsec(nsec) => (owner == query.name(), nsec.type_set()),
+                Denial::Nsec3(nsec3) => (is_hash_of(owner, nsec3, query.name()), nsec3.type_set()),
+            };
+            let has = |rtype| types.contains(rtype);
+            // The zone above has to say what concerns a delegation, and the one below it everything else.
+            let is_from_elsewhere = match query.query_type() {
+                RecordType::DS => has(RecordType::SOA),
+                _ => has(RecordType::NS) && !has(RecordType::SOA),
+            };
+            let is_there = has(query.query_type()) || has(RecordType::CNAME);
+            is_own && has(RecordType::DNAME) && !is_from_elsewhere && !is_there
         })
 }
 

@@ -1,17 +1,18 @@
 //! An answer that is not there: asked for once, whoever waits for it, and kept.
 
-use super::Resolver;
 use super::cache::{Meta, Stored};
 use super::events::Validated;
 use super::flights::{Landed, Landing, Place};
-use super::freshness::{Age, FAILURE_TTL_S, RETRY_MS, State, clamp, state};
-use super::key::Key;
+use super::freshness::{Age, FAILURE_TTL_S, RETRY_MS, State, Terms, clamp, signed_for, state};
+use super::key::{Asked, Key};
 use super::source::Judged;
 use super::upstream::Failure;
 use super::wire::{Written, write};
+use super::{Resolver, extended};
 use cores::Open;
 use domain::base::iana::Rtype;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// An answer, and whether its time is over.
 pub(crate) struct Got {
@@ -92,10 +93,13 @@ impl Resolver {
     }
 
     async fn look_up(&self, key: &Key) -> Landed {
-        let judged = self.source.ask(&key.name, key.asked, self.manner).await;
+        let source = self.source.load_full();
+        let judged = source.ask(&key.name, key.asked, self.manner).await;
         self.count_validation(&judged);
-        let kept = judged.and_then(|judged| self.stored(key, judged));
         let (cache, now) = (&self.kept.cache, self.now_ms());
+        let kept = judged.and_then(|judged| {
+            stored(judged, (&key.name, key.asked), &self.terms, now).ok_or(Failure::Refused)
+        });
         match &kept {
             Ok(stored) if stored.meta.ttl_s > 0 => {
                 let key = if stored.meta.for_all { &key.for_subnet(None) } else { key };
@@ -123,7 +127,7 @@ impl Resolver {
         if is_of_use {
             cache.failed(&key.name, key.asked, key.hash(), now_ms + RETRY_MS);
         } else {
-            cache.put(&key.name, key.asked, key.hash(), failure(now_ms));
+            cache.put(&key.name, key.asked, key.hash(), failure(failed, now_ms));
         }
     }
 
@@ -134,29 +138,37 @@ impl Resolver {
             Ok((_, None)) | Err(_) => {}
         }
     }
+}
 
-    /// A reply as it is kept.
-    fn stored(&self, key: &Key, (mut reply, worth): Judged) -> Landed {
-        if !key.asked.dnssec_ok {
-            reply.records.retain(|record| !is_of_dnssec(record.rtype) || record.rtype == key.asked.rtype);
-        }
-        let ttl_s = clamp(&mut reply, key.asked.rtype, &self.terms).unwrap_or(0);
-        let written = write(&key.name, &reply.records).ok_or(Failure::Refused)?;
-        let scope = reply.scope.unwrap_or(0);
-        let meta = Meta {
-            stored_ms: self.now_ms(),
-            ttl_s,
-            rcode: reply.rcode,
-            authentic: worth == Some(Validated::Secure),
-            is_failure: false,
-            scope,
-            // RFC 7871 §7.3.1: one that is chosen by no bit is everybody's.
-            for_all: key.asked.subnet.is_some() && scope == 0,
-            counts: written.counts,
-            ttls: written.ttls_at.len() as u16,
-        };
-        Ok(Stored { meta, bytes: packed(&written) })
+/// A reply as it is kept; `None` where it is too long.
+pub(super) fn stored(
+    (mut reply, worth): Judged,
+    (name, asked): (&[u8], Asked),
+    terms: &Terms,
+    now_ms: u64,
+) -> Option<Stored> {
+    let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let signed = (signed_for(&reply, unix_s), worth == Some(Validated::Secure));
+    if !asked.dnssec_ok {
+        reply.records.retain(|record| !is_of_dnssec(record.rtype) || record.rtype == asked.rtype);
     }
+    let ttl_s = clamp(&mut reply, asked.rtype, terms, signed).unwrap_or(0);
+    let written = write(name, &reply.records)?;
+    let scope = reply.scope.unwrap_or(0);
+    let meta = Meta {
+        stored_ms: now_ms,
+        ttl_s,
+        rcode: reply.rcode,
+        authentic: worth == Some(Validated::Secure),
+        is_failure: false,
+        extended: None,
+        scope,
+        // RFC 7871 §7.3.1: one that is chosen by no bit is everybody's.
+        for_all: asked.subnet.is_some() && scope == 0,
+        counts: written.counts,
+        ttls: written.ttls_at.len() as u16,
+    };
+    Some(Stored { meta, bytes: packed(&written) })
 }
 
 /// The places of TTLs, and then the records.
@@ -165,13 +177,14 @@ pub(super) fn packed(written: &Written) -> Arc<[u8]> {
     places.chain(written.body.iter().copied()).collect()
 }
 
-fn failure(now_ms: u64) -> Stored {
+fn failure(failed: Failure, now_ms: u64) -> Stored {
     let meta = Meta {
         stored_ms: now_ms,
         ttl_s: FAILURE_TTL_S,
         rcode: domain::base::iana::OptRcode::SERVFAIL.to_int(),
         authentic: false,
         is_failure: true,
+        extended: Some(extended::of_failure(failed)),
         scope: 0,
         for_all: false,
         counts: [0; 3],
@@ -187,7 +200,6 @@ fn is_of_dnssec(rtype: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Asked;
     use super::super::{Files, ResolverConfig};
     use super::*;
     use std::path::Path;
@@ -201,7 +213,7 @@ mod tests {
         let asked = Asked { rtype: 1, dnssec_ok: false, checking_disabled: false, subnet: None };
         let key = Key::new(&"www.test".parse().unwrap(), asked);
         let is_kept_after = |failed, age_ms| {
-            let mut old = failure(0);
+            let mut old = failure(Failure::Silence, 0);
             (old.meta.is_failure, old.meta.ttl_s) = (false, 10);
             resolver.kept.cache.put(&key.name, asked, key.hash(), old);
             resolver.remember_failure(&key, failed, age_ms);

@@ -12,11 +12,14 @@
 //! - Look-ups and waiting clients are bounded; who comes beyond hears SERVFAIL at once.
 //! - An answer found in the cache costs no task, no allocation and no wait but for the lock of a shard.
 
+mod asker;
 mod cache;
 mod config;
 mod events;
+mod extended;
 mod files;
 mod flights;
+mod forward;
 mod freshness;
 mod judging;
 mod key;
@@ -34,14 +37,20 @@ mod wire;
 pub(crate) use config::check;
 pub use config::{BlockAnswer, ResolverConfig, ResolverLimits, ResolverStale, ResolverTtl};
 pub(crate) use files::Files;
+pub use forward::{Forward, ForwardTable};
 pub(crate) use key::Key;
 pub(crate) use serving::{Served, Waiting};
 pub use status::{ResolverStatus, UpstreamStatus};
+pub use upstream::framed_messages;
+use wire::is_within;
 pub use wire::rewritten;
 
+use crate::protocol::Name;
+use arc_swap::ArcSwap;
 use cache::Cache;
 use events::Events;
 use flights::Flights;
+use forward::Forwarder;
 use freshness::Terms;
 use source::Source;
 use std::sync::Arc;
@@ -57,7 +66,7 @@ pub(crate) struct Resolver {
     terms: Terms,
     manner: Manner,
     wait: Duration,
-    source: Source,
+    source: ArcSwap<Source>,
     kept: Arc<Kept>,
 }
 
@@ -84,25 +93,32 @@ impl Resolver {
             Some(before) => Arc::clone(&before.kept),
             None => Arc::new(Kept::new(config.memory.as_usize(), registry)),
         };
-        let known = |address| {
-            let before = before?.source.upstreams().iter().find(|upstream| upstream.address == address)?;
-            Some(Arc::clone(before))
+        // Whoever is believed for the same reasons keeps its connections.
+        let known = |forwarder: &Forwarder| {
+            let before = before?;
+            let source = before.source.load();
+            let mut known = before.files.forwarders().iter().zip(source.upstreams());
+            let is_same = |old: &Forwarder| old.address == forwarder.address && old.ca == forwarder.ca;
+            known.find(|(old, _)| is_same(old)).map(|(_, upstream)| Arc::clone(upstream))
         };
-        let addresses = config.forward.iter().filter_map(|text| text.as_str().parse().ok());
-        let upstreams =
-            addresses.map(|at| known(at).unwrap_or_else(|| Arc::new(Upstream::new(at, registry))));
+        let upstreams = files.forwarders().iter().map(|one| {
+            let make = || Arc::new(Upstream::new(one.address.clone(), one.tls.clone(), registry));
+            known(one).unwrap_or_else(make)
+        });
+        let upstreams = upstreams.collect();
         let seconds = |time: notation::Duration| u32::try_from(time.get().as_secs()).unwrap_or(u32::MAX);
+        let terms = Terms {
+            ttl_min_s: seconds(config.ttl.min),
+            ttl_max_s: seconds(config.ttl.max),
+            negative_max_s: seconds(config.ttl.negative),
+            stale_s: seconds(config.stale.lasting),
+            // The recursor's own cache would give the same answer again.
+            prefetch: config.prefetch && !config.forward.is_empty(),
+        };
         let manner = Manner { timeout: config.timeout.get(), random_case: config.random_case };
         Self {
-            source: Source::new(config, &files, upstreams.collect(), manner),
-            terms: Terms {
-                ttl_min_s: seconds(config.ttl.min),
-                ttl_max_s: seconds(config.ttl.max),
-                negative_max_s: seconds(config.ttl.negative),
-                stale_s: seconds(config.stale.lasting),
-                // The recursor's own cache would give the same answer again.
-                prefetch: config.prefetch && !config.forward.is_empty(),
-            },
+            source: ArcSwap::from_pointee(Source::new(config, &files, upstreams, manner, (&kept, &terms))),
+            terms,
             manner,
             wait: config.stale.wait.get(),
             config: config.clone(),
@@ -125,13 +141,25 @@ impl Resolver {
         self.kept.cache.resize(self.config.memory.as_usize());
     }
 
-    /// Reads lists again that have changed. Not for a core.
+    /// Reads files again that have changed. Not for a core.
     pub(crate) fn refresh(&self) {
         self.files.refresh();
+        self.source.load().upstreams().iter().for_each(|upstream| upstream.refresh());
+    }
+
+    /// Forgets what is kept of a name, or of all within it; how many answers that were.
+    pub(crate) fn flush(&self, name: &Name, below: bool) -> u64 {
+        let name = name.as_wire();
+        let flushed = self.kept.cache.flush(|kept| if below { is_within(kept, name) } else { kept == name });
+        // What hickory keeps of servers and signatures cannot be forgotten by name: it is a little, and is found anew.
+        let upstreams = self.source.load().upstreams().to_vec();
+        let kept = (&self.kept, &self.terms);
+        self.source.store(Arc::new(Source::new(&self.config, &self.files, upstreams, self.manner, kept)));
+        flushed
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.kept.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.kept.now_ms()
     }
 }
 
@@ -147,5 +175,9 @@ impl Kept {
             waiting: AtomicUsize::new(0),
             events: Events::new(registry),
         }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

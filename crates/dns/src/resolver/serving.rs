@@ -7,8 +7,8 @@ use super::key::{Asked, Key, Subnet};
 use super::look_up::packed;
 use super::upstream::Failure;
 use super::wire::{Record, parse, write};
-use super::{Kept, Resolver, special};
-use crate::answer::{Facts, Kind, Outcome, answer, refuse};
+use super::{Kept, Resolver, extended, special};
+use crate::answer::{Facts, Kind, Outcome, answer};
 use crate::protocol::response::Response;
 use crate::protocol::{HEADER_BYTES, Name, Query, Transport};
 use crate::zone::hash::Hash;
@@ -62,6 +62,8 @@ impl Resolver {
         if !self.files.allows(facts.sender) {
             if located.is_none() {
                 self.kept.events.denied.inc();
+                let why = (OptRcode::REFUSED, Some(extended::PROHIBITED));
+                return Served::Now(failed(query, why, false, facts, out));
             }
             return Served::Now(answer(zones, query, facts, out));
         }
@@ -99,6 +101,7 @@ impl Resolver {
     fn block(&self, query: &Query<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -> Outcome<'static> {
         let mut response = Response::begin(query.head, query.edns.as_ref(), facts, out);
         response.recursion_available = true;
+        response.explain(extended::BLOCKED);
         let address: &[u8] = match (self.config.block_answer, query.rtype) {
             (BlockAnswer::Zero, Rtype::A) => &[0; 4],
             (BlockAnswer::Zero, Rtype::AAAA) => &[0; 16],
@@ -155,15 +158,9 @@ impl Resolver {
         let place = Waiting(Arc::clone(&self.kept));
         if waiting >= self.config.limit.waiting as usize {
             self.kept.events.shed.inc();
-            return Served::Now(self.fail(query, facts, out));
+            return Served::Now(failed(query, (OptRcode::SERVFAIL, None), true, facts, out));
         }
         Served::Later(place)
-    }
-
-    fn fail(&self, query: &Query<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -> Outcome<'static> {
-        let outcome = refuse(query, OptRcode::SERVFAIL, facts, out);
-        offer_recursion(out);
-        outcome
     }
 
     /// Answers a query that has had to wait.
@@ -186,7 +183,10 @@ impl Resolver {
                 }
                 write_hit(query, &stored.seen_at(self.now_ms()), is_stale, facts, out)
             }
-            Err(_) => self.fail(query, facts, out),
+            Err(failure) => {
+                let why = (OptRcode::SERVFAIL, Some(extended::of_failure(failure)));
+                failed(query, why, true, facts, out)
+            }
         }
     }
 
@@ -256,6 +256,7 @@ impl Resolver {
             rcode,
             authentic: false,
             is_failure: false,
+            extended: None,
             scope: 0,
             for_all: false,
             counts: written.counts,
@@ -352,6 +353,8 @@ fn write_hit(
     response.recursion_available = true;
     response.rcode = OptRcode::masked_from_int(hit.meta.rcode);
     response.client_bits = hit.meta.scope;
+    let why = if is_stale { Some(extended::of_stale(response.rcode)) } else { hit.meta.extended };
+    why.into_iter().for_each(|code| response.explain(code));
     // RFC 6840 §5.8: whoever does not ask for it may not understand it. Signatures may be over with the answer's time.
     let wants_to_know = query.dnssec_ok() || query.head[3] & AD != 0;
     response.authentic = hit.meta.authentic && !is_stale && wants_to_know;
@@ -372,6 +375,20 @@ fn write_hit(
         _ => Kind::Error,
     };
     finished(response, query, facts, kind)
+}
+
+/// An answer that has nothing but a reason.
+fn failed(
+    query: &Query<'_>,
+    (rcode, why): (OptRcode, Option<u16>),
+    recursion_available: bool,
+    facts: &Facts<'_>,
+    out: &mut Vec<u8>,
+) -> Outcome<'static> {
+    let mut response = Response::begin(query.head, query.edns.as_ref(), facts, out);
+    (response.rcode, response.recursion_available) = (rcode, recursion_available);
+    why.into_iter().for_each(|code| response.explain(code));
+    finished(response, query, facts, Kind::Error)
 }
 
 fn finished(response: Response<'_>, query: &Query<'_>, facts: &Facts<'_>, kind: Kind) -> Outcome<'static> {
@@ -403,6 +420,7 @@ mod tests {
             rcode: 0,
             authentic: true,
             is_failure: false,
+            extended: None,
             scope: 0,
             for_all: false,
             counts: [0; 3],

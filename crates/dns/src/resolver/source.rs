@@ -1,12 +1,15 @@
 //! Where answers come from: resolvers that are asked, or servers from the root on; and what signatures say of them.
 
+use super::Kept;
+use super::asker::Asker;
 use super::config::ResolverConfig;
 use super::events::Validated;
 use super::files::Files;
+use super::freshness::Terms;
 use super::key::Asked;
 use super::recursion::Recursion;
 use super::upstream::{Failure, Manner, Upstream, ask};
-use super::validation::{Asker, Validating};
+use super::validation::Validating;
 use super::wire::Reply;
 use std::sync::Arc;
 
@@ -14,7 +17,7 @@ use std::sync::Arc;
 pub(super) enum Source {
     Upstreams(Arc<[Arc<Upstream>]>),
     /// Their answers are validated here.
-    Validated(Box<Validating<Asker>>, Arc<[Arc<Upstream>]>),
+    Validated(Box<(Validating<Asker>, Asker)>, Arc<[Arc<Upstream>]>),
     Root(Box<Recursion>),
 }
 
@@ -27,15 +30,16 @@ impl Source {
         files: &Files,
         upstreams: Vec<Arc<Upstream>>,
         manner: Manner,
+        (kept, terms): (&Arc<Kept>, &Terms),
     ) -> Self {
         if upstreams.is_empty() {
             return Self::Root(Box::new(Recursion::new(config, files)));
         }
         let upstreams: Arc<[Arc<Upstream>]> = upstreams.into();
         if config.validates() {
-            let asker = Asker { upstreams: Arc::clone(&upstreams), manner };
-            let validating = Validating::new(asker, files.anchors());
-            return Self::Validated(Box::new(validating), upstreams);
+            let asker = Asker::new(Arc::clone(&upstreams), manner, Arc::clone(kept), terms);
+            let validating = Validating::new(asker.clone(), files.anchors());
+            return Self::Validated(Box::new((validating, asker)), upstreams);
         }
         Self::Upstreams(upstreams)
     }
@@ -53,8 +57,14 @@ impl Source {
         match self {
             // RFC 4035 §3.2.2: whoever checks by itself gets what there is.
             Self::Validated(validating, _) if !asked.checking_disabled => {
+                let (validating, asker) = &**validating;
                 let judged = Box::pin(validating.ask(name, asked));
-                tokio::time::timeout(manner.timeout, judged).await.unwrap_or(Err(Failure::Silence))
+                let judged =
+                    tokio::time::timeout(manner.timeout, judged).await.unwrap_or(Err(Failure::Silence));
+                if judged.as_ref().is_err_and(|failure| *failure == Failure::Bogus) {
+                    asker.forget(name);
+                }
+                judged
             }
             Self::Upstreams(upstreams) | Self::Validated(_, upstreams) => {
                 ask(upstreams, (name, asked), manner).await.map(|reply| (reply, None))

@@ -29,15 +29,24 @@ pub struct UpstreamStatus {
     pub rtt_us: Option<u64>,
     /// It has failed several times, and is asked last.
     pub is_down: bool,
+    /// Why the last question to it has failed; none if it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 impl Resolver {
     pub(crate) fn status(&self) -> ResolverStatus {
         let (figures, now) = (self.kept.cache.figures(), Instant::now());
-        let upstreams = self.source.upstreams().iter().map(|upstream| {
+        let source = self.source.load();
+        let upstreams = source.upstreams().iter().map(|upstream| {
             let (rtt, is_down) = upstream.state(now);
             let rtt_us = rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX));
-            UpstreamStatus { address: upstream.address.to_string(), rtt_us, is_down }
+            UpstreamStatus {
+                address: upstream.address.to_string(),
+                rtt_us,
+                is_down,
+                trouble: upstream.trouble(),
+            }
         });
         ResolverStatus {
             entries: figures.entries,

@@ -5,16 +5,13 @@ use super::events::Validated;
 use super::judging::{self, Cut, LINKS_MAX, is_complete};
 use super::key::Asked;
 use super::source::Judged;
-use super::upstream::{Failure, Manner, Upstream, ask};
-use super::wire::{Reply, parse, write};
+use super::upstream::Failure;
+use super::wire::{Reply, parse};
 use hickory_resolver::net::dnssec::DnssecDnsHandle;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::xfer::{DnsHandle, DnsResponseStream, FirstAnswer};
+use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::dnssec::TrustAnchors;
-use hickory_resolver::proto::op::{
-    DnsRequest, DnsRequestOptions, DnsResponse, Message, OpCode, Query, ResponseCode,
-};
+use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
 use std::sync::Arc;
@@ -27,13 +24,6 @@ const VERDICT_LASTS: Duration = Duration::from_secs(300);
 
 /// A validator of answers of others.
 pub(super) struct Validating<H: DnsHandle>(DnssecDnsHandle<H>);
-
-/// Upstreams as the validator sees them.
-#[derive(Clone)]
-pub(super) struct Asker {
-    pub(super) upstreams: Arc<[Arc<Upstream>]>,
-    pub(super) manner: Manner,
-}
 
 impl<H: DnsHandle> Validating<H> {
     pub(super) fn new(others: H, anchors: Option<Arc<TrustAnchors>>) -> Self {
@@ -60,35 +50,6 @@ pub(super) fn keep_own_keys(query: &Query, message: &mut Message) {
     }
 }
 
-impl DnsHandle for Asker {
-    type Response = DnsResponseStream;
-    type Runtime = TokioRuntimeProvider;
-
-    fn send(&self, request: DnsRequest) -> DnsResponseStream {
-        let (upstreams, manner) = (Arc::clone(&self.upstreams), self.manner);
-        let asked = async move {
-            let query = request.queries.first().cloned().ok_or_else(|| NetError::from("no question"))?;
-            let name = wire_of(query.name());
-            // RFC 6840 §5.9: an upstream that validates too is not to keep what it finds wrong from us.
-            let asked = Asked {
-                rtype: query.query_type().into(),
-                dnssec_ok: true,
-                checking_disabled: true,
-                subnet: None,
-            };
-            let reply = ask(&upstreams, (&name, asked), manner).await.map_err(|failure| match failure {
-                Failure::Silence => NetError::Timeout,
-                Failure::Refused | Failure::Bogus => DnsError::ResponseCode(ResponseCode::ServFail).into(),
-            })?;
-            let message = message_of(&name, asked.rtype, &reply).ok_or_else(|| NetError::from("too long"))?;
-            let mut message = DnsResponse::from_buffer(message)?.into_message();
-            keep_own_keys(&query, &mut message);
-            Ok(DnsResponse::from_message(message)?)
-        };
-        Box::pin(asked).into()
-    }
-}
-
 /// A question as hickory has it.
 fn query_of(name: &[u8], rtype: u16) -> Option<Query> {
     let name = Name::read(&mut BinDecoder::new(name)).ok()?;
@@ -96,7 +57,7 @@ fn query_of(name: &[u8], rtype: u16) -> Option<Query> {
 }
 
 /// A name in wire form, in small letters.
-fn wire_of(name: &Name) -> Vec<u8> {
+pub(super) fn wire_of(name: &Name) -> Vec<u8> {
     let mut wire = Vec::new();
     for label in name.iter() {
         // A label has 63 octets at most.
@@ -105,18 +66,6 @@ fn wire_of(name: &Name) -> Vec<u8> {
     }
     wire.push(0);
     wire
-}
-
-/// A reply as a message.
-fn message_of(name: &[u8], rtype: u16, reply: &Reply) -> Option<Vec<u8>> {
-    let written = write(name, &reply.records)?;
-    let mut message = vec![0, 0, 0x80, (reply.rcode & 0x0f) as u8, 0, 1];
-    written.counts.iter().for_each(|count| message.extend_from_slice(&count.to_be_bytes()));
-    message.extend_from_slice(name);
-    message.extend_from_slice(&rtype.to_be_bytes());
-    message.extend_from_slice(&[0, 1]);
-    message.extend_from_slice(&written.body);
-    Some(message)
 }
 
 /// Asks for a name, and where the answer is not whole, for one link of its chain of aliases after the other: each is good by itself, or

@@ -64,6 +64,22 @@ pub enum DnsExplainError {
     NoDns,
 }
 
+/// Why nothing can be forgotten.
+#[derive(Debug, Error)]
+pub enum DnsFlushError {
+    /// Nothing is looked up elsewhere, and so nothing is kept.
+    #[error("the file has no `[dns.resolver]`")]
+    NoResolver,
+    /// It is no name.
+    #[error("{name:?} is no domain name: {cause}")]
+    Name {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
 /// A pool as routes of DNS see it.
 struct Health(Arc<Pool>);
 
@@ -212,6 +228,16 @@ impl DnsPart {
     /// What would be answered to a question.
     pub(super) fn explain(&self, question: &Question) -> Result<Explained, DnsExplainError> {
         Ok(self.0.as_ref().ok_or(DnsExplainError::NoDns)?.explain(question))
+    }
+
+    /// Forgets what the resolver keeps.
+    pub(super) fn flush(&self, name: &str, below: bool) -> Result<u64, DnsFlushError> {
+        let parsed = name.parse();
+        let name = parsed.map_err(|error: dns::NameError| DnsFlushError::Name {
+            name: name.into(),
+            cause: error.to_string(),
+        })?;
+        self.0.as_ref().and_then(|dns| dns.flush(&name, below)).ok_or(DnsFlushError::NoResolver)
     }
 
     /// Open client connections.

@@ -36,6 +36,8 @@ pub(crate) struct Meta {
     pub(crate) authentic: bool,
     /// It is one that could not be got: kept for a short time, and never used beyond it.
     pub(crate) is_failure: bool,
+    /// Why it is one (RFC 8914).
+    pub(crate) extended: Option<u16>,
     /// By how many bits of a client's subnet it was chosen.
     pub(crate) scope: u8,
     /// Whoever asks for others may have it too: an upstream has said so (RFC 7871 §7.3.1, scope 0).
@@ -151,6 +153,16 @@ impl Cache {
     pub(crate) fn put(&self, name: &[u8], asked: Asked, hash: u64, stored: Stored) {
         let evicted = self.shard(hash).put(name, asked, hash, stored);
         self.evicted.fetch_add(evicted, Ordering::Relaxed);
+    }
+
+    /// Forgets an answer.
+    pub(crate) fn remove(&self, name: &[u8], asked: Asked, hash: u64) {
+        self.shard(hash).take(name, asked, hash);
+    }
+
+    /// Forgets what is kept of names; how many answers that were.
+    pub(crate) fn flush(&self, is_meant: impl Fn(&[u8]) -> bool) -> u64 {
+        self.shards.iter().map(|shard| lock(shard).flush(&is_meant)).sum()
     }
 
     /// Remembers that a new one could not be got: until then the old one is used without another try (RFC 8767 §5).

@@ -118,6 +118,21 @@ impl Shard {
         evicted
     }
 
+    pub(super) fn take(&mut self, name: &[u8], asked: Asked, hash: u64) {
+        if self.find(name, asked, hash).is_some() {
+            self.remove(self.by_hash[&hash]);
+        }
+    }
+
+    /// Forgets what is kept of names; how many answers that were.
+    pub(super) fn flush(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> u64 {
+        let is_meant = |slot: &Option<Entry>| slot.as_ref().is_some_and(|entry| is_meant(&entry.name));
+        let meant: Vec<u32> =
+            (0..).zip(&self.slots).filter(|(_, slot)| is_meant(slot)).map(|(at, _)| at).collect();
+        meant.iter().for_each(|at| self.remove(*at));
+        meant.len() as u64
+    }
+
     pub(super) fn resize(&mut self, bytes_max: usize) -> u64 {
         self.bytes_max = bytes_max;
         self.make_room(0)

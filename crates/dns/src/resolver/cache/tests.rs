@@ -20,6 +20,7 @@ fn stored(at_ms: u64, ttl_s: u32, bytes: usize) -> Stored {
         rcode: 0,
         authentic: false,
         is_failure: false,
+        extended: None,
         scope: 0,
         for_all: false,
         counts: [1, 0, 0],

@@ -113,6 +113,27 @@ fn a_denial_that_the_validator_does_not_believe_is_none() {
 }
 
 #[test]
+fn a_dname_s_own_name_has_nothing_else_though_the_validator_does_not_believe_it() {
+    let of = |rtype, rcode, owner, types: &[RecordType]| {
+        let proof = nsec(owner, "z.test.", types, "test.");
+        let found = message(rcode, &[], &[&[soa("test.", Secure)], &proof]);
+        of_denial(&Query::query(name("moved.test."), rtype), &found, true)
+    };
+    use RecordType as T;
+    assert_eq!(of(T::A, NoError, "moved.test.", &[T::DNAME]), Validated::Secure);
+    assert_eq!(of(T::A, NXDomain, "moved.test.", &[T::DNAME]), Validated::Bogus);
+    assert_eq!(of(T::A, NoError, "a.test.", &[T::DNAME]), Validated::Bogus, "it is of names below");
+    assert_eq!(of(T::A, NoError, "moved.test.", &[T::DNAME, T::A]), Validated::Bogus);
+    assert_eq!(of(T::A, NoError, "moved.test.", &[T::MX]), Validated::Bogus, "refuted for another reason");
+    assert_eq!(of(T::A, NoError, "moved.test.", &[T::DNAME, T::NS]), Validated::Bogus, "by the zone above");
+    assert_eq!(
+        of(T::DS, NoError, "moved.test.", &[T::DNAME, T::SOA, T::NS]),
+        Validated::Bogus,
+        "by the zone below"
+    );
+}
+
+#[test]
 fn a_zone_denies_its_own_names_only_and_with_its_soa() {
     let apex = [soa("test.", Secure)];
     let good = nsec("a.test.", "z.test.", &[], "test.");

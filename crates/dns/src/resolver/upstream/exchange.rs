@@ -1,4 +1,4 @@
-//! One question and its answer, over a datagram or a connection of its own.
+//! One question and its answer, over a datagram or a connection.
 
 use super::super::key::Asked;
 use super::super::wire::{Reply, Unfit, parse};
@@ -7,8 +7,7 @@ use super::{Manner, Transport, Upstream};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::PoisonError;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::UdpSocket;
 
 /// What may come instead of an answer before somebody is taken to be guessing: then it is asked over TCP, which cannot be guessed.
 const FOREIGN_MAX: usize = 16;
@@ -24,18 +23,21 @@ pub(super) struct Exchange {
 impl Exchange {
     /// The `round`th time (from 0) that it is asked.
     pub(super) fn new(upstream: &Upstream, name: &[u8], asked: Asked, manner: Manner, round: usize) -> Self {
-        let message = query(name, asked, &upstream.cookie(), manner.random_case, &mut rand::rng());
+        let is_encrypted = upstream.address.transport.is_encrypted();
+        // Where nobody can guess, a cookie only tells that it is the same client again.
+        let cookie = if is_encrypted { Vec::new() } else { upstream.cookie() };
+        let message = query(name, asked, &cookie, (manner.random_case, is_encrypted), &mut rand::rng());
         Self { message, round }
     }
 
     pub(super) async fn run(self, upstream: &Upstream) -> io::Result<Reply> {
         // Whose datagrams are lost twice may be heard by connections.
-        if upstream.address.transport == Transport::Tcp || self.round > 1 {
-            return self.over_tcp(upstream).await;
+        if upstream.address.transport != Transport::Udp || self.round > 1 {
+            return self.over_connection(upstream).await;
         }
         match self.over_udp(upstream).await? {
             Some(reply) if !reply.is_truncated => Ok(reply),
-            _ => self.over_tcp(upstream).await,
+            _ => self.over_connection(upstream).await,
         }
     }
 
@@ -67,19 +69,23 @@ impl Exchange {
         Ok(None)
     }
 
-    async fn over_tcp(&self, upstream: &Upstream) -> io::Result<Reply> {
-        let mut stream = TcpStream::connect(upstream.address.at).await?;
-        stream.set_nodelay(true)?;
-        let length = (self.message.len() as u16).to_be_bytes();
-        stream.write_all(&[&length, &self.message[..]].concat()).await?;
-        let mut message = vec![0; usize::from(stream.read_u16().await?)];
-        stream.read_exact(&mut message).await?;
-        let reply =
-            parse(&message, &self.message).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+    async fn over_connection(&self, upstream: &Upstream) -> io::Result<Reply> {
+        let answer =
+            upstream.connections.ask(&upstream.dialer, &self.message).await.map_err(io::Error::other)?;
+        let unfit = |cause: &'static str| io::Error::new(io::ErrorKind::InvalidData, cause);
+        let mut reply = parse(&answer.message, &self.message).map_err(|unread| match unread {
+            Unfit::Foreign => unfit("what it answers is not what was asked"),
+            Unfit::Malformed => unfit("its answer cannot be read"),
+        })?;
         if reply.is_truncated {
-            return Err(io::ErrorKind::InvalidData.into());
+            return Err(unfit("it cuts off its answer on a connection"));
         }
-        self.judge(upstream, &reply);
+        for record in &mut reply.records {
+            record.ttl = record.ttl.saturating_sub(answer.age_s);
+        }
+        if !upstream.address.transport.is_encrypted() {
+            self.judge(upstream, &reply);
+        }
         Ok(reply)
     }
 

@@ -35,6 +35,11 @@ impl Health {
         self.down_until.is_some_and(|until| now < until)
     }
 
+    /// Whether it was found down, and has not answered since.
+    pub(crate) fn is_known_down(&self) -> bool {
+        self.failures >= FAILURES_MAX
+    }
+
     /// RFC 6298 §2.3.
     pub(crate) fn answered(&mut self, rtt: Duration) {
         self.rtt = Some(match self.rtt {

@@ -2,22 +2,24 @@
 
 use super::super::key::{Asked, Subnet};
 use crate::protocol::HEADER_BYTES;
-use crate::protocol::edns::{CLIENT_SUBNET, COOKIE, OPT};
+use crate::protocol::edns::{CLIENT_SUBNET, COOKIE, OPT, PADDING};
 use rand::{Rng, RngExt};
 use std::net::IpAddr;
 
 /// What is taken in a datagram (the DNS flag day of 2020).
 const PAYLOAD_BYTES: u16 = 1232;
+/// RFC 8467 §4.1: a query is padded to a multiple of this where it is encrypted, so that its length tells little of the name.
+const PADDING_BLOCK_BYTES: usize = 128;
 const RD: u8 = 0x01;
 const CD: u8 = 0x10;
 const DO: u8 = 0x80;
 
-/// A query with an identifier that nobody foresees.
+/// A query with an identifier that nobody foresees, with letters by chance or padding where they are wanted.
 pub(super) fn query(
     name: &[u8],
     asked: Asked,
     cookie: &[u8],
-    random_case: bool,
+    (random_case, is_padded): (bool, bool),
     rng: &mut impl Rng,
 ) -> Vec<u8> {
     let mut message = Vec::with_capacity(HEADER_BYTES + name.len() + 80);
@@ -38,6 +40,14 @@ pub(super) fn query(
     }
     if let Some(subnet) = asked.subnet {
         client_subnet(subnet, &mut message);
+    }
+    if is_padded {
+        let bare = message.len() + 4;
+        option(
+            PADDING,
+            &[&[0; PADDING_BLOCK_BYTES][..bare.next_multiple_of(PADDING_BLOCK_BYTES) - bare]],
+            &mut message,
+        );
     }
     let length = (message.len() - length_at - 2) as u16;
     message[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
@@ -80,7 +90,7 @@ mod tests {
         let mut rng = SmallRng::seed_from_u64(1);
         let asked = Asked { rtype: 28, dnssec_ok: true, checking_disabled: true, subnet: None };
         let name = b"\x03www\x04test\x00";
-        let message = query(name, asked, b"12345678", false, &mut rng);
+        let message = query(name, asked, b"12345678", (false, false), &mut rng);
         let query_ = Query::parse(&message).unwrap();
         assert_eq!((query_.name_as_asked(), query_.rtype.to_int()), (&name[..], 28));
         let edns = query_.edns.unwrap();
@@ -89,7 +99,7 @@ mod tests {
         assert_eq!(message[2..4], [1, 0x10]);
         let subnet = Subnet { address: [192, 0, 2, 0].into(), prefix: 24 };
         let asked = Asked { subnet: Some(subnet), dnssec_ok: false, ..asked };
-        let message = query(name, asked, &[], false, &mut rng);
+        let message = query(name, asked, &[], (false, false), &mut rng);
         let edns = Query::parse(&message).unwrap().edns.unwrap();
         assert_eq!(
             edns.client_subnet.map(|told| (told.address, told.prefix)),
@@ -103,10 +113,22 @@ mod tests {
         let mut rng = SmallRng::seed_from_u64(1);
         let asked = Asked { rtype: 1, dnssec_ok: false, checking_disabled: false, subnet: None };
         let drawn: Vec<_> =
-            (0..50).map(|_| query(b"\x0caaaaaaaaaaaa\x00", asked, &[], true, &mut rng)).collect();
+            (0..50).map(|_| query(b"\x0caaaaaaaaaaaa\x00", asked, &[], (true, false), &mut rng)).collect();
         let distinct =
             |from, to| drawn.iter().map(|one| &one[from..to]).collect::<std::collections::HashSet<_>>().len();
         assert!(distinct(0, 2) > 45 && distinct(12, 26) > 45);
         assert!(drawn.iter().all(|one| one[12..26].eq_ignore_ascii_case(b"\x0caaaaaaaaaaaa\x00")));
+    }
+
+    #[test]
+    fn lengths_of_encrypted_queries_tell_little_of_the_name() {
+        let mut rng = SmallRng::seed_from_u64(1);
+        let asked = Asked { rtype: 1, dnssec_ok: true, checking_disabled: false, subnet: None };
+        for length in 1..=60u8 {
+            let name = [&[length][..], &[b'a'; 60][..usize::from(length)], b"\x04test\x00"].concat();
+            let message = query(&name, asked, &[], (false, true), &mut rng);
+            assert_eq!(message.len(), 128);
+            assert!(Query::parse(&message).unwrap().edns.unwrap().padding);
+        }
     }
 }

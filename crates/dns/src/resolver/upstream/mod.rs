@@ -1,15 +1,19 @@
-//! Those who are asked: which first (`health`), how (`exchange`), how often, and what is believed of what they say.
+//! Those who are asked: which first (`health`), how (`exchange`, by datagrams or `connections`), how often, and what is believed of what
+//! they say.
 
 mod address;
+mod connections;
 mod exchange;
 mod health;
 mod message;
 
 pub(crate) use address::{Address, Transport};
+pub use connections::framed_messages;
 
 use super::events::{Attempt, UpstreamEvents};
 use super::key::Asked;
 use super::wire::Reply;
+use connections::{Connections, Dialer};
 use exchange::Exchange;
 use health::{Health, order};
 use rand::{Rng, RngExt};
@@ -20,7 +24,11 @@ use tokio::task::JoinSet;
 
 /// One of those who are asked, shared by all cores.
 pub(crate) struct Upstream {
-    pub(crate) address: Address,
+    pub(crate) address: Arc<Address>,
+    dialer: Dialer,
+    connections: Connections,
+    /// Why the last try has failed, until one does not.
+    trouble: Mutex<Option<Box<str>>>,
     health: Mutex<Health>,
     /// Our half of the cookie (RFC 7873), and the one that it gave us.
     cookie: [u8; 8],
@@ -29,16 +37,63 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(address: Address, registry: &Registry) -> Self {
-        let events = UpstreamEvents::new(registry, &address.to_string());
-        let cookie = rand::rng().random();
-        Self { address, health: Mutex::default(), cookie, server_cookie: Mutex::default(), events }
+    /// `tls` says whom to believe, where it is asked over TLS.
+    pub(crate) fn new(address: Address, tls: Option<Arc<tls::Client>>, registry: &Registry) -> Self {
+        let (name, address) = (address.to_string(), Arc::new(address));
+        let events = UpstreamEvents::new(registry, &name);
+        Self {
+            dialer: Dialer::new(Arc::clone(&address), tls),
+            connections: Connections::new(registry, &name, events.foreign.clone()),
+            trouble: Mutex::default(),
+            health: Mutex::default(),
+            cookie: rand::rng().random(),
+            server_cookie: Mutex::default(),
+            address,
+            events,
+        }
+    }
+
+    /// Looks for changed files. Not for a core.
+    pub(crate) fn refresh(&self) {
+        self.dialer.refresh();
+    }
+
+    /// Why it does not answer.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned)
     }
 
     /// How long it takes to answer, and whether it is down.
     pub(crate) fn state(&self, now: Instant) -> (Option<Duration>, bool) {
         let health = self.health();
         (health.rtt(), health.is_down(now))
+    }
+
+    fn has_answered(&self, took: Duration) {
+        let was_down = {
+            let mut health = self.health();
+            let was_down = health.is_known_down();
+            health.answered(took);
+            was_down
+        };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if was_down {
+            tracing::info!(target: "dns", upstream = %self.address, "resolver: an upstream answers again");
+        }
+    }
+
+    /// What is the matter is told once, when it is taken for down.
+    fn has_failed(&self, cause: &str, now: Instant) {
+        let (was_down, is_down) = {
+            let mut health = self.health();
+            let was_down = health.is_known_down();
+            health.failed(now);
+            (was_down, health.is_known_down())
+        };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.into());
+        if is_down && !was_down {
+            tracing::warn!(target: "dns", upstream = %self.address, cause, "resolver: an upstream does not answer");
+        }
     }
 
     fn health(&self) -> std::sync::MutexGuard<'_, Health> {
@@ -132,7 +187,11 @@ fn chosen(upstreams: &[Arc<Upstream>], now: Instant, rng: &mut impl Rng) -> Vec<
 
 /// How long the try before the next is waited for.
 fn patience(upstreams: &[Arc<Upstream>], order: &[usize], nth: usize) -> Duration {
-    upstreams[order[nth % order.len()]].health().patience((nth / order.len()) as u32)
+    let of = |nth: usize| &upstreams[order[nth % order.len()]];
+    let patience = of(nth).health().patience((nth / order.len()) as u32);
+    // One who has the question on a connection has not lost it: to ask again helps only if it is another connection.
+    let is_again = nth + 1 >= order.len() && of(nth + 1).address.transport != Transport::Udp;
+    if is_again { patience.max(connections::PATIENCE_MIN) } else { patience }
 }
 
 /// One try, and what it says of the upstream.
@@ -145,7 +204,7 @@ async fn attempt(upstream: Arc<Upstream>, exchange: Exchange, left: Duration) ->
     let now = Instant::now();
     match result {
         Ok(Ok(reply)) => {
-            upstream.health().answered(now - begun);
+            upstream.has_answered(now - begun);
             upstream.events.latency.observe(now - begun);
             // What fails there may not fail elsewhere.
             if matches!(reply.rcode, 0 | 3) {
@@ -156,8 +215,12 @@ async fn attempt(upstream: Arc<Upstream>, exchange: Exchange, left: Duration) ->
                 Err(Failure::Refused)
             }
         }
-        Ok(Err(_)) | Err(_) => {
-            upstream.health().failed(now);
+        failed => {
+            let cause = failed
+                .ok()
+                .and_then(Result::err)
+                .map_or_else(|| "no answer in time".into(), |error| error.to_string());
+            upstream.has_failed(&cause, now);
             upstream.events.attempt(Attempt::Failed);
             Err(Failure::Silence)
         }

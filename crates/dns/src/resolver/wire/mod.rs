@@ -8,6 +8,7 @@ mod rdata;
 mod tests;
 mod write;
 
+pub(crate) use name::is_within;
 pub(crate) use parse::{Reply, Unfit, parse};
 pub(crate) use write::{Written, write};
 

@@ -140,10 +140,12 @@ fn keep_what_belongs(records: &mut Vec<Record>, name: &[u8]) {
     let chain = chain(records, name);
     let led_to = |owner: &[u8]| chain.iter().any(|link| owner.eq_ignore_ascii_case(link));
     let above = |owner: &[u8]| chain.iter().any(|link| is_within(link, owner));
+    let of_denial = |record: &&Record| record.section == 1 && record.rtype == RRSIG;
+    let signatures: Vec<_> = records.iter().filter(of_denial).filter_map(Signature::read).collect();
     records.retain(|record| match record.section {
         0 => led_to(&record.owner) || record.is_dname_above(&chain),
-        // SOA and NS of a zone that has a name of the chain, and DNSSEC's records below its apex.
-        1 => above(&record.owner) || (is_proof(record) && shares_zone(&record.owner, &chain)),
+        // SOA and NS of a zone that has a name of the chain, and what its signatures say of names beside them.
+        1 => above(&record.owner) || is_of_a_zone_above(record, &signatures, &chain),
         _ => false,
     });
     // In the order of the chain, in which some clients read it; signatures behind what they sign.
@@ -181,20 +183,39 @@ impl Record {
 const RRSIG: u16 = 46;
 const NSEC: u16 = 47;
 const NSEC3: u16 = 50;
+/// What of its data stands before the signer's name (RFC 4034 §3.1).
+const RRSIG_FIXED_BYTES: usize = 18;
 
-fn is_proof(record: &Record) -> bool {
-    matches!(record.rtype, RRSIG | NSEC | NSEC3)
+/// What says that something is not there, by a zone that has a name of the chain, as its signature says: NSEC and NSEC3 are owned by names
+/// beside those that are not there.
+fn is_of_a_zone_above(record: &Record, signatures: &[Signature], chain: &[Box<[u8]>]) -> bool {
+    let covered = match record.rtype {
+        NSEC | NSEC3 => record.rtype,
+        RRSIG => covered(record).unwrap_or_default(),
+        _ => return false,
+    };
+    let mut own = signatures.iter().filter(|one| one.covered == covered && record.is_of(&one.owner));
+    own.any(|Signature { owner, zone, .. }| {
+        is_within(owner, zone) && chain.iter().any(|link| is_within(link, zone))
+    })
 }
 
-/// NSEC and NSEC3 are owned by names beside those that are not there: the parent of their owner is above one of the chain, or
-/// they share at least a label.
-fn shares_zone(owner: &[u8], chain: &[Box<[u8]>]) -> bool {
-    let mut suffix = owner;
-    while suffix.len() > 1 {
-        suffix = &suffix[1 + usize::from(suffix[0])..];
-        if chain.iter().any(|link| is_within(link, suffix)) {
-            return true;
-        }
+/// What a signature is of, and by which zone.
+struct Signature {
+    owner: Box<[u8]>,
+    covered: u16,
+    zone: Box<[u8]>,
+}
+
+impl Signature {
+    fn read(record: &Record) -> Option<Self> {
+        let rest = record.rdata.get(RRSIG_FIXED_BYTES..)?;
+        let zone = rest.get(..super::name::length(rest)?)?.into();
+        Some(Self { owner: record.owner.clone(), covered: covered(record)?, zone })
     }
-    false
+}
+
+/// The type that a signature is of.
+fn covered(record: &Record) -> Option<u16> {
+    u16_at(&record.rdata, 0)
 }

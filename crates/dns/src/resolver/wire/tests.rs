@@ -86,19 +86,32 @@ fn a_chain_of_aliases_is_put_in_its_order() {
     assert_eq!(types, [39, 5, 46, 1]);
 }
 
+/// A signature of a type by a zone.
+fn signature(rtype: u16, zone: &str) -> Vec<u8> {
+    [&rtype.to_be_bytes()[..], &[0; 16], &wire(zone), b"signed"].concat()
+}
+
 #[test]
-fn what_proves_that_a_name_is_not_there_stays() {
+fn what_proves_that_a_name_is_not_there_stays_if_it_is_of_a_zone_that_has_the_name() {
     let query = asked("nothing.shop.test");
     let soa = [&wire("ns.shop.test")[..], &wire("admin.shop.test"), &[0; 20]].concat();
     let records = [
         record(1, "shop.test", 6, &soa),
         record(1, "mail.shop.test", 47, b"\x00"),
-        record(1, "mail.shop.test", 46, b"\x00\x2f"),
+        record(1, "mail.shop.test", 46, &signature(47, "shop.test")),
         record(1, "abcd.shop.test", 50, b"\x01"),
+        record(1, "abcd.shop.test", 46, &signature(50, "SHOP.test")),
         record(1, "mail.shop.test", 1, &[6, 6, 6, 6]),
+        // By a zone beside it, not signed, signed by somebody who is not above it, and cut off.
+        record(1, "a.other.test", 47, b"\x00"),
+        record(1, "a.other.test", 46, &signature(47, "other.test")),
+        record(1, "b.shop.test", 47, b"\x00"),
+        record(1, "c.other", 47, b"\x00"),
+        record(1, "c.other", 46, &signature(47, "test")),
+        record(1, "d.shop.test", 46, b"\x00\x2f"),
     ];
     let reply = parse(&answer(&query, &records), &query).unwrap();
-    assert_eq!(reply.records, records[..4]);
+    assert_eq!(reply.records, records[..5]);
 }
 
 #[test]

@@ -87,12 +87,13 @@ fn resolver_page(resolver: &ResolverStatus, paint: Paint) -> String {
     ]);
     let mut text = table.render(paint);
     if !resolver.upstreams.is_empty() {
-        let mut table = Table::new(["UPSTREAM", "STATE", "LATENCY"]);
+        let mut table = Table::new(["UPSTREAM", "STATE", "LATENCY", "LAST FAILURE"]);
         for upstream in &resolver.upstreams {
             table.row([
                 upstream.address.clone(),
                 if upstream.is_down { "down" } else { "up" }.to_owned(),
                 upstream.rtt_us.map_or_else(|| "-".to_owned(), |us| latency(us as f64 / 1000.0)),
+                upstream.trouble.clone().unwrap_or_default(),
             ]);
         }
         text += &format!("\n{}", table.render(paint));
