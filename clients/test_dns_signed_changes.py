@@ -32,6 +32,8 @@ file = "{folder}/s.test.zone"
 sign = {how}
 update = [{{ key = "transfer.key" }}]
 transfer = {{ key = "transfer.key"{more} }}
+[dns.zone."s.test".route.chosen]
+answers = [{{ addresses = ["192.0.2.10", "2001:db8::10"] }}, {{ addresses = ["192.0.2.11", "2001:db8::11"] }}]
 """
 
 

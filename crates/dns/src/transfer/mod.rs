@@ -23,7 +23,7 @@ use domain::base::iana::Rtype;
 use std::sync::Arc;
 
 /// What other servers get of a zone: its records, and in the place of routes all addresses that their candidates are known by. Other
-/// servers cannot choose.
+/// servers cannot choose. In a zone that is signed here they are signed as the one set that they are there.
 pub(crate) fn records_of_routes(zone: &Zone) -> Vec<Record> {
     let mut all = Vec::new();
     for (name, kind) in zone.routes() {
@@ -39,6 +39,7 @@ pub(crate) fn records_of_routes(zone: &Zone) -> Vec<Record> {
             Kind::Alias(target) => addresses_of(zone, target, &mut add),
         }
     }
+    all.extend_from_slice(zone.route_signatures());
     all.sort();
     all
 }

@@ -57,6 +57,8 @@ struct Routes {
     kinds: Box<[Arc<Kind>]>,
     /// All that each can answer, in a zone that is signed here.
     signed: Box<[SignedRoute]>,
+    /// The signatures of what other servers get in their place.
+    transferred: Box<[Record]>,
 }
 
 impl Routes {
@@ -64,7 +66,7 @@ impl Routes {
         let mut routes: Vec<(u32, Arc<Kind>)> = routes.collect();
         routes.sort_unstable_by_key(|(node, _)| *node);
         let (nodes, kinds): (Vec<u32>, Vec<Arc<Kind>>) = routes.into_iter().unzip();
-        Self { nodes: nodes.into(), kinds: kinds.into(), signed: Box::default() }
+        Self { nodes: nodes.into(), kinds: kinds.into(), signed: Box::default(), transferred: Box::default() }
     }
 }
 
@@ -202,6 +204,11 @@ impl Zone {
     /// All that a route at this node can answer, signed.
     pub(crate) fn signed_route(&self, node: Node<'_>) -> Option<&SignedRoute> {
         self.routes.signed.get(self.routes.at(self.offset(node))?)
+    }
+
+    /// The signatures of what other servers get in the place of routes.
+    pub(crate) fn route_signatures(&self) -> &[Record] {
+        &self.routes.transferred
     }
 
     #[inline]

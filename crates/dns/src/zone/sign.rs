@@ -5,7 +5,7 @@ use super::build::ZoneBuilder;
 use super::check::{self, Checked};
 use super::interned::APEX;
 use super::node::{CUT, Node, OCCLUDED, ROUTE};
-use super::{Key, Zone, layout};
+use super::{Key, Record, Zone, layout};
 use crate::dnssec::nsec3::{self, Parameters};
 use crate::dnssec::order;
 use crate::dnssec::signing::canonical::Shared;
@@ -15,8 +15,11 @@ use crate::dnssec::signing::plan::{Plan, canonical, expiration};
 use crate::dnssec::signing::{bitmap, routes};
 use crate::error::Error;
 use crate::protocol::Name;
+use crate::transfer::records_of_routes;
 use domain::base::iana::Rtype;
+use std::collections::HashMap;
 use std::num::NonZero;
+use std::sync::Arc;
 
 /// RRsets that are worth a thread.
 const PART_MIN: usize = 64;
@@ -68,6 +71,7 @@ pub(crate) fn sign(source: &Zone, previous: Previous<'_>, plan: &Plan) -> Result
     let Added { mut first_end, signatures, made } = add_signatures(&mut builder, &checked, previous, plan)?;
     let mut zone = layout::lay_out(builder, &checked)?.zone;
     sign_routes(&mut zone, previous.zone, plan, &mut first_end)?;
+    sign_transferred(&mut zone, previous.zone, plan, &mut first_end)?;
     Ok(Signed { zone, first_end, signatures, made })
 }
 
@@ -324,6 +328,51 @@ fn sign_routes(
     }
     zone.figures.bytes += signed.iter().map(routes::SignedRoute::bytes).sum::<usize>();
     zone.routes.signed = signed.into();
+    Ok(())
+}
+
+/// Signs what other servers get in the place of routes.
+fn sign_transferred(
+    zone: &mut Zone,
+    previous: Option<&Zone>,
+    plan: &Plan,
+    first_end: &mut u32,
+) -> Result<(), Error> {
+    let before = previous.map(records_of_routes).unwrap_or_default();
+    let mut by_owner: HashMap<&[u8], Vec<&Record>> = HashMap::new();
+    for record in &before {
+        by_owner.entry(&record.owner).or_default().push(record);
+    }
+    let mut signatures = Vec::new();
+    for set in
+        records_of_routes(zone).chunk_by(|one, other| (&one.owner, one.rtype) == (&other.owner, other.rtype))
+    {
+        let Record { owner, rtype, ttl, .. } = &set[0];
+        let before = by_owner.get(&**owner).map_or(&[][..], Vec::as_slice);
+        let is_same = before.iter().filter(|record| record.rtype == *rtype).copied().eq(set);
+        let of_set = |record: &&&Record| {
+            record.rtype == Rtype::RRSIG && record.data.starts_with(&rtype.to_int().to_be_bytes())
+        };
+        let shared = Shared { owner, rtype: *rtype, ttl: *ttl };
+        let wanted = canonical(&shared, set.iter().map(|record| record.data.to_vec()).collect());
+        let labels = labels(&Name::from_wire(owner)?);
+        for key in plan.signers(*rtype) {
+            let known =
+                before.iter().filter(of_set).find(|record| is_same && plan.is_fresh(key, &record.data));
+            let data = match known {
+                Some(known) => known.data.to_vec(),
+                None => plan.sign(key, (&shared, labels), zone.apex.as_wire(), &wanted)?,
+            };
+            *first_end = (*first_end).min(expiration(&data).unwrap_or(0));
+            signatures.push(Record {
+                owner: Arc::clone(owner),
+                rtype: Rtype::RRSIG,
+                ttl: *ttl,
+                data: data.into(),
+            });
+        }
+    }
+    zone.routes.transferred = signatures.into();
     Ok(())
 }
 

@@ -162,6 +162,7 @@ pub(super) fn write(path: &Path, zone: &Zone, first_end: u32, origin: &Origin) -
     })
 }
 
+/// The signatures of an RRset.
 fn add(zone: &Zone, node: Node<'_>, rrset: RrSet<'_>, entries: &mut Vec<Entry>) {
     let Some(signatures) = node.signatures(rrset.rtype) else { return };
     let owner = [node.relative_name(), zone.apex().as_wire()].concat();
@@ -185,5 +186,36 @@ fn add(zone: &Zone, node: Node<'_>, rrset: RrSet<'_>, entries: &mut Vec<Entry>) 
         rest[TIMES_BYTES - 1] = fixed[2];
         rest[TIMES_BYTES..].copy_from_slice(signature);
         entries.push(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_octets_with_the_right_checksum_are_signatures_or_broken(
+            octets in proptest::collection::vec(any::<u8>(), 0..2000),
+            is_marked: bool,
+            entries in 0usize..9,
+        ) {
+            let mut bytes = if is_marked { MAGIC.to_vec() } else { Vec::new() };
+            bytes.extend_from_slice(&octets);
+            if octets.len() > 1500 {
+                bytes.truncate(HEAD_BYTES + entries * ENTRY_BYTES);
+            }
+            let sum = digest(&SHA256, &bytes);
+            bytes.extend_from_slice(sum.as_ref());
+            if let Ok(kept) = Kept::parse(bytes) {
+                let starts = &kept.starts;
+                prop_assert!(starts.windows(2).all(|pair| pair[0] <= pair[1]));
+                prop_assert_eq!(starts.last().copied(), Some(kept.entries().len() as u32));
+                for entry in kept.entries() {
+                    prop_assert!(kept.bucket(entry) + 1 < starts.len());
+                }
+            }
+        }
     }
 }
