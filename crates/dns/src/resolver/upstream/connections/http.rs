@@ -51,7 +51,13 @@ where
         }
         tokio::select! {
             ended = &mut connection => return ended.map_err(io::Error::other),
-            Some(Ok((id, outcome))) = under_way.join_next() => line.pipeline().finish(id, outcome, Instant::now()),
+            Some(Ok((id, outcome))) = under_way.join_next() => {
+                let mut pipeline = line.pipeline();
+                if matches!(outcome, Err(Lost::Died { .. })) {
+                    pipeline.close();
+                }
+                pipeline.finish(id, outcome, Instant::now());
+            }
             () = line.more.notified() => {}
             _ = check.tick() => {
                 if line.pipeline().is_done(Instant::now()) {

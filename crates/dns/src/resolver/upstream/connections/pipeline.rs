@@ -46,6 +46,8 @@ pub(super) struct Pipeline {
     silent_since: Option<Instant>,
     used_at: Instant,
     answered: u64,
+    /// What is under way goes on, and nothing new begins.
+    is_closing: bool,
     is_over: bool,
 }
 
@@ -62,12 +64,13 @@ impl Pipeline {
             silent_since: None,
             used_at: now,
             answered: 0,
+            is_closing: false,
             is_over: false,
         }
     }
 
     pub(super) fn state(&self, now: Instant) -> State {
-        if self.is_over {
+        if self.is_over || self.is_closing {
             return State::Over;
         }
         if self.waiting.len() >= QUESTIONS_MAX || self.forgotten() >= FORGOTTEN_MAX {
@@ -160,10 +163,15 @@ impl Pipeline {
     /// Whether the connection has no use any more: nobody asks, or nobody answers.
     pub(super) fn is_done(&self, now: Instant) -> bool {
         if self.waiting.is_empty() {
-            return now.saturating_duration_since(self.used_at) >= IDLE_MAX;
+            return self.is_closing || now.saturating_duration_since(self.used_at) >= IDLE_MAX;
         }
         let is_awaited = self.waiting.values().any(|waiter| !waiter.sender.is_closed());
         self.is_silent_for(if is_awaited { SILENCE_MAX } else { SUSPECT_AFTER }, now)
+    }
+
+    /// Nothing more is asked here: who is there takes no more.
+    pub(super) fn close(&mut self) {
+        self.is_closing = true;
     }
 
     /// The connection has ended, or was never made.
@@ -297,6 +305,17 @@ mod tests {
         assert!(!world.pipeline.is_done(world.now));
         world.wait(1);
         assert!(world.pipeline.is_done(world.now));
+    }
+
+    #[test]
+    fn one_that_closes_answers_what_it_has_and_is_then_over() {
+        let mut world = world();
+        let mut asked = world.ask(1).unwrap();
+        let ids = world.sent();
+        world.pipeline.close();
+        assert!(world.ask(2).is_none() && world.state() == State::Over && !world.pipeline.is_done(world.now));
+        assert!(world.answer(ids[0], b"one") && world.pipeline.is_done(world.now));
+        assert_eq!(heard(&mut asked), b"\0\x01one");
     }
 
     #[test]

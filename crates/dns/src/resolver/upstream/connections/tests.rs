@@ -190,3 +190,80 @@ fn who_sends_what_is_no_message_is_not_listened_to_any_more() {
         assert_eq!(world.connections("opened"), "2");
     });
 }
+
+type Requests = h2::server::Connection<tokio::io::DuplexStream, bytes::Bytes>;
+
+/// Runs a test beside a server of HTTP/2, on a connection of its own.
+fn run_http<S: Future<Output = ()> + 'static>(
+    server: impl FnOnce(Requests) -> S + 'static,
+    test: impl AsyncFnOnce(&Line),
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let line = Arc::new(Line::new(Instant::now()));
+        let driven = Arc::clone(&line);
+        let driving = tokio::task::spawn_local(async move {
+            let address = "https://192.0.2.1/q#dns.test".parse().unwrap();
+            let _ = http::drive(ours, &driven, &address).await;
+            driven.pipeline().end(None);
+        });
+        let serving =
+            tokio::task::spawn_local(async { server(h2::server::handshake(theirs).await.unwrap()).await });
+        test(&line).await;
+        driving.abort();
+        serving.abort();
+    });
+}
+
+/// Answers a request with the message that it brought, and this field.
+async fn echo(
+    request: (::http::Request<h2::RecvStream>, h2::server::SendResponse<bytes::Bytes>),
+    field: (&str, &str),
+) {
+    let (request, mut answers) = request;
+    let (head, mut body) = request.into_parts();
+    assert_eq!((head.method.as_str(), head.uri.to_string().as_str()), ("POST", "https://dns.test/q"));
+    assert_eq!(head.headers["content-type"], "application/dns-message");
+    let message = body.data().await.unwrap().unwrap();
+    assert_eq!(message[..2], [0, 0], "so that caches find it");
+    let response = ::http::Response::builder().header(field.0, field.1).body(()).unwrap();
+    answers.send_response(response, false).unwrap().send_data(message, true).unwrap();
+}
+
+async fn asked(line: &Line, nth: u8) -> Outcome {
+    heard(line.submit(&question(nth), Instant::now())).await
+}
+
+const OF_TYPE: (&str, &str) = ("content-type", "application/dns-message");
+
+#[test]
+fn each_question_is_a_request_and_only_a_message_is_an_answer() {
+    let server = async |mut requests: Requests| {
+        for field in [OF_TYPE, ("content-type", "text/html")] {
+            echo(requests.accept().await.unwrap().unwrap(), field).await;
+        }
+        requests.accept().await;
+    };
+    run_http(server, async |line| {
+        let answer = asked(line, 1).await.unwrap();
+        assert_eq!((answer.message, answer.age_s), (question(1), 0));
+        assert!(matches!(asked(line, 2).await, Err(Lost::Unfit(_))));
+        assert_eq!(line.pipeline().state(Instant::now()), State::Free, "the connection is good");
+    });
+}
+
+#[test]
+fn one_that_goes_away_is_not_asked_any_more() {
+    let server = async |mut requests: Requests| {
+        let first = requests.accept().await.unwrap().unwrap();
+        requests.abrupt_shutdown(h2::Reason::NO_ERROR);
+        drop(first);
+        requests.accept().await;
+    };
+    run_http(server, async |line| {
+        assert!(matches!(asked(line, 1).await, Err(Lost::Died { .. })));
+        assert_eq!(line.pipeline().state(Instant::now()), State::Over);
+        assert_eq!(asked(line, 2).await, Err(Lost::Full));
+    });
+}
