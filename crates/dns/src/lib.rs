@@ -57,7 +57,7 @@ mod update;
 mod zone;
 mod zones;
 
-pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
+pub use answer::{Facts, Kind, Outcome, SignedNow, answer, refuse, reject, truncate};
 pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};

@@ -2,7 +2,7 @@
 
 use super::edns::{CLIENT_SUBNET, COOKIE, ClientSubnet, Edns, NSID, OPT, OPT_BYTES, PADDING};
 use super::{HEADER_BYTES, MESSAGE_BYTES_MAX, PLAIN_UDP_BYTES, Transport};
-use crate::answer::Facts;
+use crate::answer::{Facts, SignedNow};
 use crate::zone::node::{RrSet, TO_QUESTION};
 use domain::base::iana::OptRcode;
 use std::net::IpAddr;
@@ -55,6 +55,8 @@ pub(crate) struct Response<'o> {
     pub(crate) client_bits: u8,
     /// What of the zone answers, as a number; see `Outcome::about`.
     pub(crate) about: u64,
+    /// What was signed for it.
+    pub(crate) signed: SignedNow,
     /// Where the apex of the zone begins in the question's name.
     pub(crate) apex_at: usize,
 }
@@ -88,6 +90,7 @@ impl<'o> Response<'o> {
             rcode: OptRcode::NOERROR,
             client_bits: 0,
             about: 0,
+            signed: SignedNow::default(),
             apex_at: HEADER_BYTES,
         }
     }

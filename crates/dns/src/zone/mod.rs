@@ -21,6 +21,7 @@ mod tests;
 mod text;
 
 use crate::dnssec::Denial;
+use crate::dnssec::signing::on_demand::OnDemand;
 use crate::dnssec::signing::routes::SignedRoute;
 use crate::policy::Kind;
 use crate::protocol::Name;
@@ -55,8 +56,10 @@ pub struct Zone {
 struct Routes {
     nodes: Box<[u32]>,
     kinds: Box<[Arc<Kind>]>,
-    /// All that each can answer, in a zone that is signed here.
+    /// What each can answer, in a zone that is signed here.
     signed: Box<[SignedRoute]>,
+    /// Signs what else they answer.
+    on_demand: Option<Arc<OnDemand>>,
 }
 
 impl Routes {
@@ -64,7 +67,7 @@ impl Routes {
         let mut routes: Vec<(u32, Arc<Kind>)> = routes.collect();
         routes.sort_unstable_by_key(|(node, _)| *node);
         let (nodes, kinds): (Vec<u32>, Vec<Arc<Kind>>) = routes.into_iter().unzip();
-        Self { nodes: nodes.into(), kinds: kinds.into(), signed: Box::default() }
+        Self { nodes: nodes.into(), kinds: kinds.into(), signed: Box::default(), on_demand: None }
     }
 }
 
@@ -199,9 +202,14 @@ impl Zone {
         self.routes.at(self.offset(node)).map(|at| &self.routes.kinds[at])
     }
 
-    /// All that a route at this node can answer, signed.
+    /// What a route at this node can answer, as far as it was signed beforehand.
     pub(crate) fn signed_route(&self, node: Node<'_>) -> Option<&SignedRoute> {
         self.routes.signed.get(self.routes.at(self.offset(node))?)
+    }
+
+    /// Signs what routes answer and was not signed beforehand, in a zone that is signed here and has any.
+    pub(crate) fn on_demand(&self) -> Option<&Arc<OnDemand>> {
+        self.routes.on_demand.as_ref()
     }
 
     #[inline]

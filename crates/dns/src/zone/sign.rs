@@ -10,6 +10,7 @@ use crate::dnssec::nsec3::{self, Parameters};
 use crate::dnssec::order;
 use crate::dnssec::signing::canonical::Shared;
 use crate::dnssec::signing::config::DenialConfig;
+use crate::dnssec::signing::on_demand::OnDemand;
 use crate::dnssec::signing::plan::{Plan, canonical, expiration};
 use crate::dnssec::signing::{bitmap, routes};
 use crate::error::Error;
@@ -271,7 +272,7 @@ fn signatures(
         .collect()
 }
 
-/// Signs all that routes can answer.
+/// Signs what routes can answer.
 fn sign_routes(
     zone: &mut Zone,
     previous: Option<&Zone>,
@@ -287,6 +288,10 @@ fn sign_routes(
     }
     zone.figures.bytes += signed.iter().map(routes::SignedRoute::bytes).sum::<usize>();
     zone.routes.signed = signed.into();
+    if !zone.routes.kinds.is_empty() {
+        let before = previous.and_then(Zone::on_demand);
+        zone.routes.on_demand = Some(OnDemand::of(plan, &zone.apex, before));
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod bitmap;
 pub(crate) mod canonical;
 pub(crate) mod config;
 pub(crate) mod key;
+pub(crate) mod on_demand;
 pub(crate) mod plan;
 pub(crate) mod resigning;
 mod rollover;

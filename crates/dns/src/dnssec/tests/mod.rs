@@ -1,6 +1,7 @@
 //! Zones are signed, and whoever trusts their keys asks: every answer is proven.
 
 mod incremental;
+mod on_demand;
 mod proofs;
 mod routes;
 mod world;
