@@ -62,7 +62,8 @@ pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use dnssec::{
-    Algorithm as SigningAlgorithm, DenialConfig, KeyLayout, KeyStatus, Sign, SignConfig, SigningStatus,
+    Algorithm as SigningAlgorithm, DenialConfig, KeyLayout, KeyStatus, NextStep, RolledKey, Sign, SignConfig,
+    SigningStatus,
 };
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;

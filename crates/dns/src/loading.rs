@@ -318,7 +318,9 @@ impl LoadedZone {
             Ok(Loaded { zone, mut warnings }) => {
                 let references = references.judge(&zone, &mut warnings);
                 slow_routes(config, &mut warnings);
-                if let Some(Err(error)) = config.sign.config().map(|how| signing::check(&zone, &how)) {
+                if let Some(Err(error)) =
+                    config.sign.config().map(|how| signing::check(&zone, &how, config.transfer.is_some()))
+                {
                     return Err(vec![ZoneFault {
                         zone: name.into(),
                         place: Place::Zone,

@@ -104,6 +104,17 @@ Examples:
   nines undrain 10.0.0.1:3000 --pool web")]
     Undrain(DrainArgs),
 
+    /// Zones that are signed here: what the zones above them have to know, and new keys
+    #[command(after_help = "\
+Examples:
+  nines dns ds shop.test                  the DS for the zone above, and how its key fares
+  nines dns ds-seen shop.test --ttl 1d    the zone above has the new DS
+  nines dns roll-over shop.test           replace the key now")]
+    Dns {
+        #[command(subcommand)]
+        what: DnsCommand,
+    },
+
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -253,6 +264,37 @@ pub(crate) struct DrainArgs {
     /// Only in this pool; needed when several pools have an endpoint of this name
     #[arg(long)]
     pub(crate) pool: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// `nines dns`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DnsCommand {
+    /// Print the DS that the zone above has to have, as lines of a zone file
+    #[command(after_help = "Examples:\n  nines dns ds shop.test")]
+    Ds(DnsArgs),
+    /// Say that the zone above has the new DS: once nobody remembers the old one, the new key takes its place
+    #[command(
+        after_help = "Examples:\n  nines dns ds-seen shop.test\n  nines dns ds-seen shop.test --ttl 2d"
+    )]
+    DsSeen {
+        #[command(flatten)]
+        args: DnsArgs,
+        /// The TTL of the DS in the zone above [default: `sign.ds_ttl` of the file]
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<String>,
+    },
+    /// Begin to replace the key that the zone above points to, whatever its age
+    #[command(after_help = "Examples:\n  nines dns roll-over shop.test")]
+    RollOver(DnsArgs),
+}
+
+/// A zone of a node.
+#[derive(Debug, Args)]
+pub(crate) struct DnsArgs {
+    /// The zone
+    pub(crate) zone: String,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

@@ -38,7 +38,7 @@ mod service_names;
 mod start;
 mod stop;
 
-pub use dns_part::{DnsExplainError, explain_dns_file};
+pub use dns_part::{DnsExplainError, DnsRollError, explain_dns_file};
 pub use edge_part::{ExplainError, explain_file};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
 pub use layer4_part::explain_layer4_file;
@@ -169,6 +169,18 @@ impl Running {
     /// What would be answered to a question of DNS, and why. Changes no state.
     pub fn explain_dns(&self, question: &dns::Question) -> Result<dns::Explained, DnsExplainError> {
         self.live().dns.explain(question)
+    }
+
+    /// The zone above has the DS of the key that a zone waits for; it may be remembered for `ttl`, as the file writes it.
+    pub async fn dns_ds_seen(&self, zone: &str, ttl: Option<&str>) -> Result<dns::RolledKey, DnsRollError> {
+        let publisher = self.live().dns.publisher();
+        dns_part::ds_seen(publisher, zone, ttl).await
+    }
+
+    /// Begins to replace the key that the zone above a zone points to.
+    pub async fn dns_roll_over(&self, zone: &str) -> Result<dns::RolledKey, DnsRollError> {
+        let publisher = self.live().dns.publisher();
+        dns_part::roll_over(publisher, zone).await
     }
 
     /// The metrics.

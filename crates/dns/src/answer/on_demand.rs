@@ -7,6 +7,7 @@
 use super::Kind;
 use super::resolution::{Looked, Resolution, Step};
 use crate::dnssec::signing::on_demand::{OnDemand, Signatures, TooMany};
+use crate::dnssec::signing::routes::SignedRoute;
 use crate::policy::{Chosen, Policy};
 use crate::protocol::Name;
 use crate::protocol::response::Full;
@@ -37,7 +38,7 @@ impl<'z> Resolution<'_, 'z, '_> {
     #[inline]
     pub(super) fn draw(&self, own: Node<'z>, policy: &Policy) -> u64 {
         let draw = self.asked.facts.draw;
-        let is_on_demand = || self.zone.signed_route(own).is_some_and(|route| route.is_empty());
+        let is_on_demand = || self.zone.signed_route(own).is_some_and(SignedRoute::is_empty);
         if self.denial.is_some() && policy.draws_sets() && is_on_demand() {
             return policy.drawn_to_sign(draw);
         }

@@ -251,6 +251,11 @@ impl Policy {
         self.steps.last() == Some(&Step::Multivalue)
     }
 
+    /// All candidates.
+    pub(crate) fn all(&self) -> Set {
+        Set::first(self.candidates.len())
+    }
+
     /// All addresses of these candidates, as one RRset in wire form: each once. And how many.
     pub(crate) fn wire_now(&self, candidates: Set, rtype: Rtype, draw: u64) -> (Vec<u8>, u16) {
         let (mut wire, mut count) = self.wire_of(candidates, rtype);

@@ -38,6 +38,10 @@ pub(crate) fn records_of_routes(zone: &Zone) -> Vec<Record> {
             Kind::Policy(policy) => policy.fixed_addresses(|rtype, data| add(rtype, policy.ttl, data)),
             Kind::Alias(target) => addresses_of(zone, target, &mut add),
         }
+        let Some(signed) = zone.node_named(&name).and_then(|node| zone.signed_route(node)) else { continue };
+        for (_, signatures) in [Rtype::A, Rtype::AAAA].into_iter().filter_map(|rtype| signed.copied(rtype)) {
+            signatures.rdatas().for_each(|data| add(Rtype::RRSIG, signatures.ttl(), data));
+        }
     }
     all.sort();
     all

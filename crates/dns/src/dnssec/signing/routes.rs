@@ -22,6 +22,8 @@ const ADDRESSES: [Rtype; 2] = [Rtype::A, Rtype::AAAA];
 pub(crate) struct SignedRoute {
     /// For A and AAAA, in the order of the candidates' bits.
     sets: [Vec<SignedSet>; 2],
+    /// What other servers get, which cannot choose: all that its candidates are given.
+    copied: [Option<SignedSet>; 2],
 }
 
 #[derive(Debug)]
@@ -38,11 +40,13 @@ impl SignedRoute {
     pub(crate) fn find(&self, rtype: Rtype, candidates: Candidates) -> Option<(RrSet<'_>, RrSet<'_>)> {
         let sets = &self.sets[usize::from(rtype != Rtype::A)];
         let found = sets.binary_search_by_key(&candidates.bits(), |set| set.candidates.bits()).ok()?;
-        let SignedSet { records, signatures, counts, .. } = &sets[found];
-        Some((
-            RrSet::of_addresses(rtype, counts.0, records),
-            RrSet::of_addresses(Rtype::RRSIG, counts.1, signatures),
-        ))
+        Some(sets[found].rrsets(rtype))
+    }
+
+    /// What other servers get of a type, and its signatures.
+    pub(crate) fn copied(&self, rtype: Rtype) -> Option<(RrSet<'_>, RrSet<'_>)> {
+        let copied = self.copied[usize::from(rtype != Rtype::A)].as_ref()?;
+        Some(copied.rrsets(rtype))
     }
 
     /// Whether nothing was signed beforehand.
@@ -52,8 +56,17 @@ impl SignedRoute {
 
     /// Octets that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let sets = self.sets.iter().flatten();
+        let sets = self.sets.iter().flatten().chain(self.copied.iter().flatten());
         sets.map(|set| size_of::<SignedSet>() + set.records.len() + set.signatures.len()).sum()
+    }
+}
+
+impl SignedSet {
+    fn rrsets(&self, rtype: Rtype) -> (RrSet<'_>, RrSet<'_>) {
+        (
+            RrSet::of_addresses(rtype, self.counts.0, &self.records),
+            RrSet::of_addresses(Rtype::RRSIG, self.counts.1, &self.signatures),
+        )
     }
 }
 
@@ -65,6 +78,27 @@ fn unsigned(zone: &Zone, name: &Name, why: impl std::fmt::Display) -> Error {
 /// Looks whether all that the routes of a zone can answer can be signed.
 pub(crate) fn check(zone: &Zone) -> Result<(), Error> {
     place(zone, &mut ZoneBuilder::new(zone.apex().clone()))
+}
+
+/// Looks whether other servers can have what routes answer: they cannot prove that what the zone's own proofs list is not there.
+pub(crate) fn check_copied(zone: &Zone) -> Result<(), Error> {
+    let mut builder = ZoneBuilder::new(zone.apex().clone());
+    place(zone, &mut builder)?;
+    let why =
+        "so other servers, which copy the zone, have no addresses that are signed: leave `transfer` out";
+    for (name, kind) in builder.placed_routes() {
+        match &**kind {
+            Kind::Policy(policy) if policy.follows_endpoints() => {
+                let what = "a candidate without `addresses` stands for its pool's endpoints";
+                return Err(unsigned(zone, &name, format!("{what}, {why}")));
+            }
+            Kind::Alias(_) => {
+                return Err(unsigned(zone, &name, format!("its alias leads to another zone, {why}")));
+            }
+            Kind::Policy(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The sets that a route can choose, if they are known beforehand and not too many.
@@ -148,43 +182,39 @@ pub(crate) fn sign(
 ) -> Result<SignedRoute, Error> {
     let mut signed = SignedRoute::default();
     let Kind::Policy(policy) = kind else { return Ok(signed) };
-    for candidates in sets(policy) {
-        for (rtype, into) in ADDRESSES.into_iter().zip(&mut signed.sets) {
-            let (records, count) = policy.wire_of(candidates, rtype);
-            if count == 0 {
-                continue;
-            }
-            let shared = Shared { owner: name.as_wire(), rtype, ttl: policy.ttl };
-            let rrset = RrSet::of_addresses(rtype, count, &records);
-            let wanted = of_wire(&shared, rrset);
-            let same = before
-                .and_then(|before| before.find(rtype, candidates))
-                .filter(|(old, _)| old.ttl() == policy.ttl && of_wire(&shared, *old) == wanted);
-            let mut signatures = Vec::new();
-            for key in &plan.zone_signers {
-                let kept = same
-                    .and_then(|(_, signatures)| signatures.rdatas().find(|rrsig| plan.is_fresh(key, rrsig)));
-                let data = match kept {
-                    Some(kept) => kept.to_vec(),
-                    None => {
-                        let labels = crate::zone::sign::labels(name);
-                        plan.sign(key, (&shared, labels), zone.apex().as_wire(), &wanted)?
-                    }
-                };
-                *first_end = (*first_end).min(expiration(&data).unwrap_or(0));
-                write_signature(&mut signatures, policy.ttl, &data);
-            }
-            let counts = (count, plan.zone_signers.len() as u16);
-            into.push(SignedSet {
-                candidates,
-                records: records.into(),
-                signatures: signatures.into(),
-                counts,
-            });
+    let mut set = |candidates, rtype, before: Option<(RrSet<'_>, RrSet<'_>)>| -> Result<_, Error> {
+        let (records, count) = policy.wire_of(candidates, rtype);
+        if count == 0 {
+            return Ok(None);
         }
-    }
-    for sets in &mut signed.sets {
-        sets.sort_unstable_by_key(|set| set.candidates.bits());
+        let shared = Shared { owner: name.as_wire(), rtype, ttl: policy.ttl };
+        let wanted = of_wire(&shared, RrSet::of_addresses(rtype, count, &records));
+        let same = before.filter(|(old, _)| old.ttl() == policy.ttl && of_wire(&shared, *old) == wanted);
+        let mut signatures = Vec::new();
+        for key in &plan.zone_signers {
+            let kept =
+                same.and_then(|(_, signatures)| signatures.rdatas().find(|rrsig| plan.is_fresh(key, rrsig)));
+            let data = match kept {
+                Some(kept) => kept.to_vec(),
+                None => {
+                    let labels = crate::zone::sign::labels(name);
+                    plan.sign(key, (&shared, labels), zone.apex().as_wire(), &wanted)?
+                }
+            };
+            *first_end = (*first_end).min(expiration(&data).unwrap_or(0));
+            write_signature(&mut signatures, policy.ttl, &data);
+        }
+        let counts = (count, plan.zone_signers.len() as u16);
+        Ok(Some(SignedSet { candidates, records: records.into(), signatures: signatures.into(), counts }))
+    };
+    for (nth, rtype) in ADDRESSES.into_iter().enumerate() {
+        for candidates in sets(policy) {
+            let before = before.and_then(|before| before.find(rtype, candidates));
+            signed.sets[nth].extend(set(candidates, rtype, before)?);
+        }
+        signed.sets[nth].sort_unstable_by_key(|set| set.candidates.bits());
+        let before = before.and_then(|before| before.copied(rtype));
+        signed.copied[nth] = set(policy.all(), rtype, before)?;
     }
     Ok(signed)
 }

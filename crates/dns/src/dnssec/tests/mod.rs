@@ -3,5 +3,6 @@
 mod incremental;
 mod on_demand;
 mod proofs;
+mod rolling;
 mod routes;
 mod world;

@@ -66,7 +66,7 @@ impl World {
         pools.bind([("a", health(&a)), ("b", health(&b))]);
         a.set(&["10.0.0.1", "10.0.0.2", "2001:db8::1"]);
         let source = zone_with(routes, "led CNAME www.elsewhere.test.\nplain A 192.0.2.9", &pools);
-        check(&source, &SignConfig::default()).unwrap();
+        check(&source, &SignConfig::default(), false).unwrap();
         let plan = plan(denial);
         let zone = signed(&source, None, &plan).zone;
         Self {

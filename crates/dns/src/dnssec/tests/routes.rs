@@ -1,6 +1,6 @@
 //! Routes of a signed zone whose answers are known beforehand, and signed.
 
-use super::world::{NOW, Validator, ask_with, plan, signed};
+use super::world::{NOW, Record, Validator, ask_with, plan, signed};
 use crate::answer::tests::world::zones;
 use crate::dnssec::signing::check;
 use crate::dnssec::signing::config::{DenialConfig, SignConfig};
@@ -161,6 +161,50 @@ fn signatures_of_routes_are_kept_while_they_are_fresh() {
 #[test]
 fn an_alias_in_a_circle_is_refused() {
     let (zone, _) = routed("one.alias = 'two'\ntwo.alias = 'one'", "");
-    let error = check(&zone, &SignConfig::default()).unwrap_err().to_string();
+    let error = check(&zone, &SignConfig::default(), false).unwrap_err().to_string();
     assert!(error.contains("leads in a circle"), "{error}");
+}
+
+#[test]
+fn other_servers_get_all_addresses_with_their_signatures() {
+    let (source, _) = routed(&format!("www.answers = [{FOUR}]\n'@'.alias = 'www'"), "plain A 192.0.2.9");
+    check(&source, &SignConfig::default(), true).unwrap();
+    for denial in [DenialConfig::Nsec, DenialConfig::Nsec3] {
+        let plan = plan(denial);
+        let zone = signed(&source, None, &plan).zone;
+        let copied: Vec<Record> = zone
+            .records()
+            .chain(crate::transfer::records_of_routes(&zone))
+            .map(|record| Record {
+                owner: Name::from_wire(&record.owner).unwrap(),
+                rtype: record.rtype,
+                ttl: record.ttl,
+                data: record.data.to_vec(),
+            })
+            .collect();
+        let validator = Validator { apex: source.apex(), keys: &plan.published, now: NOW };
+        let rrsets = validator.rrsets(&copied);
+        for name in ["www.example.org", "example.org"] {
+            let name: Name = name.parse().unwrap();
+            for (rtype, records) in [(Rtype::A, 4), (Rtype::AAAA, 4)] {
+                let is_it = |record: &&Record| record.owner == name && record.rtype == rtype;
+                assert_eq!(copied.iter().filter(is_it).count(), records, "{name} {rtype}");
+                let of = rrsets.iter().find(|(owner, other, _)| *owner == name && *other == rtype);
+                assert!(of.is_some_and(|(.., signed)| signed.is_some()), "{name} {rtype}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_other_servers_could_not_prove_is_refused_where_they_copy_the_zone() {
+    for (routes, said) in [
+        ("www.answers = [{ pool = 'a' }]", "its pool's endpoints, so other servers"),
+        ("'@'.alias = 'www.elsewhere.test.'", "its alias leads to another zone, so other servers"),
+    ] {
+        let (zone, _) = routed(routes, "");
+        assert!(check(&zone, &SignConfig::default(), false).is_ok());
+        let error = check(&zone, &SignConfig::default(), true).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
 }
