@@ -106,7 +106,15 @@ impl SignedZone {
         held.trusted = Some(trusted);
         let tag = held.key.tag();
         store.write(&state)?;
-        self.served().due = 0;
+        let mut served = self.served();
+        served.due = 0;
+        if let Some(signed) = &mut served.signed {
+            signed
+                .keys
+                .iter_mut()
+                .filter(|held| is_waiting(held))
+                .for_each(|held| held.trusted = Some(trusted));
+        }
         Ok((tag, trusted))
     }
 
