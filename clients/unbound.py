@@ -12,8 +12,9 @@ from conftest import eventually, free_port
 
 
 @contextlib.contextmanager
-def running_unbound(folder, anchors, stubs, ready):
-    """Unbound with these DS records to trust, and the ports of the servers of these zones; it answers once `ready` is answered. Its port."""
+def running_unbound(folder, anchors, stubs, ready, aggressive="yes"):
+    """Unbound with these DS records to trust, and the ports of the servers of these zones; it answers once `ready` is answered. Its port; what it says
+    is in `log` of the folder."""
     program, port = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin"), free_port()
     trusted = "".join(f'  trust-anchor: "{line}"\n' for line in anchors)
     zones = "".join(f'  local-zone: "{zone}" nodefault\n' for zone in (*stubs, "test"))
@@ -32,7 +33,7 @@ server:
   do-not-query-localhost: no
   module-config: "validator iterator"
   val-log-level: 2
-  aggressive-nsec: yes
+  aggressive-nsec: {aggressive}
   num-threads: 1
 {trusted}{zones}
 remote-control:

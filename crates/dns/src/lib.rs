@@ -63,7 +63,7 @@ pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use dnssec::{
     Algorithm as SigningAlgorithm, DenialConfig, KeyLayout, KeyStatus, NextStep, RolledKey, Sign, SignConfig,
-    SigningStatus,
+    SigningStatus, judge_ds,
 };
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;

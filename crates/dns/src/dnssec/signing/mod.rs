@@ -17,6 +17,7 @@ mod store;
 pub(crate) mod submission;
 mod zone;
 
+pub use parent::judge_ds;
 pub use status::{KeyStatus, NextStep, SigningStatus};
 pub use submission::RolledKey;
 pub(crate) use zone::{SignedZone, check};

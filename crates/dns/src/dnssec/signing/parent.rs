@@ -181,11 +181,21 @@ async fn ask(parent: SocketAddr, apex: &Name, key: &Key) -> Result<Option<u32>, 
     stream.write_all(&[&(message.len() as u16).to_be_bytes()[..], &message].concat()).await?;
     let mut answer = vec![0; stream.read_u16().await?.into()];
     stream.read_exact(&mut answer).await?;
-    judge(&answer, id, apex, key)
+    judge(&answer, id, apex, |ds| key.is_named_by(ds, apex.as_wire()))
 }
 
-/// What an answer says.
-fn judge(answer: &[u8], id: u16, apex: &Name, key: &Key) -> Result<Option<u32>, AskFault> {
+/// How long a DS may be remembered that is in an answer to a question with the identifier 0. For tests from outside.
+pub fn judge_ds(answer: &[u8], apex: &Name, ds: &[u8]) -> Option<u32> {
+    judge(answer, 0, apex, |found| found == ds).ok()?
+}
+
+/// What an answer says of a DS.
+fn judge(
+    answer: &[u8],
+    id: u16,
+    apex: &Name,
+    is_it: impl Fn(&[u8]) -> bool,
+) -> Result<Option<u32>, AskFault> {
     let header = Header::of(answer).ok_or(AskFault::NoAnswer)?;
     if !header.is_response() || header.id != id || header.opcode() != 0 || header.counts[0] != 1 {
         return Err(AskFault::NoAnswer);
@@ -201,9 +211,7 @@ fn judge(answer: &[u8], id: u16, apex: &Name, key: &Key) -> Result<Option<u32>, 
     let mut found = None;
     for _ in 0..header.counts[1] {
         let record = reader.record().ok_or(AskFault::NoAnswer)?;
-        if (&record.owner, record.rtype, record.class) == (apex, Rtype::DS, Class::IN)
-            && key.is_named_by(record.data, apex.as_wire())
-        {
+        if (&record.owner, record.rtype, record.class) == (apex, Rtype::DS, Class::IN) && is_it(record.data) {
             found = Some(if record.ttl > TTL_MAX { 0 } else { record.ttl });
         }
     }
@@ -245,6 +253,10 @@ mod tests {
         writer.message
     }
 
+    fn judged(answer: &[u8], id: u16, apex: &Name, key: &Key) -> Result<Option<u32>, AskFault> {
+        judge(answer, id, apex, |ds| key.is_named_by(ds, apex.as_wire()))
+    }
+
     #[test]
     fn a_ds_of_the_key_is_found_among_others_and_nothing_else_is() {
         let (key, other) = (
@@ -254,29 +266,29 @@ mod tests {
         let (apex, wrong) = (apex(), "shop.example".parse().unwrap());
         let ds = |key: &Key| key.ds(apex.as_wire());
         let both = answer(&[(&apex, 300, ds(&other)), (&apex, 600, ds(&key))]);
-        assert_eq!(judge(&both, 7, &apex, &key).unwrap(), Some(600));
+        assert_eq!(judged(&both, 7, &apex, &key).unwrap(), Some(600));
         let old = answer(&[(&apex, 300, ds(&other)), (&wrong, 600, ds(&key))]);
-        assert_eq!(judge(&old, 7, &apex, &key).unwrap(), None);
-        assert_eq!(judge(&answer(&[]), 7, &apex, &key).unwrap(), None);
+        assert_eq!(judged(&old, 7, &apex, &key).unwrap(), None);
+        assert_eq!(judged(&answer(&[]), 7, &apex, &key).unwrap(), None);
         let odd = answer(&[(&apex, u32::MAX, ds(&key))]);
-        assert_eq!(judge(&odd, 7, &apex, &key).unwrap(), Some(0));
-        assert!(matches!(judge(&both, 8, &apex, &key), Err(AskFault::NoAnswer)));
-        assert!(matches!(judge(&both, 7, &wrong, &key), Err(AskFault::NoAnswer)));
+        assert_eq!(judged(&odd, 7, &apex, &key).unwrap(), Some(0));
+        assert!(matches!(judged(&both, 8, &apex, &key), Err(AskFault::NoAnswer)));
+        assert!(matches!(judged(&both, 7, &wrong, &key), Err(AskFault::NoAnswer)));
         let mut refused = answer(&[]);
         refused[3] |= 5;
-        assert!(matches!(judge(&refused, 7, &apex, &key), Err(AskFault::Rcode(Rcode::REFUSED))));
+        assert!(matches!(judged(&refused, 7, &apex, &key), Err(AskFault::Rcode(Rcode::REFUSED))));
     }
 
     proptest! {
         #[test]
         fn whatever_comes_is_judged(message in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..100, octet in any::<u8>()) {
             let key = Key::generate(Algorithm::Ed25519, true).unwrap();
-            let _ = judge(&message, 7, &apex(), &key);
+            let _ = judged(&message, 7, &apex(), &key);
             let mut changed = answer(&[(&apex(), 300, key.ds(apex().as_wire()))]);
             let at = at % changed.len();
             changed[at] = octet;
-            let _ = judge(&changed, 7, &apex(), &key);
-            let _ = judge(&changed[..at], 7, &apex(), &key);
+            let _ = judged(&changed, 7, &apex(), &key);
+            let _ = judged(&changed[..at], 7, &apex(), &key);
         }
     }
 }

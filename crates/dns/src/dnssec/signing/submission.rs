@@ -13,6 +13,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// RFC 2181 §8.
+const TTL_MAX: u64 = i32::MAX as u64;
+
 /// A key that waits for its DS.
 #[derive(Debug, Clone)]
 pub(crate) struct Submission {
@@ -43,7 +46,7 @@ impl Publisher {
     /// When the zone is not signed here, no key of it waits, or that cannot be kept.
     pub async fn ds_seen(&self, zone: &str, ttl: Option<Duration>) -> Result<RolledKey, Error> {
         let seen = move |zone: &SignedZone, now| {
-            let (tag, trusted) = zone.ds_seen(ttl.map(|ttl| ttl.as_secs()), now)?;
+            let (tag, trusted) = zone.ds_seen(ttl.map(|ttl| ttl.as_secs().min(TTL_MAX)), now)?;
             Ok((tag, Some(trusted)))
         };
         self.tell(zone, seen).await
