@@ -5,7 +5,6 @@ import os
 import pathlib
 import random
 import re
-import shutil
 import struct
 import subprocess
 
@@ -22,6 +21,7 @@ from conftest import eventually, free_port
 from nsd import running_nsd
 from signed_zones import ask, gathered, text_of
 from test_dns import checking_disabled, said
+from unbound import running_unbound
 from zones import TYPES, ZONES, below, cased, owners
 
 SITE = '[site.default.route]\n"/" = { respond = { body = "http" } }\n'
@@ -98,47 +98,10 @@ def test_kdig_sees_signatures_only_when_it_asks_for_them(signed):
 @pytest.fixture(scope="module")
 def unbound(signed, tmp_path_factory):
     """Unbound, which asks nines and trusts its keys."""
-    program = shutil.which("unbound") or shutil.which("unbound", path="/usr/sbin")
-    folder, port = tmp_path_factory.mktemp("unbound"), free_port()
-    anchors = "".join(f'  trust-anchor: "{line}"\n' for line in signers(signed))
-    zones = "".join(f'  local-zone: "{zone}" nodefault\n' for zone in (*ZONES, "test"))
-    stubs = "".join(f'stub-zone:\n  name: "{zone}"\n  stub-addr: 127.0.0.1@{signed.dns}\n' for zone in ZONES)
-    (folder / "unbound.conf").write_text(f"""
-server:
-  interface: 127.0.0.1@{port}
-  port: {port}
-  username: ""
-  chroot: ""
-  directory: "{folder}"
-  pidfile: "{folder}/pid"
-  use-syslog: no
-  do-daemonize: no
-  do-ip6: no
-  do-not-query-localhost: no
-  module-config: "validator iterator"
-  val-log-level: 2
-  aggressive-nsec: no
-  num-threads: 1
-{anchors}{zones}
-remote-control:
-  control-enable: no
-{stubs}""")
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen([program, "-d", "-p", "-c", folder / "unbound.conf"], stdout=log, stderr=log)
-
-    def answers():
-        assert process.poll() is None, (folder / "log").read_text()
-        try:
-            return ask(port, "example.test", "SOA", tcp=False).rcode() == dns.rcode.NOERROR
-        except (OSError, dns.exception.DNSException):
-            return False
-
-    try:
-        eventually(answers, 30)
+    folder = tmp_path_factory.mktemp("unbound")
+    # Each answer is to be proven by itself.
+    with running_unbound(folder, signers(signed), {zone: signed.dns for zone in ZONES}, "example.test", aggressive="no") as port:
         yield port, folder / "log"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 CUTS = [dns.name.from_text(name, dns.name.from_text("example.test")) for name in ("sub", "signed", "lame", "cut.below")]

@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use topology::{
-    Changes, DnsExplanation, DnsQuestion, EndpointError, EndpointStatus, Explanation, InstanceState,
-    Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Query, ReloadError, Running,
-    ServiceStatus, Status,
+    Changes, DnsExplanation, DnsQuestion, DnsRollError, EndpointError, EndpointStatus, Explanation,
+    InstanceState, Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Query, ReloadError,
+    RolledKey, Running, ServiceStatus, Status,
 };
 
 /// What the answers are made from.
@@ -70,6 +70,24 @@ pub(crate) struct Which {
     endpoint: String,
     /// The pool; may be left out while only one pool has such an endpoint.
     pool: Option<String>,
+}
+
+/// A zone that is signed here.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfZone {
+    /// Its name.
+    zone: String,
+}
+
+/// The zone above has a DS.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DsSeen {
+    /// The zone whose key it points to.
+    zone: String,
+    /// How long it may be remembered: `1d`; as the file says when absent.
+    ttl: Option<String>,
 }
 
 /// What was done to an endpoint.
@@ -308,6 +326,29 @@ fn dns_question(pairs: Vec<(String, String)>) -> Result<DnsQuestion, Problem> {
     }
     let about = about.ok_or_else(|| bad("parameter `name` is missing".into()))?;
     DnsQuestion::new(&about, rtype.as_deref(), from).map_err(|error| bad(error.to_string()))
+}
+
+pub(crate) async fn ds_seen(
+    State(api): State<Api>,
+    Body(seen): Body<DsSeen>,
+) -> Result<Json<RolledKey>, Problem> {
+    api.running.dns_ds_seen(&seen.zone, seen.ttl.as_deref()).await.map(Json).map_err(refused_roll)
+}
+
+pub(crate) async fn roll_over(
+    State(api): State<Api>,
+    Body(of): Body<OfZone>,
+) -> Result<Json<RolledKey>, Problem> {
+    api.running.dns_roll_over(&of.zone).await.map(Json).map_err(refused_roll)
+}
+
+fn refused_roll(error: DnsRollError) -> Problem {
+    let status = match &error {
+        DnsRollError::NoDns => StatusCode::NOT_FOUND,
+        DnsRollError::Ttl(_) => StatusCode::BAD_REQUEST,
+        DnsRollError::Dns(_) => StatusCode::CONFLICT,
+    };
+    Problem::new(status, error.to_string())
 }
 
 pub(crate) async fn openapi(State(api): State<Api>) -> Json<Value> {

@@ -113,6 +113,8 @@ const NO_POOL: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such po
 const NO_ENDPOINT: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such endpoint");
 const NO_DNS: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[dns]`");
 const NO_RESOLVER: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[dns.resolver]`");
+const NO_ROLL: (StatusCode, &str) =
+    (StatusCode::CONFLICT, "the zone is not signed here, or its keys are in another state");
 const NO_LISTENER: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such listener");
 const AMBIGUOUS: (StatusCode, &str) = (StatusCode::CONFLICT, "several pools have an endpoint of this name");
 const BAD_REQUEST: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "a parameter or the body is malformed");
@@ -124,7 +126,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 20] = [
+pub(crate) static ROUTES: [Route; 22] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -253,6 +255,28 @@ pub(crate) static ROUTES: [Route; 20] = [
             "explainDns",
             "Say what would be answered to a question of DNS",
             || get(answers::explain_dns),
+        )
+    },
+    Route {
+        body: Some(schema::<answers::DsSeen>),
+        answer: Answer::Json("the key, and when it takes its place", schema::<topology::RolledKey>),
+        problems: &[BAD_REQUEST, NO_DNS, NO_ROLL],
+        ..told(
+            "/api/v1/dns/ds-seen",
+            "dsSeen",
+            "Say that the zone above has the DS of the key that a zone waits for",
+            || post(answers::ds_seen),
+        )
+    },
+    Route {
+        body: Some(schema::<answers::OfZone>),
+        answer: Answer::Json("the new key", schema::<topology::RolledKey>),
+        problems: &[BAD_REQUEST, NO_DNS, NO_ROLL],
+        ..told(
+            "/api/v1/dns/roll-over",
+            "rollOver",
+            "Begin to replace the key of a zone that the zone above points to",
+            || post(answers::roll_over),
         )
     },
     Route {

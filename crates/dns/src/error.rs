@@ -42,6 +42,14 @@ pub enum Error {
         /// Lower case, no full stop.
         why: String,
     },
+    /// The key that the zone above points to cannot be replaced as it was wished.
+    #[error("zone {zone}: {why}")]
+    Rolling {
+        /// The name of the zone.
+        zone: String,
+        /// Lower case, no full stop.
+        why: String,
+    },
     /// Keys of a zone cannot be read or kept.
     #[error("{}: {why}", path.display())]
     Keys {

@@ -1,5 +1,6 @@
 //! What is counted of queries, answers and connections.
 
+use crate::answer::SignedNow;
 use crate::cookies::Shown;
 use crate::protocol::Transport;
 use crate::zone::Zone;
@@ -77,6 +78,9 @@ pub(crate) struct Events {
     /// Limited answers, by what became of them.
     pub(crate) slipped: Counter,
     pub(crate) limited: Counter,
+    /// Signatures that were made with an answer, and answers for which none was made any more.
+    signatures_made: Counter,
+    signatures_refused: Counter,
     pub(crate) connections: Counter,
     pub(crate) open: Gauge,
     /// Connections that were reset because their client has as many as it may have.
@@ -150,7 +154,13 @@ impl Events {
             let help = "Answers over UDP that were limited, by what became of them.";
             registry.counter("nines_dns_limited_total", help, &[("outcome", outcome)])
         };
+        let signatures = |outcome| {
+            let help = "Signatures that were made with an answer, or refused as too many in a second.";
+            registry.counter("nines_dns_signatures_on_demand_total", help, &[("outcome", outcome)])
+        };
         Self {
+            signatures_made: signatures("made"),
+            signatures_refused: signatures("refused"),
             udp: TransportEvents::new(registry, Transport::Udp),
             tcp: TransportEvents::new(registry, Transport::Tcp),
             tls: TransportEvents::new(registry, Transport::Tls),
@@ -194,6 +204,14 @@ impl Events {
 
     pub(crate) fn dropped(&self, dropped: Dropped, messages: usize) {
         self.dropped[dropped as usize].add(messages as u64);
+    }
+
+    #[cold]
+    pub(crate) fn signed(&self, signed: SignedNow) {
+        self.signatures_made.add(signed.made.into());
+        if signed.is_refused {
+            self.signatures_refused.inc();
+        }
     }
 
     pub(crate) fn cookie(&self, shown: Shown) {

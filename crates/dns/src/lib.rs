@@ -57,12 +57,13 @@ mod update;
 mod zone;
 mod zones;
 
-pub use answer::{Facts, Kind, Outcome, answer, refuse, reject, truncate};
+pub use answer::{Facts, Kind, Outcome, SignedNow, answer, refuse, reject, truncate};
 pub use changes::{KeyConfig, Peer, SecondaryConfig, TransferConfig, UpdateConfig};
 pub use check::check;
 pub use config::{DnsConfig, DnsLimits, DnsTimeouts, ZoneConfig};
 pub use dnssec::{
-    Algorithm as SigningAlgorithm, DenialConfig, KeyLayout, KeyStatus, Sign, SignConfig, SigningStatus,
+    Algorithm as SigningAlgorithm, DenialConfig, KeyLayout, KeyStatus, NextStep, RolledKey, Sign, SignConfig,
+    SigningStatus, judge_ds,
 };
 pub use domain::base::iana::{Class, OptRcode, Rtype};
 pub use error::Error;

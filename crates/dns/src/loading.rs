@@ -179,6 +179,7 @@ impl ZoneSet {
                     Arc::new(SignedZone::new(config, &folder, source, known.map(|zone| &**zone), now)?)
                 }
             };
+            signed.set_copied(loaded.config.transfer.is_some());
             self.signed.insert(name.clone(), signed);
         }
         Ok(())
@@ -346,7 +347,9 @@ impl LoadedZone {
             Ok(Loaded { zone, mut warnings }) => {
                 let references = references.judge(&zone, &mut warnings);
                 slow_routes(config, &mut warnings);
-                if let Some(Err(error)) = config.sign.config().map(|how| signing::check(&zone, &how)) {
+                if let Some(Err(error)) =
+                    config.sign.config().map(|how| signing::check(&zone, &how, config.transfer.is_some()))
+                {
                     return Err(vec![ZoneFault {
                         zone: name.into(),
                         place: Place::Zone,
@@ -387,15 +390,16 @@ impl LoadedZone {
 
     /// What is signed: its text, with what updates have changed of it; or what has come from elsewhere.
     fn content(&self, data: &Path, config: &SignConfig) -> Result<Arc<Zone>, Error> {
+        let is_copied = self.config.transfer.is_some();
         if self.config.secondary.is_some() {
-            return Ok(secondary::signable(data, self.zone.apex(), config));
+            return Ok(secondary::signable(data, self.zone.apex(), config, is_copied));
         }
         if self.config.update.is_empty() {
             return Ok(Arc::clone(&self.zone));
         }
         let content = update::content_on_disk(data, &self.zone)
             .map_err(|cause| Error::Journal { zone: self.zone.apex().to_string(), cause })?;
-        signing::check(&content, config)?;
+        signing::check(&content, config, is_copied)?;
         Ok(content)
     }
 

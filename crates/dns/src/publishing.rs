@@ -159,6 +159,11 @@ impl Publisher {
         self.0.signing.notified().await;
     }
 
+    /// There may be something to sign.
+    pub(crate) fn sign_soon(&self) {
+        self.0.signing.notify_one();
+    }
+
     /// Where is counted.
     pub(crate) fn registry(&self) -> &Registry {
         &self.0.registry

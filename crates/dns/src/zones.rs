@@ -13,6 +13,8 @@ pub struct Zones {
     by_apex: Table,
     /// Whether there is an apex with this many labels.
     depths: u128,
+    /// Whether any of them signs what it answers.
+    sign_on_demand: bool,
 }
 
 /// Where the search for a name's zone ended.
@@ -63,6 +65,12 @@ impl Zones {
         self.zones.iter()
     }
 
+    /// Whether any of them signs what it answers, and so has to know the time. `true` may be out of date.
+    #[inline]
+    pub(crate) fn sign_on_demand(&self) -> bool {
+        self.sign_on_demand
+    }
+
     /// How many zones there are.
     pub fn len(&self) -> usize {
         self.zones.len()
@@ -103,6 +111,7 @@ impl Zones {
     }
 
     fn put(&mut self, zone: Arc<Zone>) {
+        self.sign_on_demand |= zone.on_demand().is_some();
         let hash = Key::of_process().name(zone.apex());
         let same = self.by_apex.find(hash, |at| self.zones[at as usize].apex() == zone.apex());
         if let Some(at) = same {

@@ -104,15 +104,17 @@ Examples:
   nines undrain 10.0.0.1:3000 --pool web")]
     Undrain(DrainArgs),
 
-    /// Forget what the resolver of the running node keeps
+    /// Zones that are signed here, and what the resolver of the running node keeps
     #[command(after_help = "\
 Examples:
-  nines dns flush www.example.org             its answers of all types
-  nines dns flush example.org --below         and those of all names below it
-  nines dns flush . --below                   everything")]
+  nines dns ds shop.test                  the DS for the zone above, and how its key fares
+  nines dns ds-seen shop.test --ttl 1d    the zone above has the new DS
+  nines dns roll-over shop.test           replace the key now
+  nines dns flush www.example.org         forget the answers of a name
+  nines dns flush example.org --below     and those of all names below it")]
     Dns {
         #[command(subcommand)]
-        command: DnsCommand,
+        what: DnsCommand,
     },
 
     /// Print a completion script for a shell
@@ -271,7 +273,29 @@ pub(crate) struct DrainArgs {
 /// `nines dns`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DnsCommand {
+    /// Print the DS that the zone above has to have, as lines of a zone file
+    #[command(after_help = "Examples:\n  nines dns ds shop.test")]
+    Ds(DnsArgs),
+    /// Say that the zone above has the new DS: once nobody remembers the old one, the new key takes its place
+    #[command(
+        after_help = "Examples:\n  nines dns ds-seen shop.test\n  nines dns ds-seen shop.test --ttl 2d"
+    )]
+    DsSeen {
+        #[command(flatten)]
+        args: DnsArgs,
+        /// The TTL of the DS in the zone above [default: `sign.ds_ttl` of the file]
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<String>,
+    },
+    /// Begin to replace the key that the zone above points to, whatever its age
+    #[command(after_help = "Examples:\n  nines dns roll-over shop.test")]
+    RollOver(DnsArgs),
     /// Forget what the resolver keeps of a name, so that it is looked up anew
+    #[command(after_help = "\
+Examples:
+  nines dns flush www.example.org             its answers of all types
+  nines dns flush example.org --below         and those of all names below it
+  nines dns flush . --below                   everything")]
     Flush(FlushArgs),
 }
 
@@ -283,6 +307,15 @@ pub(crate) struct FlushArgs {
     /// Those of all names below it too
     #[arg(long)]
     pub(crate) below: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// A zone of a node.
+#[derive(Debug, Args)]
+pub(crate) struct DnsArgs {
+    /// The zone
+    pub(crate) zone: String,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod config;
+mod dns;
 mod drain;
 mod explain;
 mod flush;
@@ -26,7 +27,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args, drain::Wish::Drain),
         Command::Undrain(args) => drain::run(&args, drain::Wish::Undrain),
-        Command::Dns { command: DnsCommand::Flush(args) } => flush::run(&args),
+        Command::Dns { what } => dns::run(&what),
         Command::Completions { shell } => completions::run(shell),
         Command::Demo { port } => return crate::demo::run(port),
         Command::Guard => return services::guard_main(),

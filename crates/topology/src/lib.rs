@@ -28,8 +28,8 @@ pub use file::{Checked, load, parse};
 pub use node_secret::SharedSecretError;
 pub use problem::{Level, Problem, Rejected};
 pub use running::{
-    DnsExplainError, DnsFlushError, EndpointError, ExplainError, ReloadError, Running, StartError,
-    StartOptions, TakeoverError, explain_dns_file, explain_file, explain_layer4_file,
+    DnsExplainError, DnsFlushError, DnsRollError, EndpointError, ExplainError, ReloadError, Running,
+    StartError, StartOptions, TakeoverError, explain_dns_file, explain_file, explain_layer4_file,
 };
 pub use schema::json_schema;
 pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
@@ -37,9 +37,9 @@ pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
 pub use dns::{
-    Dropped as DnsDropped, Explained as DnsExplanation, Explanation as DnsRouteExplanation,
-    Question as DnsQuestion, QuestionError as DnsQuestionError, ResolverStatus,
-    StepExplanation as DnsStepExplanation, UpstreamStatus, ZoneStatus,
+    Dropped as DnsDropped, Explained as DnsExplanation, Explanation as DnsRouteExplanation, KeyStatus,
+    NextStep, Question as DnsQuestion, QuestionError as DnsQuestionError, ResolverStatus, RolledKey,
+    SigningStatus, StepExplanation as DnsStepExplanation, UpstreamStatus, ZoneStatus,
 };
 pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
 pub use layer4::{

@@ -38,7 +38,7 @@ mod service_names;
 mod start;
 mod stop;
 
-pub use dns_part::{DnsExplainError, DnsFlushError, explain_dns_file};
+pub use dns_part::{DnsExplainError, DnsFlushError, DnsRollError, explain_dns_file};
 pub use edge_part::{ExplainError, explain_file};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
 pub use layer4_part::explain_layer4_file;
@@ -177,6 +177,18 @@ impl Running {
     /// When there is no resolver, or no such name can be.
     pub fn flush_dns(&self, name: &str, below: bool) -> Result<u64, DnsFlushError> {
         self.live().dns.flush(name, below)
+    }
+
+    /// The zone above has the DS of the key that a zone waits for; it may be remembered for `ttl`, as the file writes it.
+    pub async fn dns_ds_seen(&self, zone: &str, ttl: Option<&str>) -> Result<dns::RolledKey, DnsRollError> {
+        let publisher = self.live().dns.publisher();
+        dns_part::ds_seen(publisher, zone, ttl).await
+    }
+
+    /// Begins to replace the key that the zone above a zone points to.
+    pub async fn dns_roll_over(&self, zone: &str) -> Result<dns::RolledKey, DnsRollError> {
+        let publisher = self.live().dns.publisher();
+        dns_part::roll_over(publisher, zone).await
     }
 
     /// The metrics.

@@ -225,6 +225,35 @@ async fn explain_tells_what_is_answered_to_a_question_of_dns() {
 }
 
 #[tokio::test]
+async fn a_key_is_replaced_when_the_zone_above_has_its_ds() {
+    let file = FILE.to_owned()
+        + "[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'shop.test']\nsign = { propagation = '0s' }\nttl = '0s'\n\
+           records = ['@ SOA ns1 a 1 1d 2h 4w 5m', '@ NS ns1', 'ns1 A 192.0.2.1']\n";
+    let world = World::start_with(&file, None, Limits::default()).await;
+    let keys = async || world.get("/api/v1/status").await.json()["zones"][0]["signing"]["keys"].clone();
+    let (shop, seen) = (r#"{"zone":"SHOP.test."}"#, "/api/v1/dns/ds-seen");
+    let early = world.post(seen, shop).await.problem(409);
+    assert_eq!(early, "zone shop.test: no key of it waits for its DS");
+    let made = world.post("/api/v1/dns/roll-over", shop).await.json();
+    let again = world.post("/api/v1/dns/roll-over", shop).await.problem(409);
+    assert_eq!(again, format!("zone shop.test: its key {} is on its way already: submitted", made["tag"]));
+    let waiting = keys().await;
+    assert_eq!(waiting[0]["state"], "active");
+    assert_eq!((&waiting[1]["tag"], &waiting[1]["waits_for_ds"]), (&made["tag"], &json!(true)));
+    assert!(waiting[0]["ds"].is_null() && waiting[1]["ds"].is_string());
+    world.post(seen, r#"{"zone":"shop.test","ttl":"soon"}"#).await.problem(400);
+    assert_eq!(world.post(seen, r#"{"zone":"shop.test","ttl":"1h"}"#).await.json()["tag"], made["tag"]);
+    let trusted = keys().await;
+    assert_eq!(trusted[1]["next"]["step"], "active");
+    assert!(trusted[1]["waits_for_ds"].is_null());
+    world.post(seen, r#"{"zone":"other.test"}"#).await.problem(409);
+    world.stop().await;
+    let world = World::start().await;
+    assert_eq!(world.post(seen, shop).await.problem(404), "the file has no `[dns]`");
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_a_problem_too() {
     let world = World::start().await;
     assert!(world.get("/api/v2/status").await.problem(404).contains("/api/v2/status"));

@@ -36,6 +36,12 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
     let path = path + query;
     let body = match (method, path.as_str()) {
         ("post", "/api/v1/dns/flush") => r#"{"name":"shop.test","below":true}"#,
+        ("post", "/api/v1/dns/ds-seen") => {
+            // There has to be a key that waits for it.
+            assert_eq!(world.post("/api/v1/dns/roll-over", r#"{"zone":"shop.test"}"#).await.status, 200);
+            r#"{"zone":"shop.test","ttl":"0s"}"#
+        }
+        ("post", "/api/v1/dns/roll-over") => r#"{"zone":"shop.test"}"#,
         ("post", _) => r#"{"endpoint":"web/127.0.0.1:2"}"#,
         _ => "",
     };
@@ -47,7 +53,9 @@ async fn every_operation_of_the_document_answers_as_the_document_says() {
     let file = crate::world::FILE.to_owned()
         + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.default.route]\n\"/\" = { pool = \"web\" }\n"
         + "[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n"
-        + "[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'shop.test']\nrecords = ['@ SOA ns1 a 1 1d 2h 4w 5m', '@ NS ns1', 'ns1 A 192.0.2.1']\n[dns.resolver]\nforward = ['127.0.0.1:1']\n";
+        + "[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'shop.test']\nsign = { propagation = '0s' }\nttl = '0s'\n"
+        + "records = ['@ SOA ns1 a 1 1d 2h 4w 5m', '@ NS ns1', 'ns1 A 192.0.2.1']\n"
+        + "[dns.resolver]\nforward = ['127.0.0.1:1']\n";
     let world = World::start_with(&file, None, Limits::default()).await;
     let document = document(&world).await;
     assert_eq!(document["openapi"], "3.1.0");

@@ -1,6 +1,6 @@
 //! Class CH: what this server is, if it tells (RFC 4892).
 
-use super::{Facts, Kind, Outcome, error};
+use super::{Facts, Kind, Outcome, SignedNow, error};
 use crate::protocol::response::{Response, Section};
 use crate::protocol::{HEADER_BYTES, Query};
 use domain::base::iana::{OptRcode, Rtype};
@@ -32,5 +32,6 @@ pub(super) fn answer(query: &Query<'_>, facts: &Facts<'_>, mut response: Respons
         class: Some(query.class),
         truncated,
         about: 0,
+        signed: SignedNow::default(),
     }
 }

@@ -12,6 +12,8 @@ pub struct Facts<'f> {
     pub sender: IpAddr,
     /// A number that nobody foresees, another one for each query: where a route chooses by chance, this is the chance.
     pub draw: u64,
+    /// Seconds since 1970, for what is signed with the answer. Nobody looks at it unless a zone signs on demand.
+    pub now: u32,
     /// The largest datagram that is sent, and said to be taken.
     pub udp_payload_bytes: u16,
     /// The name of this server for those who ask for it (RFC 5001); at most 128 octets are sent.
@@ -32,6 +34,7 @@ impl Facts<'_> {
             transport,
             sender: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             draw: 0,
+            now: 0,
             udp_payload_bytes: UDP_PAYLOAD_BYTES,
             nsid: None,
             server_cookie: None,

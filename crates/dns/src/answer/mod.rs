@@ -6,6 +6,7 @@
 
 mod chaos;
 mod facts;
+mod on_demand;
 mod outcome;
 mod resolution;
 mod signed;
@@ -21,7 +22,7 @@ use resolution::{Asked, Resolution};
 pub(crate) use resolution::ALIASES_MAX;
 
 pub use facts::Facts;
-pub use outcome::{Kind, Outcome};
+pub use outcome::{Kind, Outcome, SignedNow};
 
 /// Writes the response to a query into `out`, whose content is replaced.
 pub fn answer<'z>(zones: &'z Zones, query: &Query<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -> Outcome<'z> {
@@ -65,6 +66,7 @@ pub fn reject(rejection: &Rejection<'_>, facts: &Facts<'_>, out: &mut Vec<u8>) -
         class: None,
         truncated: false,
         about: 0,
+        signed: SignedNow::default(),
     })
 }
 
@@ -102,6 +104,7 @@ fn from_zones<'z>(
         class: Some(query.class),
         truncated: response.truncated,
         about: response.about,
+        signed: response.signed,
     };
     response.finish(query.edns.as_ref(), facts);
     outcome
@@ -124,5 +127,6 @@ fn error(
         class: Some(query.class),
         truncated,
         about: 0,
+        signed: SignedNow::default(),
     }
 }

@@ -22,6 +22,17 @@ pub struct Outcome<'z> {
     /// What of the zone it was answered with, as a number: the name, or the wildcard, DNAME or cut that stands for it. 0 where
     /// nothing of the zone is the answer, so that names that are not there are all alike.
     pub about: u64,
+    /// What was signed for it.
+    pub signed: SignedNow,
+}
+
+/// What was signed for an answer, since it was not signed before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SignedNow {
+    /// How many signatures were made.
+    pub made: u16,
+    /// More would have been made than may be: it fails.
+    pub is_refused: bool,
 }
 
 /// What kind of answer it is.

@@ -1,5 +1,6 @@
 //! One name after the other is looked up in a zone until there is an answer: RFC 1034 §4.3.2, steps 3 to 6.
 
+use super::on_demand::MadeDenial;
 use super::signed::COMPRESSED_BYTES_MAX;
 use super::{Facts, Kind};
 use crate::dnssec::{Denial, Proof};
@@ -34,6 +35,8 @@ pub(super) struct Resolution<'r, 'z, 'o> {
     pub(super) denial: Option<&'z Denial>,
     /// What is to be proven.
     pub(super) proof: Proof,
+    /// What stands in it for one of the zone's own.
+    pub(super) made_denial: Option<Box<MadeDenial>>,
     /// The aliases that were followed.
     followed: [Hash; ALIASES_MAX],
     aliases: usize,
@@ -50,7 +53,7 @@ pub(super) struct Looked<'n> {
 }
 
 /// How it goes on after one name.
-enum Step {
+pub(super) enum Step {
     Done(Kind),
     /// An alias: the name to look up, and where in the response it stands.
     Follow(Box<Name>, usize),
@@ -66,7 +69,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
         let rtype = asked.query.rtype;
         let denial = zone.denial().filter(|_| asked.query.dnssec_ok());
         let (proof, followed) = (Proof::default(), [apex; ALIASES_MAX]);
-        Self { asked, zone, apex, rtype, response, denial, proof, followed, aliases: 0 }
+        Self { asked, zone, apex, rtype, response, denial, proof, made_denial: None, followed, aliases: 0 }
     }
 
     /// Looks up the question's name, and those that its aliases lead to.
@@ -176,30 +179,27 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     ) -> Result<Step, Full> {
         match route {
             policy::Kind::Policy(policy) => self.chosen((node, policy), rtype, looked),
-            policy::Kind::Alias(target) => self.flattened(target, rtype, looked),
+            policy::Kind::Alias(target) => self.flattened((node, target), rtype, looked),
         }
     }
 
-    /// Those of the candidates that are chosen for this client.
+    /// Those of the candidates that are chosen for this client; `own` is the node in this zone that answers.
     fn chosen(
         &mut self,
-        (node, policy): (Node<'z>, &Policy),
+        (own, policy): (Node<'z>, &Policy),
         rtype: Rtype,
         looked: Looked<'_>,
     ) -> Result<Step, Full> {
         let owner_at = looked.owner_at;
         let Asked { query, facts, .. } = self.asked;
         let client = Client::of(facts.sender, query.edns.and_then(|edns| edns.client_subnet));
-        let chosen = policy.choose(client, facts.draw);
+        let chosen = policy.choose(client, self.draw(own, policy));
         self.response.client_bits = chosen.bits;
         if chosen.candidates.is_empty() {
             return Ok(self.failed());
         }
         if self.denial.is_some() && policy.may_have(rtype) {
-            let signed = self.zone.signed_route(node).and_then(|route| route.find(rtype, chosen.candidates));
-            let Some(signed) = signed else { return Ok(self.failed()) };
-            self.put_chosen(signed, looked)?;
-            return Ok(Step::Done(Kind::Positive));
+            return self.chosen_signed((own, policy), chosen, rtype, looked);
         }
         let (response, mut is_empty) = (&mut *self.response, true);
         policy.records(rtype, chosen, facts.draw, |rrset| {
@@ -216,8 +216,13 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
         Ok(Step::Done(Kind::NoData))
     }
 
-    /// Those that another name has, in whichever of the zones it is.
-    fn flattened(&mut self, target: &Name, rtype: Rtype, looked: Looked<'_>) -> Result<Step, Full> {
+    /// Those that another name has, in whichever of the zones it is; `own` is the node in this zone that answers.
+    fn flattened(
+        &mut self,
+        (own, target): (Node<'z>, &Name),
+        rtype: Rtype,
+        looked: Looked<'_>,
+    ) -> Result<Step, Full> {
         let mut target = Box::new(target.clone());
         for _ in 0..ALIASES_MAX {
             let (located, hash) = self.asked.zones.locate(&target);
@@ -241,10 +246,13 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             };
             if let Some(route) = zone.route(node) {
                 match route {
-                    policy::Kind::Policy(policy) => return self.chosen((node, policy), rtype, looked),
+                    policy::Kind::Policy(policy) => return self.chosen((own, policy), rtype, looked),
                     policy::Kind::Alias(next) => target = next.clone(),
                 }
             } else if let Some(rrset) = node.rrset(rtype) {
+                if self.denial.is_some() {
+                    return self.put_on_demand(own, rrset, looked);
+                }
                 self.response.add(Section::Answer, rrset, looked.owner_at)?;
                 return Ok(Step::Done(Kind::Positive));
             } else if let Some(alias) = node.rrset(Rtype::CNAME) {
@@ -254,12 +262,11 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             }
         }
         // This name is there, whatever is the matter with the other one.
-        self.negative(self.zone.figures().negative_ttl);
-        Ok(Step::Done(Kind::NoData))
+        Ok(self.absent(own, rtype, self.zone.figures().negative_ttl, looked))
     }
 
     /// Nobody can say what is to be answered.
-    fn failed(&mut self) -> Step {
+    pub(super) fn failed(&mut self) -> Step {
         self.response.rcode = OptRcode::SERVFAIL;
         self.response.authoritative = false;
         Step::Done(Kind::Error)
@@ -267,7 +274,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
 
     /// RFC 2308 §3: the SOA, with the TTL that the absence may be remembered for.
     #[inline]
-    fn negative(&mut self, ttl: u32) {
+    pub(super) fn negative(&mut self, ttl: u32) {
         let soa = self.zone.apex_node().rrset(Rtype::SOA).expect("a zone has an SOA");
         if self.denial.is_some() {
             self.response.truncated |= self.negative_signed(soa, ttl).is_err();

@@ -157,19 +157,37 @@ impl<'z> Resolution<'_, 'z, '_> {
     }
 
     fn write_proof(&mut self, rtype: Rtype) -> Result<(), Full> {
-        for &node in std::mem::take(&mut self.proof).nodes() {
-            let node = self.zone.node(node);
-            let Some(rrset) = node.rrset(rtype) else { continue };
-            let start = self.response.add_named(Section::Authority, rrset, node.relative_name())?;
-            let Some(signatures) = node.signatures(rtype) else { continue };
-            let owner_at = if node.relative_name().is_empty() { self.response.apex_at } else { start };
-            if Response::reaches(owner_at) {
-                self.beside(Section::Authority, signatures, owner_at, (start, rrset.records))?;
-            } else if self.response.add_named(Section::Authority, signatures, node.relative_name()).is_err() {
-                self.response.take_back(Section::Authority, start, rrset.records);
-                return Err(Full);
+        let made = self.made_denial.take();
+        for &at in std::mem::take(&mut self.proof).nodes() {
+            let node = self.zone.node(at);
+            match made.as_ref().filter(|made| made.node == at) {
+                Some(made) => self.write_denial(node, made.rrset(), Some(made.signatures()))?,
+                None => {
+                    let Some(rrset) = node.rrset(rtype) else { continue };
+                    self.write_denial(node, rrset, node.signatures(rtype))?;
+                }
             }
         }
         Ok(())
+    }
+
+    fn write_denial(
+        &mut self,
+        node: Node<'z>,
+        rrset: RrSet<'_>,
+        signatures: Option<RrSet<'_>>,
+    ) -> Result<(), Full> {
+        let start = self.response.add_named(Section::Authority, rrset, node.relative_name())?;
+        let Some(signatures) = signatures else { return Ok(()) };
+        let owner_at = if node.relative_name().is_empty() { self.response.apex_at } else { start };
+        if Response::reaches(owner_at) {
+            self.beside(Section::Authority, signatures, owner_at, (start, rrset.records))
+        } else {
+            let added = self.response.add_named(Section::Authority, signatures, node.relative_name());
+            if added.is_err() {
+                self.response.take_back(Section::Authority, start, rrset.records);
+            }
+            added.map(drop)
+        }
     }
 }

@@ -143,6 +143,15 @@ impl Denial {
         zone.apex().labels()
     }
 
+    /// The node of the NSEC or NSEC3 that tells the types of a name of the zone.
+    pub(crate) fn at(&self, zone: &Zone, name: Node<'_>) -> Option<u32> {
+        let relative = name.relative_name();
+        match &self.hashed {
+            None => self.nsec(zone, relative).filter(|found| zone.node(*found).relative_name() == relative),
+            Some(parameters) => self.matching(zone, &parameters.label(&[relative, zone.apex().as_wire()])),
+        }
+    }
+
     /// The node of the NSEC at this name, or of the one that covers it.
     fn nsec(&self, zone: &Zone, relative: &[u8]) -> Option<u32> {
         let order = |node: &u32| order::compare(zone.node(*node).relative_name(), relative);

@@ -8,6 +8,6 @@ pub(crate) mod signing;
 mod tests;
 
 pub use signing::config::{Algorithm, DenialConfig, KeyLayout, Sign, SignConfig};
-pub use signing::{KeyStatus, SigningStatus};
+pub use signing::{KeyStatus, NextStep, RolledKey, SigningStatus, judge_ds};
 
 pub(crate) use denial::{Denial, Proof};

@@ -1,6 +1,6 @@
 //! One message and its answer, whatever it came over, counted.
 
-use crate::answer::{Facts, Kind, Outcome, answer, reject, truncate};
+use crate::answer::{Facts, Kind, Outcome, SignedNow, answer, reject, truncate};
 use crate::cookies::{COOKIE_BYTES, Shown, judge};
 use crate::core::Core;
 use crate::events::Dropped;
@@ -152,6 +152,7 @@ fn facts<'f>(snapshot: &'f Snapshot, arrival: Arrival, cookie: Option<&'f [u8; C
     Facts {
         sender: arrival.client.ip(),
         draw: draw(),
+        now: if snapshot.zones.sign_on_demand() { unix_now() } else { 0 },
         nsid: identity.map(str::as_bytes),
         identity,
         server_cookie: cookie.map(<[u8; COOKIE_BYTES]>::as_slice),
@@ -244,9 +245,12 @@ fn cookie(
     client: IpAddr,
 ) -> Option<(Shown, [u8; COOKIE_BYTES])> {
     let cookie = edns?.cookie?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // RFC 9018 §4.3: 32 bits, which begin again.
-    Some(judge(&snapshot.cookie_key, &cookie, client, now.as_secs() as u32))
+    Some(judge(&snapshot.cookie_key, &cookie, client, unix_now()))
+}
+
+/// RFC 9018 §4.3, RFC 4034 §3.1.5: 32 bits, which begin again.
+fn unix_now() -> u32 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as u32
 }
 
 #[inline]
@@ -265,6 +269,9 @@ fn count(snapshot: &Snapshot, transport: Transport, outcome: &Outcome<'_>, verdi
         }
     }
     of_transport.answered(outcome.rtype, outcome.rcode);
+    if outcome.signed != SignedNow::default() {
+        events.signed(outcome.signed);
+    }
     if outcome.truncated {
         events.truncated.inc();
     }

@@ -5,7 +5,7 @@ use super::chain::Step;
 use super::config::{AnswerConfig, RouteConfig, VALUES, WhenDown};
 use super::places::Places;
 use super::pools::{Place, Pools, Which};
-use super::weighted;
+use super::weighted::{self, mixed};
 use crate::protocol::name::wire_from_text;
 use crate::protocol::{Name, NameError};
 use crate::zone::node::{RrSet, TO_QUESTION};
@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Addresses of a pool's own endpoints that are answered at once.
 const ENDPOINTS_MAX: usize = 8;
+/// Where a set is signed when it is first answered, chance has so many outcomes.
+const DRAWS_SIGNED: u64 = 256;
 /// An AAAA record whose owner is a pointer.
 const RECORD_BYTES_MAX: usize = 28;
 
@@ -238,12 +240,32 @@ impl Policy {
         self.candidates.iter().any(|candidate| matches!(candidate.answer, Answer::Endpoints(_)))
     }
 
-    /// What a candidate is called that has no addresses of this type.
-    pub(crate) fn label_without(&self, rtype: Rtype) -> Option<&str> {
-        self.candidates
-            .iter()
-            .find(|candidate| !candidate.may_have(rtype))
-            .map(|candidate| candidate.label.as_str())
+    /// The chance by which a signed answer is made: where each outcome is another set to sign, there are few.
+    #[inline]
+    pub(crate) fn drawn_to_sign(&self, draw: u64) -> u64 {
+        mixed(draw % DRAWS_SIGNED)
+    }
+
+    /// Whether each draw may choose another set, and not just another candidate.
+    pub(crate) fn draws_sets(&self) -> bool {
+        self.steps.last() == Some(&Step::Multivalue)
+    }
+
+    /// All addresses of these candidates, as one RRset in wire form: each once. And how many.
+    pub(crate) fn wire_now(&self, candidates: Set, rtype: Rtype, draw: u64) -> (Vec<u8>, u16) {
+        let (mut wire, mut count) = self.wire_of(candidates, rtype);
+        for candidate in candidates.iter() {
+            let Answer::Endpoints(pool) = &self.candidates[candidate].answer else { continue };
+            let (mut own, mut own_count) = ([0; ENDPOINTS_MAX * RECORD_BYTES_MAX], 0);
+            let length = self.endpoints(rtype, pool, draw, &mut own, &mut own_count);
+            for record in RrSet::of_addresses(rtype, own_count, &own[..length]).wires() {
+                if wire.chunks_exact(record.len()).all(|known| known != record) {
+                    wire.extend_from_slice(record);
+                    count += 1;
+                }
+            }
+        }
+        (wire, count)
     }
 
     /// The addresses of these candidates that are fixed, as one RRset in wire form: each once (RFC 2181 §5). And how many.

@@ -2,7 +2,7 @@
 
 use super::edns::{CLIENT_SUBNET, COOKIE, ClientSubnet, EXTENDED_ERROR, Edns, NSID, OPT, OPT_BYTES, PADDING};
 use super::{HEADER_BYTES, MESSAGE_BYTES_MAX, PLAIN_UDP_BYTES, Transport};
-use crate::answer::Facts;
+use crate::answer::{Facts, SignedNow};
 use crate::zone::node::{RrSet, TO_QUESTION};
 use domain::base::iana::OptRcode;
 use std::net::IpAddr;
@@ -59,6 +59,8 @@ pub(crate) struct Response<'o> {
     extended: Option<u16>,
     /// What of the zone answers, as a number; see `Outcome::about`.
     pub(crate) about: u64,
+    /// What was signed for it.
+    pub(crate) signed: SignedNow,
     /// Where the apex of the zone begins in the question's name.
     pub(crate) apex_at: usize,
 }
@@ -93,6 +95,7 @@ impl<'o> Response<'o> {
             client_bits: 0,
             extended: None,
             about: 0,
+            signed: SignedNow::default(),
             apex_at: HEADER_BYTES,
         }
     }

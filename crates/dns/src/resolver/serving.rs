@@ -8,7 +8,7 @@ use super::look_up::packed;
 use super::upstream::Failure;
 use super::wire::{Record, parse, write};
 use super::{Kept, Resolver, extended, special};
-use crate::answer::{Facts, Kind, Outcome, answer};
+use crate::answer::{Facts, Kind, Outcome, SignedNow, answer};
 use crate::protocol::response::Response;
 use crate::protocol::{HEADER_BYTES, Name, Query, Transport};
 use crate::zone::hash::Hash;
@@ -289,7 +289,12 @@ fn own(zones: &Zones, name: &Name, asked: Asked, facts: &Facts<'_>) -> Option<(K
     let message = question(name, asked);
     let query = Query::parse(&message).ok()?;
     let mut out = Vec::new();
-    let facts = Facts { sender: facts.sender, draw: facts.draw, ..Facts::of_transport(Transport::Tcp) };
+    let facts = Facts {
+        sender: facts.sender,
+        draw: facts.draw,
+        now: facts.now,
+        ..Facts::of_transport(Transport::Tcp)
+    };
     let outcome = answer(zones, &query, &facts, &mut out);
     let reply = parse(&out, &message).ok()?;
     Some((outcome.kind, reply.records))
@@ -402,6 +407,7 @@ fn finished(response: Response<'_>, query: &Query<'_>, facts: &Facts<'_>, kind: 
         class: Some(query.class),
         truncated,
         about: 0,
+        signed: SignedNow::default(),
     }
 }
 

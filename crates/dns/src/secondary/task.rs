@@ -121,9 +121,9 @@ pub(crate) fn restored(
 }
 
 /// What is on disk of a zone that is signed here, to be signed; withdrawn if there is nothing.
-pub(crate) fn signable(data: &Path, apex: &Name, config: &SignConfig) -> Arc<Zone> {
+pub(crate) fn signable(data: &Path, apex: &Name, config: &SignConfig, is_copied: bool) -> Arc<Zone> {
     let zone = kept(apex, &store::path(data, apex)).map(|(zone, ..)| unsigned(&zone)).filter(|zone| {
-        let checked = signing::check(zone, config);
+        let checked = signing::check(zone, config, is_copied);
         if let Err(error) = &checked {
             tracing::error!(target: "dns", zone = %apex, %error, "what was kept of the zone cannot be signed");
         }

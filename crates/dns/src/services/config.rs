@@ -1,6 +1,7 @@
 //! `[dns.services]`: the zone that running services have their names in.
 
 use crate::config::ZoneConfig;
+use crate::dnssec::Sign;
 use crate::protocol::Name;
 use notation::{Duration, Faults, Named};
 use schemars::JsonSchema;
@@ -17,13 +18,17 @@ pub struct ServicesConfig {
     /// How long answers may be kept. 0s, the default, asks for each use: an instance that goes is in no answer any more.
     #[serde(default)]
     pub ttl: Duration,
+    /// Whether the zone is signed here (DNSSEC), as one of `[dns.zone]`.
+    #[serde(default, skip_serializing_if = "Sign::is_off")]
+    pub sign: Sign,
 }
 
 impl ServicesConfig {
     /// What is served before any service is known.
     pub(crate) fn zone(&self) -> (notation::Name, ZoneConfig) {
         let records = super::apex_records(0).map(notation::Name::new).to_vec();
-        (self.domain.clone(), ZoneConfig { records, ttl: self.ttl, ..ZoneConfig::default() })
+        let sign = self.sign.clone();
+        (self.domain.clone(), ZoneConfig { records, ttl: self.ttl, sign, ..ZoneConfig::default() })
     }
 }
 
@@ -50,6 +55,9 @@ pub(crate) fn check(config: &ServicesConfig, zones: &Named<ZoneConfig>, faults: 
             format!("a name below it will do: \"internal.{domain}\""),
         );
     }
+    for fault in config.sign.config().iter().flat_map(crate::dnssec::SignConfig::faults) {
+        faults.add(span.clone(), format!("dns: services.sign: {fault}"));
+    }
     if config.ttl.get().subsec_nanos() != 0 || config.ttl.get().as_secs() > 86_400 {
         faults.add(span, format!("dns: services.ttl is {}, of whole seconds up to 1d", config.ttl));
     }
@@ -75,6 +83,10 @@ mod tests {
         assert_eq!(
             faults_of("domain = 'a.test.'"),
             ["dns: services.domain is a zone of this file already: a.test"]
+        );
+        assert_eq!(
+            faults_of("domain = 'b.test'\nsign = { validity = '1s' }"),
+            ["dns: services.sign: validity is 1s, of 1m to 366d"]
         );
         assert_eq!(faults_of("domain = 'a..test'").len(), 1);
         assert_eq!(faults_of("domain = '.'").len(), 1);

@@ -152,6 +152,14 @@ impl ZoneBuilder {
         }
     }
 
+    /// The routes that were put over names so far.
+    pub(crate) fn placed_routes(&self) -> impl Iterator<Item = (Name, &Arc<policy::Kind>)> {
+        self.routes.iter().filter_map(|(id, kind)| {
+            let wire = [self.names.relative(*id), self.names.apex().as_wire()].concat();
+            Some((Name::from_wire(&wire).ok()?, kind))
+        })
+    }
+
     /// Checks the records and lays them out.
     pub fn finish(mut self) -> Result<Loaded, Error> {
         let checked = check::check(&mut self);

@@ -21,6 +21,7 @@ mod tests;
 mod text;
 
 use crate::dnssec::Denial;
+use crate::dnssec::signing::on_demand::OnDemand;
 use crate::dnssec::signing::routes::SignedRoute;
 use crate::policy::Kind;
 use crate::protocol::Name;
@@ -55,10 +56,12 @@ pub struct Zone {
 struct Routes {
     nodes: Box<[u32]>,
     kinds: Box<[Arc<Kind>]>,
-    /// All that each can answer, in a zone that is signed here.
+    /// What each can answer, in a zone that is signed here.
     signed: Box<[SignedRoute]>,
     /// The signatures of what other servers get in their place.
     transferred: Box<[Record]>,
+    /// Signs what else they answer.
+    on_demand: Option<Arc<OnDemand>>,
 }
 
 impl Routes {
@@ -66,7 +69,13 @@ impl Routes {
         let mut routes: Vec<(u32, Arc<Kind>)> = routes.collect();
         routes.sort_unstable_by_key(|(node, _)| *node);
         let (nodes, kinds): (Vec<u32>, Vec<Arc<Kind>>) = routes.into_iter().unzip();
-        Self { nodes: nodes.into(), kinds: kinds.into(), signed: Box::default(), transferred: Box::default() }
+        Self {
+            nodes: nodes.into(),
+            kinds: kinds.into(),
+            signed: Box::default(),
+            transferred: Box::default(),
+            on_demand: None,
+        }
     }
 }
 
@@ -201,7 +210,7 @@ impl Zone {
         self.routes.at(self.offset(node)).map(|at| &self.routes.kinds[at])
     }
 
-    /// All that a route at this node can answer, signed.
+    /// What a route at this node can answer, as far as it was signed beforehand.
     pub(crate) fn signed_route(&self, node: Node<'_>) -> Option<&SignedRoute> {
         self.routes.signed.get(self.routes.at(self.offset(node))?)
     }
@@ -209,6 +218,11 @@ impl Zone {
     /// The signatures of what other servers get in the place of routes.
     pub(crate) fn route_signatures(&self) -> &[Record] {
         &self.routes.transferred
+    }
+
+    /// Signs what routes answer and was not signed beforehand, in a zone that is signed here and has any.
+    pub(crate) fn on_demand(&self) -> Option<&Arc<OnDemand>> {
+        self.routes.on_demand.as_ref()
     }
 
     #[inline]

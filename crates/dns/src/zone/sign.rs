@@ -11,6 +11,7 @@ use crate::dnssec::order;
 use crate::dnssec::signing::canonical::Shared;
 use crate::dnssec::signing::config::DenialConfig;
 use crate::dnssec::signing::kept::Kept;
+use crate::dnssec::signing::on_demand::OnDemand;
 use crate::dnssec::signing::plan::{Plan, canonical, expiration};
 use crate::dnssec::signing::{bitmap, routes};
 use crate::error::Error;
@@ -312,7 +313,7 @@ fn signatures(
     Ok(Part { signatures, made })
 }
 
-/// Signs all that routes can answer.
+/// Signs what routes can answer.
 fn sign_routes(
     zone: &mut Zone,
     previous: Option<&Zone>,
@@ -328,6 +329,10 @@ fn sign_routes(
     }
     zone.figures.bytes += signed.iter().map(routes::SignedRoute::bytes).sum::<usize>();
     zone.routes.signed = signed.into();
+    if !zone.routes.kinds.is_empty() {
+        let before = previous.and_then(Zone::on_demand);
+        zone.routes.on_demand = Some(OnDemand::of(plan, &zone.apex, before));
+    }
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use arc_swap::ArcSwapOption;
 use balance::Pool;
 use cores::Socket;
 use dns::{
-    Dns, DnsParts, Explained, Keys, PoolHealth, Publisher, Question, ResolverStatus, Which, ZoneSet,
-    ZoneStatus,
+    Dns, DnsParts, Explained, Keys, PoolHealth, Publisher, Question, ResolverStatus, RolledKey, Which,
+    ZoneSet, ZoneStatus,
 };
 use edge::{DnsAnswered, DnsAnswers};
 use std::collections::HashMap;
@@ -78,6 +78,39 @@ pub enum DnsFlushError {
         /// What is wrong with it.
         cause: String,
     },
+}
+
+/// Why a key cannot be replaced as it was wished.
+#[derive(Debug, Error)]
+pub enum DnsRollError {
+    /// The file names no DNS.
+    #[error("the file has no `[dns]`")]
+    NoDns,
+    /// It is no length of time.
+    #[error("the TTL {0:?} is no length of time, such as 1d")]
+    Ttl(String),
+    /// Its zone says why.
+    #[error(transparent)]
+    Dns(#[from] dns::Error),
+}
+
+/// The zone above has the DS of the key that a zone waits for.
+pub(super) async fn ds_seen(
+    publisher: Option<Publisher>,
+    zone: &str,
+    ttl: Option<&str>,
+) -> Result<RolledKey, DnsRollError> {
+    let ttl = ttl.map(|text| {
+        let parsed: Result<notation::Duration, _> = text.parse();
+        parsed.map_err(|_| DnsRollError::Ttl(text.to_owned()))
+    });
+    let ttl = ttl.transpose()?.map(notation::Duration::get);
+    Ok(publisher.ok_or(DnsRollError::NoDns)?.ds_seen(zone, ttl).await?)
+}
+
+/// Begins to replace the key that the zone above a zone points to.
+pub(super) async fn roll_over(publisher: Option<Publisher>, zone: &str) -> Result<RolledKey, DnsRollError> {
+    Ok(publisher.ok_or(DnsRollError::NoDns)?.roll_over(zone).await?)
 }
 
 /// A pool as routes of DNS see it.

@@ -1,5 +1,6 @@
 //! `sign` of a zone: whether it is signed here, and how.
 
+use crate::changes::Peer;
 use notation::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,22 @@ use std::time::Duration as Time;
 const VALIDITY_MIN: Time = Time::from_secs(60);
 /// RFC 4034 §3.1.5: times are compared by serial arithmetic, which ends at 68 years; nobody wants more than one.
 const VALIDITY_MAX: Time = Time::from_secs(366 * 86_400);
+
+/// What registries give to DS records, if not less.
+const DS_TTL: Duration = Duration::secs(86_400);
+const PROPAGATION: Duration = Duration::secs(3600);
+/// RFC 2181 §8.
+const TTL_MAX: Time = Time::from_secs(i32::MAX as u64);
+/// A zone above has thirteen servers, rarely more.
+const PARENTS_MAX: usize = 16;
+
+fn is_ds_ttl(ttl: &Duration) -> bool {
+    *ttl == DS_TTL
+}
+
+fn is_propagation(time: &Duration) -> bool {
+    *time == PROPAGATION
+}
 
 /// Whether a zone is signed here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,9 +53,23 @@ pub struct SignConfig {
     /// How long before its end a signature is made anew; half of `validity` when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh: Option<Duration>,
-    /// How old a zone-signing key becomes before another one takes its place; never when absent. Only for `keys = "ksk-zsk"`.
+    /// How old the key becomes that signs the zone (the zone-signing key, or the one key there is) before another one takes its place;
+    /// never when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roll_over: Option<Duration>,
+    /// The same for the key-signing key. Only for `keys = "ksk-zsk"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ksk_roll_over: Option<Duration>,
+    /// Name servers of the zone above: they are asked whether they have the DS of a new key. Without them the operator says so, by
+    /// `nines dns ds-seen`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parent: Vec<Peer>,
+    /// How long a DS of the zone above may be remembered, where nobody asks for it.
+    #[serde(skip_serializing_if = "is_ds_ttl")]
+    pub ds_ttl: Duration,
+    /// How long it takes until all servers of the zone have a change of it.
+    #[serde(skip_serializing_if = "is_propagation")]
+    pub propagation: Duration,
 }
 
 /// The algorithms of keys (RFC 8624 §3.1).
@@ -87,6 +118,10 @@ impl Default for SignConfig {
             validity: Duration::secs(14 * 86_400),
             refresh: None,
             roll_over: None,
+            ksk_roll_over: None,
+            parent: Vec::new(),
+            ds_ttl: DS_TTL,
+            propagation: PROPAGATION,
         }
     }
 }
@@ -131,14 +166,33 @@ impl SignConfig {
                 "refresh is {refresh}: more than nothing, and at most nine tenths of validity"
             ));
         }
-        if let Some(roll_over) = self.roll_over {
-            if self.keys == KeyLayout::Csk {
-                let message = "roll_over is for keys = \"ksk-zsk\": the zone above knows the one key there is, and would have to follow";
-                faults.push(message.to_owned());
-            } else if roll_over.get() < validity {
-                faults.push(format!("roll_over is {roll_over}, less than validity ({})", self.validity));
+        for (name, age) in [("roll_over", self.roll_over), ("ksk_roll_over", self.ksk_roll_over)] {
+            if let Some(age) = age.filter(|age| age.get() < validity) {
+                faults.push(format!("{name} is {age}, less than validity ({})", self.validity));
+            }
+        }
+        if self.ksk_roll_over.is_some() && self.keys == KeyLayout::Csk {
+            let message =
+                "ksk_roll_over is for keys = \"ksk-zsk\": the age of the one key there is, is roll_over";
+            faults.push(message.to_owned());
+        }
+        if self.parent.len() > PARENTS_MAX {
+            faults.push(format!("parent has {} servers (max {PARENTS_MAX})", self.parent.len()));
+        }
+        for (name, time) in [("ds_ttl", self.ds_ttl), ("propagation", self.propagation)] {
+            if time.get() > TTL_MAX {
+                faults.push(format!("{name} is {time}, longer than anything is remembered (68 years)"));
             }
         }
         faults
+    }
+
+    /// How old the key becomes that the zone above points to.
+    pub(crate) fn entry_roll_over(&self) -> Option<Time> {
+        let age = match self.keys {
+            KeyLayout::Csk => self.roll_over,
+            KeyLayout::KskZsk => self.ksk_roll_over,
+        };
+        age.map(Duration::get)
     }
 }

@@ -1,7 +1,7 @@
 //! A key of a zone: what it signs with, and what others see of it.
 
 use super::config::Algorithm;
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{SHA256, SHA384, digest};
 use aws_lc_rs::encoding::AsBigEndian;
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::rand::SystemRandom;
@@ -16,6 +16,8 @@ const ENTRY: u16 = 0x0001;
 const PROTOCOL: u8 = 3;
 /// RFC 8624 §3.3: SHA-256.
 const DIGEST: u8 = 2;
+/// RFC 6605 §2: SHA-384.
+const DIGEST_384: u8 = 4;
 /// A point without compression begins so (SEC 1); in DNS it does not (RFC 6605 §4).
 const UNCOMPRESSED: u8 = 4;
 
@@ -86,6 +88,21 @@ impl Key {
         data.extend_from_slice(&[self.algorithm.number(), DIGEST]);
         data.extend_from_slice(digest(&SHA256, &[owner, &self.dnskey()].concat()).as_ref());
         data
+    }
+
+    /// Whether this is the data of a DS for it, whichever digest that has. The owner is in wire form and lower-cased.
+    pub(crate) fn is_named_by(&self, ds: &[u8], owner: &[u8]) -> bool {
+        let Some((head, hash)) = ds.split_first_chunk::<4>() else { return false };
+        if head[..2] != self.tag.to_be_bytes() || head[2] != self.algorithm.number() {
+            return false;
+        }
+        let algorithm = match head[3] {
+            DIGEST => &SHA256,
+            DIGEST_384 => &SHA384,
+            // RFC 8624 §3.3: nobody makes others any more.
+            _ => return false,
+        };
+        digest(algorithm, &[owner, &self.dnskey()].concat()).as_ref() == hash
     }
 
     pub(crate) fn tag(&self) -> u16 {
@@ -172,6 +189,16 @@ mod tests {
         assert_eq!(ds[..4], [0xd9, 0x60, 13, 2]);
         let hex: String = ds[4..].iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "b4c8c1fe2e7477127b27115656ad6256f424625bf5c1e2770ce6d6e37df61d17");
+        let owner = b"\x07example\x03net\0";
+        let of_384 = digest(&SHA384, &[&owner[..], &key.dnskey()].concat());
+        let ds_384 = [&[0xd9, 0x60, 13, 4], of_384.as_ref()].concat();
+        assert!(key.is_named_by(&ds, owner) && key.is_named_by(&ds_384, owner));
+        assert!(!key.is_named_by(&ds, b"\x07example\x03com\0"));
+        for at in 0..ds.len() {
+            let mut other = ds.clone();
+            other[at] ^= 1;
+            assert!(!key.is_named_by(&other, owner) && !key.is_named_by(&ds[..at], owner));
+        }
         let mut wrong = public;
         wrong[0] ^= 1;
         assert!(Key::from_parts(Algorithm::EcdsaP256, 257, &private, &wrong).is_err());

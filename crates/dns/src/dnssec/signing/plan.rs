@@ -43,6 +43,19 @@ pub(crate) fn expiration(rrsig: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(rrsig.get(EXPIRATION_AT..INCEPTION_AT)?.try_into().ok()?))
 }
 
+/// When it begins.
+pub(crate) fn begin(rrsig: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(rrsig.get(INCEPTION_AT..TAG_AT)?.try_into().ok()?))
+}
+
+/// How long signatures are good, and when it is now: as in a [`Plan`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) now: u32,
+    pub(crate) validity: u32,
+    pub(crate) refresh: u32,
+}
+
 impl Plan {
     pub(crate) fn signers(&self, rtype: Rtype) -> &[Arc<Key>] {
         match rtype {
@@ -51,9 +64,34 @@ impl Plan {
         }
     }
 
-    /// The data of the RRSIG of an RRset that is in canonical form; `labels` are the owner's, without a wildcard's (RFC 4034 §3.1.3).
+    pub(crate) fn times(&self) -> Times {
+        Times { now: self.now, validity: self.validity, refresh: self.refresh }
+    }
+
+    /// The signature of an RRset at this time: [`Times::sign`].
     pub(crate) fn sign(
         &self,
+        key: &Key,
+        rrset: (&Shared<'_>, u8),
+        signer: &[u8],
+        canonical: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        self.times().sign(key, rrset, signer, canonical)
+    }
+
+    /// Whether a signature by this key can stay as it is.
+    pub(crate) fn is_fresh(&self, key: &Key, rrsig: &[u8]) -> bool {
+        let (Some(end), Some(begin)) = (expiration(rrsig), begin(rrsig)) else { return false };
+        rrsig.get(2) == Some(&key.algorithm.number())
+            && rrsig.get(TAG_AT..TAG_AT + 2) == Some(&key.tag().to_be_bytes())
+            && self.times().is_fresh(begin, end)
+    }
+}
+
+impl Times {
+    /// The data of the RRSIG of an RRset that is in canonical form; `labels` are the owner's, without a wildcard's (RFC 4034 §3.1.3).
+    pub(crate) fn sign(
+        self,
         key: &Key,
         (shared, labels): (&Shared<'_>, u8),
         signer: &[u8],
@@ -73,7 +111,7 @@ impl Plan {
     }
 
     /// When a signature of this RRset ends: not with all others.
-    fn expiration(&self, rrset: &[u8]) -> u32 {
+    fn expiration(self, rrset: &[u8]) -> u32 {
         let range = (self.validity - self.refresh.min(self.validity)) / JITTER_PART;
         let hash = rrset
             .iter()
@@ -82,14 +120,9 @@ impl Plan {
         self.now.wrapping_add(self.validity).wrapping_sub(jitter as u32)
     }
 
-    /// Whether a signature by this key can stay as it is.
-    pub(crate) fn is_fresh(&self, key: &Key, rrsig: &[u8]) -> bool {
-        let field =
-            |at: usize| rrsig.get(at..at + 4).and_then(|field| field.try_into().ok()).map(u32::from_be_bytes);
-        let (Some(end), Some(begin)) = (field(EXPIRATION_AT), field(INCEPTION_AT)) else { return false };
-        rrsig.get(2) == Some(&key.algorithm.number())
-            && rrsig.get(TAG_AT..TAG_AT + 2) == Some(&key.tag().to_be_bytes())
-            && begin <= self.now
+    /// Whether a signature from then to then can stay as it is.
+    pub(crate) fn is_fresh(self, begin: u32, end: u32) -> bool {
+        begin <= self.now
             && end > self.now.saturating_add(self.refresh)
             // A validity that was shortened holds for what is there already.
             && end <= self.now.saturating_add(self.validity)

@@ -1,7 +1,8 @@
 //! Signs zones again while they are served: before signatures end, when keys roll over, and when records change. It runs beside the
-//! cores, and signs on threads that may wait.
+//! cores, and signs on threads that may wait. It also asks the zones above for what new keys wait for (`parent`).
 
 use super::SignedZone;
+use super::parent::Submissions;
 use crate::publishing::Publisher;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,13 +20,18 @@ const ZONES_MAX: usize = 1000;
 
 /// Begins to look after the zones of a server. Outside of a runtime there is nobody who could, and `None`.
 pub(crate) fn start(publisher: &Publisher, registry: &Registry) -> Option<JoinHandle<()>> {
-    let resigning = Resigning { publisher: publisher.clone(), events: Events::new(registry) };
+    let resigning = Resigning {
+        publisher: publisher.clone(),
+        events: Events::new(registry),
+        submissions: Submissions::new(registry),
+    };
     Some(Handle::try_current().ok()?.spawn(resigning.run()))
 }
 
 struct Resigning {
     publisher: Publisher,
     events: Events,
+    submissions: Submissions,
 }
 
 impl Resigning {
@@ -36,6 +42,9 @@ impl Resigning {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.publisher.something_to_sign() => {}
+                asked = self.submissions.answered() => {
+                    self.submissions.take(&asked, seconds(SystemTime::now()));
+                }
             }
         }
     }
@@ -53,7 +62,9 @@ impl Resigning {
             self.keep(name, zone).await;
         }
         let now = seconds(SystemTime::now());
-        loaded.signed().map(|(_, zone)| zone.due().saturating_sub(now).max(1)).min()
+        let asked = self.submissions.begin(loaded.signed(), now);
+        let due = loaded.signed().map(|(_, zone)| zone.due()).chain(asked).min();
+        due.map(|due| due.saturating_sub(now).max(1))
     }
 
     async fn keep(&self, name: &str, zone: &Arc<SignedZone>) {
@@ -92,7 +103,17 @@ struct Events {
     registry: Registry,
     signed: Counter,
     failed: Counter,
-    ends: HashMap<String, Gauge>,
+    zones: HashMap<String, ZoneGauges>,
+}
+
+/// What is told of one zone.
+struct ZoneGauges {
+    /// When the first signature ends.
+    end: Gauge,
+    /// When keys change next.
+    keys: Gauge,
+    /// Since when a key waits for its DS.
+    submitted: Gauge,
 }
 
 impl Events {
@@ -104,7 +125,7 @@ impl Events {
         Self {
             signed: counter("signed"),
             failed: counter("failed"),
-            ends: HashMap::new(),
+            zones: HashMap::new(),
             registry: registry.clone(),
         }
     }
@@ -112,11 +133,31 @@ impl Events {
     fn show<'z>(&mut self, zones: impl Iterator<Item = (&'z str, &'z Arc<SignedZone>)>) {
         for (_, zone) in zones.take(ZONES_MAX) {
             let name = zone.zone().apex().to_string();
-            let gauge = self.ends.entry(name).or_insert_with_key(|name| {
-                let help = "When the first signature of a zone ends, in seconds since 1970.";
-                self.registry.gauge("nines_dns_zone_signature_expiry_seconds", help, &[("zone", name)])
-            });
-            gauge.set(f64::from(zone.first_end()));
+            let gauges =
+                self.zones.entry(name).or_insert_with_key(|name| ZoneGauges::new(&self.registry, name));
+            gauges.end.set(f64::from(zone.first_end()));
+            gauges.keys.set(zone.keys_change().unwrap_or(0) as f64);
+            gauges.submitted.set(zone.submission().map_or(0, |submission| submission.since) as f64);
+        }
+    }
+}
+
+impl ZoneGauges {
+    fn new(registry: &Registry, zone: &str) -> Self {
+        let gauge = |name, help| registry.gauge(name, help, &[("zone", zone)]);
+        Self {
+            end: gauge(
+                "nines_dns_zone_signature_expiry_seconds",
+                "When the first signature of a zone ends, in seconds since 1970.",
+            ),
+            keys: gauge(
+                "nines_dns_zone_keys_change_timestamp_seconds",
+                "When keys of a zone change next by themselves, in seconds since 1970; 0: not at all.",
+            ),
+            submitted: gauge(
+                "nines_dns_zone_key_submitted_timestamp_seconds",
+                "Since when a new key of a zone waits for its DS in the zone above; 0: none does.",
+            ),
         }
     }
 }

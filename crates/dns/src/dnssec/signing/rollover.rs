@@ -1,21 +1,21 @@
 //! When keys come and go: a pure decision about keys and a time.
 //!
 //! A zone-signing key is published before it signs, so that whoever sees its signatures can know it (RFC 6781 §4.1.1.1), and stays
-//! published after another one signs in its place, until nobody remembers its signatures. What the zone above points to is never
-//! taken away here: that the zone above follows is its operator's to see.
+//! published after another one signs in its place, until nobody remembers its signatures. Of the key that the zone above points to,
+//! see `entry`.
 
 use super::config::KeyLayout;
+use super::entry;
 use serde::{Deserialize, Serialize};
-
-/// What is allowed for secondaries to have the newest zone, in seconds.
-const PROPAGATION: u64 = 3600;
 
 /// What a key does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum KeyState {
-    /// It is known, and does not sign yet.
+    /// It is known, and does not sign yet; if the zone above is to point to it, just the keys.
     Published,
+    /// The zone above is asked to point to it.
+    Submitted,
     /// It signs.
     Active,
     /// It does not sign any more, and is known still.
@@ -27,6 +27,7 @@ impl KeyState {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Published => "published",
+            Self::Submitted => "submitted",
             Self::Active => "active",
             Self::Retired => "retired",
         }
@@ -41,17 +42,24 @@ pub(crate) struct KeyTimes {
     pub(crate) state: KeyState,
     /// Since when, in seconds since 1970.
     pub(crate) since: u64,
+    /// If it is submitted, and the zone above points to it: from when on nobody remembers that it did not.
+    pub(crate) trusted: Option<u64>,
 }
 
 /// What the times of keys depend on, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
     pub(crate) keys: KeyLayout,
+    /// How old a zone-signing key becomes.
     pub(crate) roll_over: Option<u64>,
+    /// How old the key becomes that the zone above points to.
+    pub(crate) entry_roll_over: Option<u64>,
     /// How long keys may be remembered.
     pub(crate) dnskey_ttl: u64,
     /// How long anything of the zone may be remembered.
     pub(crate) ttl_max: u64,
+    /// What is allowed for secondaries to have the newest zone.
+    pub(crate) propagation: u64,
 }
 
 /// What is to be done with keys.
@@ -65,54 +73,101 @@ pub(crate) enum Action {
     Remove(usize),
 }
 
-/// What is to be done now, and when there is something next if nothing else happens.
-pub(crate) fn next(keys: &[KeyTimes], timing: &Timing, now: u64) -> (Vec<Action>, Option<u64>) {
-    let mut actions = Vec::new();
-    let mut later: Vec<u64> = Vec::new();
-    if !keys.iter().any(|key| key.is_entry) {
-        actions.push(Action::Make { is_entry: true, state: KeyState::Active });
+/// What comes of a key by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Another one is made to take its place.
+    Replace,
+    /// The zone above is asked to point to it.
+    Submit,
+    /// It takes another one's place.
+    Activate,
+    /// It goes.
+    Remove,
+}
+
+impl Step {
+    /// The word for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Replace => "replaced",
+            Self::Submit => "submitted",
+            Self::Activate => "active",
+            Self::Remove => "removed",
+        }
     }
+}
+
+/// Something that is to be done later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Later {
+    /// The number of a key.
+    pub(crate) key: usize,
+    pub(crate) step: Step,
+    /// When, in seconds since 1970.
+    pub(crate) at: u64,
+}
+
+/// What is to be done now, and what there is next if nothing else happens.
+#[derive(Debug, Default)]
+pub(crate) struct Outlook {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) later: Vec<Later>,
+}
+
+impl Outlook {
+    /// When there is something next.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.later.iter().map(|later| later.at).min()
+    }
+
+    /// Does it if it is time.
+    pub(super) fn at(&mut self, at: u64, now: u64, later: Later, actions: &[Action]) {
+        if at <= now { self.actions.extend_from_slice(actions) } else { self.later.push(later) }
+    }
+}
+
+/// What is to be done now, and later.
+pub(crate) fn next(keys: &[KeyTimes], timing: &Timing, now: u64) -> Outlook {
+    let mut outlook = Outlook::default();
+    entry::next(keys, timing, now, &mut outlook);
     let zone_keys =
         |state| keys.iter().enumerate().filter(move |(_, key)| !key.is_entry && key.state == state);
-    for (nth, key) in zone_keys(KeyState::Retired) {
-        match key.since + timing.ttl_max + PROPAGATION {
-            gone if gone <= now => actions.push(Action::Remove(nth)),
-            gone => later.push(gone),
-        }
+    for (key, times) in zone_keys(KeyState::Retired) {
+        let at = times.since + timing.ttl_max + timing.propagation;
+        outlook.at(at, now, Later { key, step: Step::Remove, at }, &[Action::Remove(key)]);
     }
     if timing.keys == KeyLayout::Csk {
         // The key that the zone above points to is known already, and signs in their place.
-        actions.extend(zone_keys(KeyState::Published).map(|(nth, _)| Action::Remove(nth)));
-        actions.extend(zone_keys(KeyState::Active).map(|(nth, _)| Action::Become(nth, KeyState::Retired)));
-        return (actions, later.into_iter().min());
+        outlook.actions.extend(zone_keys(KeyState::Published).map(|(nth, _)| Action::Remove(nth)));
+        let retired = zone_keys(KeyState::Active).map(|(nth, _)| Action::Become(nth, KeyState::Retired));
+        outlook.actions.extend(retired);
+        return outlook;
     }
-    let known_after = timing.dnskey_ttl + PROPAGATION;
+    let known_after = timing.dnskey_ttl + timing.propagation;
     let oldest = zone_keys(KeyState::Active).min_by_key(|(_, key)| key.since);
-    let due = oldest.map(|(_, key)| timing.roll_over.map(|age| key.since + age));
+    let due = oldest.map(|(nth, key)| (nth, timing.roll_over.map(|age| key.since + age)));
     match (due, zone_keys(KeyState::Published).next()) {
         (None, None) => {
             // Of a zone that was not signed before nobody remembers keys.
             let state = if keys.is_empty() { KeyState::Active } else { KeyState::Published };
-            actions.push(Action::Make { is_entry: false, state });
+            outlook.actions.push(Action::Make { is_entry: false, state });
         }
-        (Some(None), _) => {}
-        (Some(Some(due)), None) => match due.saturating_sub(known_after) {
-            begin if begin <= now => {
-                actions.push(Action::Make { is_entry: false, state: KeyState::Published });
-            }
-            begin => later.push(begin),
-        },
-        (due, Some((nth, key))) => match due.flatten().unwrap_or(0).max(key.since + known_after) {
-            at if at <= now => {
-                actions.push(Action::Become(nth, KeyState::Active));
-                let before =
-                    zone_keys(KeyState::Active).map(|(nth, _)| Action::Become(nth, KeyState::Retired));
-                actions.extend(before);
-            }
-            at => later.push(at),
-        },
+        (Some((_, None)), _) => {}
+        (Some((key, Some(due))), None) => {
+            let at = due.saturating_sub(known_after);
+            let actions = [Action::Make { is_entry: false, state: KeyState::Published }];
+            outlook.at(at, now, Later { key, step: Step::Replace, at }, &actions);
+        }
+        (due, Some((key, times))) => {
+            let at = due.and_then(|(_, due)| due).unwrap_or(0).max(times.since + known_after);
+            let mut actions = vec![Action::Become(key, KeyState::Active)];
+            actions
+                .extend(zone_keys(KeyState::Active).map(|(nth, _)| Action::Become(nth, KeyState::Retired)));
+            outlook.at(at, now, Later { key, step: Step::Activate, at }, &actions);
+        }
     }
-    (actions, later.into_iter().min())
+    outlook
 }
 
 #[cfg(test)]
@@ -120,9 +175,17 @@ mod tests {
     use super::*;
 
     const DAY: u64 = 86_400;
+    const PROPAGATION: u64 = 3600;
 
     fn timing(keys: KeyLayout, roll_over: Option<u64>) -> Timing {
-        Timing { keys, roll_over, dnskey_ttl: 3600, ttl_max: 2 * DAY }
+        Timing {
+            keys,
+            roll_over,
+            entry_roll_over: None,
+            dnskey_ttl: 3600,
+            ttl_max: 2 * DAY,
+            propagation: PROPAGATION,
+        }
     }
 
     /// A zone's keys over time, with the rules that validators depend on checked at each step.
@@ -134,13 +197,13 @@ mod tests {
 
     impl World {
         fn step(&mut self, timing: &Timing, now: u64) -> Option<u64> {
-            let (actions, later) = next(&self.keys, timing, now);
+            let Outlook { actions, later } = next(&self.keys, timing, now);
             let mut removed = Vec::new();
             for action in &actions {
                 match *action {
                     Action::Make { is_entry, state } => {
                         self.made += 1;
-                        self.keys.push(KeyTimes { is_entry, state, since: now });
+                        self.keys.push(KeyTimes { is_entry, state, since: now, trusted: None });
                     }
                     Action::Become(nth, state) => {
                         let key = &mut self.keys[nth];
@@ -173,11 +236,11 @@ mod tests {
             );
             if !actions.is_empty() {
                 // All that is to be done is done at once.
-                let (more, after) = next(&self.keys, timing, now);
-                assert_eq!(more, [], "{:?}", self.keys);
-                return after;
+                let outlook = next(&self.keys, timing, now);
+                assert_eq!(outlook.actions, [], "{:?}", self.keys);
+                return outlook.first();
             }
-            later
+            later.iter().map(|later| later.at).min()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::config::KeyLayout;
 use super::key::Key;
-use super::rollover::KeyState;
+use super::rollover::{KeyState, Later};
 use super::store::HeldKey;
 use crate::protocol::Name;
 use schemars::JsonSchema;
@@ -26,17 +26,38 @@ pub struct KeyStatus {
     pub algorithm: u8,
     /// `csk`, `ksk` or `zsk`.
     pub role: String,
-    /// `published`, `active` or `retired`.
+    /// `published`, `submitted` (the zone above is asked to point to it), `active` or `retired`.
     pub state: String,
     /// Since when it is in this state, in seconds since 1970.
     pub since: u64,
     /// The DS that the zone above has to have for it, as a line of a zone file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ds: Option<String>,
+    /// What comes of it by itself: `replaced`, `submitted`, `active` or `removed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextStep>,
+    /// It is submitted, and the zone above was not seen to have its DS yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_ds: bool,
+}
+
+/// What comes of a key by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NextStep {
+    /// `replaced`, `submitted`, `active` or `removed`.
+    pub step: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
 }
 
 impl KeyStatus {
-    pub(crate) fn of(apex: &Name, held: &HeldKey, layout: KeyLayout) -> Self {
+    pub(crate) fn of(
+        apex: &Name,
+        held: &HeldKey,
+        layout: KeyLayout,
+        is_named: bool,
+        later: Option<&Later>,
+    ) -> Self {
         let is_entry = held.key.is_entry();
         let role = match (is_entry, layout) {
             (false, _) => "zsk",
@@ -49,7 +70,9 @@ impl KeyStatus {
             role: role.to_owned(),
             state: held.state.as_str().to_owned(),
             since: held.since,
-            ds: (is_entry && held.state == KeyState::Active).then(|| ds(apex, &held.key)),
+            ds: is_named.then(|| ds(apex, &held.key)),
+            next: later.map(|later| NextStep { step: later.step.as_str().to_owned(), at: later.at }),
+            waits_for_ds: held.state == KeyState::Submitted && held.trusted.is_none(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct HeldKey {
     pub(crate) state: KeyState,
     /// Since when, in seconds since 1970.
     pub(crate) since: u64,
+    /// If it is submitted, and the zone above points to it: from when on nobody remembers that it did not.
+    pub(crate) trusted: Option<u64>,
 }
 
 /// All keys of a zone, and the serial number that was served last.
@@ -57,11 +59,18 @@ struct KeyEntry {
     file: String,
     state: KeyState,
     since: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trusted: Option<u64>,
 }
 
 impl HeldKey {
     pub(crate) fn times(&self) -> KeyTimes {
-        KeyTimes { is_entry: self.key.is_entry(), state: self.state, since: self.since }
+        KeyTimes {
+            is_entry: self.key.is_entry(),
+            state: self.state,
+            since: self.since,
+            trusted: self.trusted,
+        }
     }
 }
 
@@ -104,11 +113,18 @@ impl Store {
                 return Err(fault(&path, &why));
             };
             let stem = stems.swap_remove(found);
-            keys.push(HeldKey { key: self.key(&stem)?, stem, state: entry.state, since: entry.since });
+            let KeyEntry { state, since, trusted, .. } = entry;
+            keys.push(HeldKey { key: self.key(&stem)?, stem, state, since, trusted });
         }
         stems.sort_unstable();
         for stem in stems {
-            keys.push(HeldKey { key: self.key(&stem)?, stem, state: KeyState::Active, since: now });
+            keys.push(HeldKey {
+                key: self.key(&stem)?,
+                stem,
+                state: KeyState::Active,
+                since: now,
+                trusted: None,
+            });
         }
         Ok(State { keys, serial: file.serial, gone: Vec::new() })
     }
@@ -123,8 +139,12 @@ impl Store {
                 self.replace(&public, &bind::public_text(&self.apex, &held.key))?;
             }
         }
-        let entry =
-            |held: &HeldKey| KeyEntry { file: held.stem.clone(), state: held.state, since: held.since };
+        let entry = |held: &HeldKey| KeyEntry {
+            file: held.stem.clone(),
+            state: held.state,
+            since: held.since,
+            trusted: held.trusted,
+        };
         let file = StateFile { serial: state.serial, key: state.keys.iter().map(entry).collect() };
         let path = self.folder.join(STATE);
         let text = toml::to_string(&file).map_err(|error| fault(&path, &error.to_string()))?;
@@ -215,7 +235,7 @@ mod tests {
 
     fn held(store: &Store, is_entry: bool) -> HeldKey {
         let key = Arc::new(Key::generate(Algorithm::Ed25519, is_entry).unwrap());
-        HeldKey { stem: bind::stem(&store.apex, &key), key, state: KeyState::Active, since: 7 }
+        HeldKey { stem: bind::stem(&store.apex, &key), key, state: KeyState::Active, since: 7, trusted: None }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::config::{DenialConfig, SignConfig};
 use super::kept::{self, Kept};
 use super::key::Key;
 use super::plan::Plan;
-use super::rollover::{self, Action, KeyState, KeyTimes, Timing};
+use super::rollover::{self, Action, KeyState, KeyTimes, Later, Outlook, Timing};
 use super::status::{KeyStatus, SigningStatus};
 use super::store::{HeldKey, State, Store};
 use crate::error::Error;
@@ -16,6 +16,7 @@ use crate::protocol::Name;
 use crate::zone::Zone;
 use crate::zone::sign;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,32 +37,35 @@ const UNKEPT_PART: usize = 8;
 /// A zone that is signed here.
 #[derive(Debug)]
 pub(crate) struct SignedZone {
-    config: SignConfig,
+    pub(super) config: SignConfig,
     /// Held while it is signed: one lock for all that was ever loaded with this name.
-    store: Arc<Mutex<Store>>,
+    pub(super) store: Arc<Mutex<Store>>,
     /// Held while signatures are kept.
     keeping: Mutex<()>,
+    is_copied: AtomicBool,
     state: Mutex<Served>,
 }
 
 #[derive(Debug)]
-struct Served {
-    source: Arc<Zone>,
+pub(super) struct Served {
+    pub(super) source: Arc<Zone>,
     /// The longest TTL of the source.
     ttl_max: u64,
     /// `None` before the first time.
-    signed: Option<SignedNow>,
+    pub(super) signed: Option<SignedNow>,
     /// Nothing is known of the source, or was until the step that comes next: that is what is served.
     is_withdrawn: bool,
+    /// What comes of its keys.
+    pub(super) later: Vec<Later>,
     /// When something is to be done next, in seconds since 1970.
-    due: u64,
+    pub(super) due: u64,
 }
 
 #[derive(Debug, Clone)]
-struct SignedNow {
+pub(super) struct SignedNow {
     zone: Arc<Zone>,
     source: Arc<Zone>,
-    keys: Vec<HeldKey>,
+    pub(super) keys: Vec<HeldKey>,
     first_end: u32,
     signatures: usize,
     /// Signatures that are not kept.
@@ -85,8 +89,10 @@ impl SignedZone {
             |before| Arc::clone(&before.store),
         );
         let ttl_max = ttl_max(&source);
-        let state = Served { source, ttl_max, signed: None, is_withdrawn: true, due: 0 }.into();
-        let zone = Self { config, store, keeping: Mutex::default(), state };
+        let state =
+            Served { source, ttl_max, signed: None, is_withdrawn: true, later: Vec::new(), due: 0 }.into();
+        let zone =
+            Self { config, store, keeping: Mutex::default(), is_copied: AtomicBool::new(false), state };
         zone.step_after(before.and_then(|before| before.served().signed.clone()), now)?;
         Ok(zone)
     }
@@ -114,7 +120,12 @@ impl SignedZone {
 
     /// Whether it could be made of this.
     pub(crate) fn check(&self, source: &Zone) -> Result<(), Error> {
-        check(source, &self.config)
+        check(source, &self.config, self.is_copied.load(Ordering::Relaxed))
+    }
+
+    /// Whether other servers may copy it.
+    pub(crate) fn set_copied(&self, is_copied: bool) {
+        self.is_copied.store(is_copied, Ordering::Relaxed);
     }
 
     /// Takes other records, which are signed with the next step. Those of a zone that is withdrawn are gone at once.
@@ -149,12 +160,23 @@ impl SignedZone {
         self.served().signed.as_ref().map_or(0, |signed| signed.first_end)
     }
 
+    /// When its keys change next by themselves, in seconds since 1970.
+    pub(crate) fn keys_change(&self) -> Option<u64> {
+        self.served().later.iter().map(|later| later.at).min()
+    }
+
     /// As people see it.
     pub(crate) fn status(&self) -> SigningStatus {
         let served = self.served();
         let (keys, first_end) =
             served.signed.as_ref().map_or((&[][..], 0), |signed| (&signed.keys, signed.first_end));
-        let keys = keys.iter().map(|held| KeyStatus::of(served.source.apex(), held, self.config.keys));
+        let apex = served.source.apex();
+        let entries = entries(keys);
+        let keys = keys.iter().enumerate().map(|(nth, held)| {
+            let later = served.later.iter().find(|later| later.key == nth);
+            let is_entry = entries.iter().any(|entry| Arc::ptr_eq(entry, &held.key));
+            KeyStatus::of(apex, held, self.config.keys, is_entry, later)
+        });
         SigningStatus { signatures_end: first_end.into(), keys: keys.collect() }
     }
 
@@ -175,12 +197,16 @@ impl SignedZone {
             return Ok(false);
         }
         let mut state = store.read(now)?;
-        let later = self.roll(&mut state, &source, ttl_max, now)?;
+        let outlook = self.roll(&mut state, &source, ttl_max, now)?;
         if let Some(signed) = &signed
             && !self.is_due(signed, &source, &state.keys, now)
         {
             let mut served = self.served();
-            served.due = self.next_due(signed.first_end, later, now);
+            served.due = self.next_due(signed.first_end, outlook.first(), now);
+            served.later = outlook.later;
+            if let Some(signed) = &mut served.signed {
+                signed.keys = state.keys;
+            }
             // What was withdrawn is as it was.
             let is_back = served.is_withdrawn && Arc::ptr_eq(&served.source, &source);
             served.is_withdrawn &= !is_back;
@@ -202,7 +228,8 @@ impl SignedZone {
         let is_kept = kept.is_some() || previous.is_some_and(|before| before.is_kept);
         let mut served = self.served();
         let is_newest = Arc::ptr_eq(&served.source, &source);
-        served.due = if is_newest { self.next_due(made.first_end, later, now) } else { 0 };
+        served.due = if is_newest { self.next_due(made.first_end, outlook.first(), now) } else { 0 };
+        served.later = outlook.later;
         served.is_withdrawn &= !is_newest;
         let zone = Arc::new(made.zone);
         let (first_end, signatures) = (made.first_end, made.signatures);
@@ -259,8 +286,8 @@ impl SignedZone {
         renewed.min(keys.unwrap_or(u64::MAX)).clamp(now + 1, now + LOOK_EVERY)
     }
 
-    /// Lets keys come and go. Says when there is something next.
-    fn roll(&self, state: &mut State, source: &Zone, ttl_max: u64, now: u64) -> Result<Option<u64>, Error> {
+    /// Lets keys come and go. Says what there is next.
+    fn roll(&self, state: &mut State, source: &Zone, ttl_max: u64, now: u64) -> Result<Outlook, Error> {
         let apex = source.apex();
         if let Some(other) = state.keys.iter().find(|held| held.key.algorithm != self.config.algorithm) {
             let why = format!(
@@ -276,19 +303,20 @@ impl SignedZone {
             roll_over: self.config.roll_over.map(|age| age.get().as_secs()),
             dnskey_ttl: u64::from(soa_ttl(source)),
             ttl_max,
+            entry_roll_over: self.config.entry_roll_over().map(|age| age.as_secs()),
+            propagation: self.config.propagation.get().as_secs(),
         };
-        let mut later = None;
         // What follows from what was done is done as well.
-        for _ in 0..4 {
+        let mut outlook = Outlook::default();
+        for _ in 0..8 {
             let times: Vec<KeyTimes> = state.keys.iter().map(HeldKey::times).collect();
-            let (actions, after) = rollover::next(&times, &timing, now);
-            later = after;
-            if actions.is_empty() {
+            outlook = rollover::next(&times, &timing, now);
+            if outlook.actions.is_empty() {
                 break;
             }
-            self.act(state, &actions, apex, now)?;
+            self.act(state, &outlook.actions, apex, now)?;
         }
-        Ok(later)
+        Ok(outlook)
     }
 
     fn act(&self, state: &mut State, actions: &[Action], apex: &Name, now: u64) -> Result<(), Error> {
@@ -296,14 +324,12 @@ impl SignedZone {
         for action in actions {
             match *action {
                 Action::Make { is_entry, state: first } => {
-                    let key = Arc::new(self.make(&state.keys, is_entry)?);
-                    tracing::info!(target: "dns", zone = %apex, tag = key.tag(), is_entry, "a key was made");
-                    state.keys.push(HeldKey { stem: bind::stem(apex, &key), key, state: first, since: now });
+                    state.keys.push(self.made(&state.keys, apex, (is_entry, first), now)?);
                 }
                 Action::Become(nth, next) => {
                     let held = &mut state.keys[nth];
                     tracing::info!(target: "dns", zone = %apex, tag = held.key.tag(), from = ?held.state, to = ?next, "a key rolls over");
-                    (held.state, held.since) = (next, now);
+                    (held.state, held.since, held.trusted) = (next, now, None);
                 }
                 Action::Remove(nth) => removed.push(nth),
             }
@@ -315,6 +341,19 @@ impl SignedZone {
             state.gone.push(held.stem);
         }
         Ok(())
+    }
+
+    /// A new key.
+    pub(super) fn made(
+        &self,
+        others: &[HeldKey],
+        apex: &Name,
+        (is_entry, state): (bool, KeyState),
+        now: u64,
+    ) -> Result<HeldKey, Error> {
+        let key = Arc::new(self.make(others, is_entry)?);
+        tracing::info!(target: "dns", zone = %apex, tag = key.tag(), is_entry, "a key was made");
+        Ok(HeldKey { stem: bind::stem(apex, &key), key, state, since: now, trusted: None })
     }
 
     /// A key with a tag of its own.
@@ -332,15 +371,15 @@ impl SignedZone {
         let keys = |wanted: fn(&HeldKey) -> bool| -> Vec<Arc<Key>> {
             state.keys.iter().filter(|held| wanted(held)).map(|held| Arc::clone(&held.key)).collect()
         };
-        let entries = keys(|held| held.key.is_entry() && held.state == KeyState::Active);
+        let active = keys(|held| held.key.is_entry() && held.state == KeyState::Active);
         let zone_keys = keys(|held| !held.key.is_entry() && held.state == KeyState::Active);
         let (validity, refresh) = (self.config.validity.get(), self.config.refresh());
         let batch = BATCH.min((validity - refresh) / 8);
         Plan {
             published: keys(|_| true),
-            key_signers: entries.clone(),
-            zone_signers: if zone_keys.is_empty() { entries.clone() } else { zone_keys },
-            entries,
+            key_signers: keys(|held| held.key.is_entry() && held.state != KeyState::Retired),
+            zone_signers: if zone_keys.is_empty() { active } else { zone_keys },
+            entries: entries(&state.keys),
             denial: self.config.denial,
             serial: state.serial.unwrap_or_default(),
             now: now as u32,
@@ -349,7 +388,7 @@ impl SignedZone {
         }
     }
 
-    fn served(&self) -> MutexGuard<'_, Served> {
+    pub(super) fn served(&self) -> MutexGuard<'_, Served> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -368,6 +407,16 @@ fn kept(store: &Store) -> Option<Kept> {
         tracing::warn!(target: "dns", path = %path.display(), %error, "signatures that were kept cannot be used, and are made again");
         None
     })
+}
+
+/// Those that the zone above is to point to (RFC 7344 §4): one that it is asked for takes the place of all others.
+fn entries(keys: &[HeldKey]) -> Vec<Arc<Key>> {
+    let of = |state| {
+        let found = keys.iter().filter(move |held| held.key.is_entry() && held.state == state);
+        found.map(|held| Arc::clone(&held.key)).collect::<Vec<_>>()
+    };
+    let submitted = of(KeyState::Submitted);
+    if submitted.is_empty() { of(KeyState::Active) } else { submitted }
 }
 
 fn soa_ttl(zone: &Zone) -> u32 {
@@ -389,8 +438,8 @@ fn next_serial(source: u32, last: Option<u32>) -> u32 {
     }
 }
 
-/// Whether a zone can be signed here.
-pub(crate) fn check(source: &Zone, config: &SignConfig) -> Result<(), Error> {
+/// Whether a zone can be signed here; `is_copied` by other servers.
+pub(crate) fn check(source: &Zone, config: &SignConfig, is_copied: bool) -> Result<(), Error> {
     use domain::base::iana::Rtype;
     let why = |why: &str| Error::Signing { zone: source.apex().to_string(), why: why.to_owned() };
     if source.denial().is_some() {
@@ -413,7 +462,7 @@ pub(crate) fn check(source: &Zone, config: &SignConfig) -> Result<(), Error> {
     {
         return Err(why("its name is too long for hashes of names below it: use denial = \"nsec\""));
     }
-    super::routes::check(source)
+    if is_copied { super::routes::check_copied(source) } else { super::routes::check(source) }
 }
 
 #[cfg(test)]

@@ -141,9 +141,9 @@ fn a_zone_key_rolls_over_while_the_zone_is_served() {
 
 #[test]
 fn what_is_signed_already_or_holds_what_is_made_here_is_refused() {
-    let why = |zone: &Zone| check(zone, &SignConfig::default()).unwrap_err().to_string();
+    let why = |zone: &Zone| check(zone, &SignConfig::default(), false).unwrap_err().to_string();
     let plain = plain_zone("example.org", "a A 192.0.2.1");
-    assert!(check(&plain, &SignConfig::default()).is_ok());
+    assert!(check(&plain, &SignConfig::default(), false).is_ok());
     let signed = signed(&plain, None, &plan(DenialConfig::Nsec)).zone;
     assert!(why(&signed).contains("it is signed already"));
     assert!(why(&plain_zone("example.org", "*.a NS ns.elsewhere.test.")).contains("NS at a wildcard"));

@@ -2,6 +2,8 @@
 
 mod incremental;
 mod kept;
+mod on_demand;
 mod proofs;
+mod rolling;
 mod routes;
 mod world;

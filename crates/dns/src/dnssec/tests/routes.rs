@@ -1,6 +1,6 @@
-//! Routes of a signed zone: whatever is chosen was signed beforehand.
+//! Routes of a signed zone whose answers are known beforehand, and signed.
 
-use super::world::{NOW, Validator, ask_with, plan, signed};
+use super::world::{NOW, Record, Validator, ask_with, plan, signed};
 use crate::answer::tests::world::zones;
 use crate::dnssec::signing::check;
 use crate::dnssec::signing::config::{DenialConfig, SignConfig};
@@ -36,11 +36,6 @@ impl PoolHealth for Health {
 
 /// A zone with these routes over pools `a` to `d`, and what they have.
 fn routed(routes: &str, lines: &str) -> (Zone, Vec<Arc<AtomicUsize>>) {
-    let routes: RoutesConfig = toml::from_str(routes).unwrap();
-    let place: Named<PlaceConfig> = Named::new();
-    let places = Arc::new(
-        Places::load(PlacesConfig { place: &place, latency: &[], geo: None }, Path::new(".")).unwrap(),
-    );
     let (pools, names) = (Pools::default(), ["a", "b", "c", "d"]);
     let up: Vec<Arc<AtomicUsize>> = names.iter().map(|_| Arc::new(AtomicUsize::new(1))).collect();
     pools.bind(
@@ -48,6 +43,16 @@ fn routed(routes: &str, lines: &str) -> (Zone, Vec<Arc<AtomicUsize>>) {
             .iter()
             .zip(&up)
             .map(|(name, up)| (*name, Arc::new(Health(Arc::clone(up))) as Arc<dyn PoolHealth>)),
+    );
+    (zone_with(routes, lines, &pools), up)
+}
+
+/// A zone with these routes over these pools.
+pub(super) fn zone_with(routes: &str, lines: &str, pools: &Pools) -> Zone {
+    let routes: RoutesConfig = toml::from_str(routes).unwrap();
+    let place: Named<PlaceConfig> = Named::new();
+    let places = Arc::new(
+        Places::load(PlacesConfig { place: &place, latency: &[], geo: None }, Path::new(".")).unwrap(),
     );
     let apex: Name = "example.org".parse().unwrap();
     let mut builder = ZoneBuilder::new(apex.clone());
@@ -57,9 +62,9 @@ fn routed(routes: &str, lines: &str) -> (Zone, Vec<Arc<AtomicUsize>>) {
             .as_bytes(),
     );
     for (name, route) in &routes {
-        builder.route(name, Route::new(route, &apex, &places, &pools).unwrap());
+        builder.route(name, Route::new(route, &apex, &places, pools).unwrap());
     }
-    (builder.finish().unwrap_or_else(|error| panic!("{error}")).zone, up)
+    builder.finish().unwrap_or_else(|error| panic!("{error}")).zone
 }
 
 const FOUR: &str = "{ pool = 'a', addresses = ['192.0.2.1', '2001:db8::1'] },
@@ -154,34 +159,52 @@ fn signatures_of_routes_are_kept_while_they_are_fresh() {
 }
 
 #[test]
-fn what_cannot_be_signed_beforehand_is_refused() {
-    let nine: Vec<String> = (1..=9).map(|nth| format!("{{ addresses = ['192.0.2.{nth}'] }}")).collect();
-    let nine = nine.join(", ");
-    for (routes, said) in [
-        (
-            format!("www.answers = [{nine}]"),
-            "it can be answered with 511 different sets of candidates, and each would be signed (max 256)",
-        ),
-        ("www.answers = [{ pool = 'a' }]".to_owned(), "stands for its pool's endpoints"),
-        (
-            "www.answers = [{ addresses = ['192.0.2.1'] }, { addresses = ['192.0.2.2', '2001:db8::1'] }]"
-                .to_owned(),
-            "192.0.2.1 has no AAAA, while another candidate has",
-        ),
-        ("'@'.alias = 'www.elsewhere.test.'".to_owned(), "which is outside the zone"),
-        ("'@'.alias = 'x.sub'".to_owned(), "which is delegated"),
-        ("one.alias = 'two'\ntwo.alias = 'one'".to_owned(), "leads in a circle"),
-    ] {
-        let (zone, _) = routed(&routes, "sub NS ns.elsewhere.test.");
-        let error = check(&zone, &SignConfig::default()).unwrap_err().to_string();
-        assert!(error.contains(said), "{routes}: {error}");
+fn an_alias_in_a_circle_is_refused() {
+    let (zone, _) = routed("one.alias = 'two'\ntwo.alias = 'one'", "");
+    let error = check(&zone, &SignConfig::default(), false).unwrap_err().to_string();
+    assert!(error.contains("leads in a circle"), "{error}");
+}
+
+#[test]
+fn other_servers_get_all_addresses_with_their_signatures() {
+    let (source, _) = routed(&format!("www.answers = [{FOUR}]\n'@'.alias = 'www'"), "plain A 192.0.2.9");
+    check(&source, &SignConfig::default(), true).unwrap();
+    for denial in [DenialConfig::Nsec, DenialConfig::Nsec3] {
+        let plan = plan(denial);
+        let zone = signed(&source, None, &plan).zone;
+        let copied: Vec<Record> = zone
+            .records()
+            .chain(crate::transfer::records_of_routes(&zone))
+            .map(|record| Record {
+                owner: Name::from_wire(&record.owner).unwrap(),
+                rtype: record.rtype,
+                ttl: record.ttl,
+                data: record.data.to_vec(),
+            })
+            .collect();
+        let validator = Validator { apex: source.apex(), keys: &plan.published, now: NOW };
+        let rrsets = validator.rrsets(&copied);
+        for name in ["www.example.org", "example.org"] {
+            let name: Name = name.parse().unwrap();
+            for (rtype, records) in [(Rtype::A, 4), (Rtype::AAAA, 4)] {
+                let is_it = |record: &&Record| record.owner == name && record.rtype == rtype;
+                assert_eq!(copied.iter().filter(is_it).count(), records, "{name} {rtype}");
+                let of = rrsets.iter().find(|(owner, other, _)| *owner == name && *other == rtype);
+                assert!(of.is_some_and(|(.., signed)| signed.is_some()), "{name} {rtype}");
+            }
+        }
     }
-    for routes in [
-        format!("www = {{ choose = ['healthy', 'failover'], answers = [{nine}] }}"),
-        format!("www = {{ choose = ['healthy', 'multivalue'], values = 3, answers = [{nine}] }}"),
-        format!("www = {{ choose = ['multivalue'], answers = [{nine}] }}"),
+}
+
+#[test]
+fn what_other_servers_could_not_prove_is_refused_where_they_copy_the_zone() {
+    for (routes, said) in [
+        ("www.answers = [{ pool = 'a' }]", "its pool's endpoints, so other servers"),
+        ("'@'.alias = 'www.elsewhere.test.'", "its alias leads to another zone, so other servers"),
     ] {
-        let (zone, _) = routed(&routes, "");
-        check(&zone, &SignConfig::default()).unwrap_or_else(|error| panic!("{routes}: {error}"));
+        let (zone, _) = routed(routes, "");
+        assert!(check(&zone, &SignConfig::default(), false).is_ok());
+        let error = check(&zone, &SignConfig::default(), true).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
     }
 }

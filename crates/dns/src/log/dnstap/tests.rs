@@ -1,7 +1,7 @@
 use super::frames::{Control, append, count, expect, first_from, shake_hands};
 use super::message::{Direction, Event, head, write};
 use super::*;
-use crate::answer::{Kind, Outcome};
+use crate::answer::{Kind, Outcome, SignedNow};
 use crate::limit::Verdict;
 use crate::protocol::Transport;
 use domain::base::iana::OptRcode;
@@ -124,6 +124,7 @@ fn tell(tap: &Tap, message: &[u8]) {
         class: None,
         truncated: false,
         about: 0,
+        signed: SignedNow::default(),
     };
     let record = Record {
         client: "192.0.2.7:53".parse().unwrap(),

@@ -2,7 +2,12 @@
 
 use crate::print::{Paint, Table, counted, latency, memory, since, span};
 use std::time::{Duration, SystemTime};
-use topology::{EndpointStatus, InstanceState, PoolStatus, ResolverStatus, ServiceStatus, State, Status};
+use topology::{
+    EndpointStatus, InstanceState, KeyStatus, PoolStatus, ResolverStatus, ServiceStatus, State, Status,
+};
+
+/// Zones above look for new keys once a day.
+const DS_OVERDUE: Duration = Duration::from_secs(86_400);
 
 /// The whole page: the node, its listeners, pools and services.
 pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
@@ -53,20 +58,25 @@ pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
 /// The zones that are signed here: their keys, and what the zones above them have to say of these.
 fn signing(status: &Status, paint: Paint, now: SystemTime) -> String {
     let signed = status.zones.iter().filter_map(|zone| Some((zone, zone.signing.as_ref()?)));
-    let mut table = Table::new(["SIGNED ZONE", "KEY", "ALGORITHM", "ROLE", "STATE", "SIGNATURES END"]);
+    let mut table =
+        Table::new(["SIGNED ZONE", "KEY", "ALGORITHM", "ROLE", "STATE", "SIGNATURES END", "NEXT"]);
     let mut signers = String::new();
     for (zone, signing) in signed {
-        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(signing.signatures_end);
-        let left =
-            end.duration_since(now).map_or_else(|_| paint.bad("now"), |left| format!("in {}", span(left)));
+        let left = until(signing.signatures_end, now).unwrap_or_else(|| paint.bad("now"));
         for key in &signing.keys {
             let algorithm = match key.algorithm {
                 13 => "ecdsa-p256",
                 _ => "ed25519",
             };
-            let words = [algorithm.to_owned(), key.role.clone(), key.state.clone(), left.clone()];
-            let [algorithm, role, state, left] = words;
-            table.row([zone.name.clone(), key.tag.to_string(), algorithm, role, state, left]);
+            table.row([
+                zone.name.clone(),
+                key.tag.to_string(),
+                algorithm.to_owned(),
+                key.role.clone(),
+                key.state.clone(),
+                left.clone(),
+                next_of(key, paint, now),
+            ]);
             signers += &key.ds.as_ref().map(|ds| format!("{ds}\n")).unwrap_or_default();
         }
     }
@@ -74,6 +84,24 @@ fn signing(status: &Status, paint: Paint, now: SystemTime) -> String {
         return signers;
     }
     format!("\n{}\nfor the zones above (DS):\n{signers}", table.render(paint))
+}
+
+/// `in 3d4h`; `None` if it is over.
+fn until(at: u64, now: SystemTime) -> Option<String> {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(at);
+    at.duration_since(now).ok().map(|left| format!("in {}", span(left)))
+}
+
+/// What comes of a key: `replaced in 60d`, `waits for its DS, 2h`.
+fn next_of(key: &KeyStatus, paint: Paint, now: SystemTime) -> String {
+    if key.waits_for_ds {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(key.since);
+        let waited = now.duration_since(since).unwrap_or_default();
+        let text = format!("waits for its DS, {}", span(waited));
+        return if waited >= DS_OVERDUE { paint.bad(&text) } else { text };
+    }
+    let Some(next) = &key.next else { return String::new() };
+    format!("{} {}", next.step, until(next.at, now).unwrap_or_else(|| "now".to_owned()))
 }
 
 fn resolver_page(resolver: &ResolverStatus, paint: Paint) -> String {
