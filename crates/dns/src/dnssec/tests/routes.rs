@@ -22,7 +22,7 @@ struct Health(OnceLock<Follower>);
 
 impl Health {
     fn set(&self, available: usize) {
-        assert!(self.0.get().expect("a route names it").tell(available));
+        self.0.get().expect("it is bound").tell(available);
     }
 }
 
