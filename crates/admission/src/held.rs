@@ -1,9 +1,9 @@
 //! How much a client has at once: connections, or requests in flight.
 
 use crate::client::Key;
+use crate::hashed::BuildHashed;
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Locks; a power of two.
@@ -16,25 +16,7 @@ pub struct PerClient {
     shards: Arc<[Shard; SHARDS]>,
 }
 
-type Shard = Mutex<HashMap<u64, u32, BuildHasherDefault<AsItIs>>>;
-
-/// Keys are hashed already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are numbers");
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-}
+type Shard = Mutex<HashMap<u64, u32, BuildHashed>>;
 
 /// One of what a client has open, until it is dropped.
 #[must_use = "it is given back when it is dropped"]

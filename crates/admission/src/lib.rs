@@ -19,6 +19,7 @@ mod error;
 mod events;
 mod followed;
 mod forwarded;
+mod hashed;
 mod held;
 mod limits;
 mod networks;
@@ -34,6 +35,7 @@ pub use client::{Key, client_key};
 pub use error::Error;
 pub use events::{Events, Limited};
 pub use forwarded::{Hop, Malformed, Node, came_by_https, parse_forwarded, real_client};
+pub use hashed::{BuildHashed, Hashed};
 pub use held::{Held, PerClient};
 pub use limits::{By, ClientLimits, check_limits};
 pub use networks::{

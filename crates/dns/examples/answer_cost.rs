@@ -8,8 +8,8 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use dns::{
-    Facts, LatencyConfig, Outcome, PlaceConfig, Places, PlacesConfig, PoolHealth, Pools, Query, Route,
-    RoutesConfig, Transport, Which, Zone, ZoneBuilder, Zones, answer,
+    Facts, Follower, LatencyConfig, Outcome, PlaceConfig, Places, PlacesConfig, PoolHealth, Pools, Query,
+    Route, RoutesConfig, Transport, Which, Zone, ZoneBuilder, Zones, answer,
 };
 use notation::Named;
 use std::fmt::Write;
@@ -18,7 +18,6 @@ use std::hint::black_box;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const BATCHES: usize = 200;
@@ -137,11 +136,11 @@ fn built(text: &[u8]) -> Zone {
 }
 
 /// A pool that is up.
-struct Up(AtomicUsize);
+struct Up;
 
 impl PoolHealth for Up {
-    fn available(&self) -> usize {
-        self.0.load(Relaxed)
+    fn follow(&self, follower: Follower) {
+        follower.tell(2);
     }
 
     fn addresses(&self, _: Which, look: &mut dyn FnMut(&[IpAddr])) {
@@ -182,7 +181,7 @@ fn routed() -> Zone {
     let places = Arc::new(Places::load(config, Path::new(".")).unwrap());
     println!("{} ranges of clients", places.ranges());
     let pools = Pools::default();
-    pools.bind(["a", "b", "c", "d"].map(|name| (name, Arc::new(Up(2.into())) as Arc<dyn PoolHealth>)));
+    pools.bind(["a", "b", "c", "d"].map(|name| (name, Arc::new(Up) as Arc<dyn PoolHealth>)));
     let apex: dns::Name = "routed.test".parse().unwrap();
     let mut builder = ZoneBuilder::new(apex.clone());
     builder.text(

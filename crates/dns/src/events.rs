@@ -275,7 +275,7 @@ fn place_of(rtype: Option<Rtype>) -> u8 {
 /// Counted of each zone of one snapshot. What is counted of a zone goes on over reloads.
 #[derive(Clone)]
 pub(crate) struct ZoneEvents {
-    by_zone: HashMap<usize, Counter, BuildHasherDefault<AsItIs>>,
+    by_zone: HashMap<usize, Counter, BuildHasherDefault<ByAddress>>,
     other: Counter,
     serials: Vec<Serial>,
 }
@@ -296,11 +296,11 @@ impl Serial {
     }
 }
 
-/// Addresses of zones, which no client chooses.
+/// Hashes addresses of zones, which no client chooses.
 #[derive(Default, Clone)]
-struct AsItIs(u64);
+struct ByAddress(u64);
 
-impl Hasher for AsItIs {
+impl Hasher for ByAddress {
     fn finish(&self) -> u64 {
         self.0
     }

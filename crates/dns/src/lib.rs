@@ -72,9 +72,9 @@ pub use loading::{Place, ZoneFault, ZoneSet};
 pub use log::{DnstapConfig, LogConfig};
 pub use over_http::{Answered, Answers};
 pub use policy::{
-    AnswerConfig, Client, Dropped, Explanation, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig,
-    PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation, StepName, WhenDown,
-    Which, check_places, check_routes, explain,
+    AnswerConfig, Client, Dropped, Explanation, Follower, Known, LatencyConfig, PlaceConfig, Places,
+    PlacesConfig, PlacesError, PoolHealth, Pools, Route, RouteConfig, RoutesConfig, StepExplanation,
+    StepName, WhenDown, Which, check_places, check_routes, explain,
 };
 pub use protocol::{
     ClientSubnet, Cookie, Edns, HEADER_BYTES, MESSAGE_BYTES_MAX, Name, NameError, Query, Rejection,

@@ -234,9 +234,8 @@ impl Pool {
     /// Brings everything in line after a change: what time has ended, what is told, what a pick reads.
     pub(super) fn settle(&self, members: &mut Members, now: Instant) {
         let config = self.config.load();
-        let members = &mut members.all;
-        end_ejections(members, now);
-        for member in members.iter_mut() {
+        end_ejections(&mut members.all, now);
+        for member in &mut members.all {
             let is_well = member.is_well() && !member.is_probing();
             if is_well && !member.was_well {
                 member.ramp_since = Some(now);
@@ -244,7 +243,10 @@ impl Pool {
             member.was_well = is_well;
             member.show(now);
         }
-        self.snapshot.store(Arc::new(Snapshot::of(members, &config, self.at.as_deref(), now)));
+        let snapshot = Snapshot::of(&members.all, &config, self.at.as_deref(), now);
+        let available = snapshot.available;
+        self.snapshot.store(Arc::new(snapshot));
+        members.tell(available);
         self.changed.notify_one();
         self.changes.send_replace(());
     }

@@ -76,7 +76,11 @@ struct Members {
     /// Endpoints that were draining when they went: they are draining when they come back, as an instance does
     /// after a restart.
     drained_away: BTreeSet<Arc<str>>,
+    followers: Vec<Follower>,
 }
+
+/// Hears how many endpoints may be picked; `false` when it need not hear it again.
+type Follower = Box<dyn Fn(usize) -> bool + Send + Sync>;
 
 /// Names kept in [`Members::drained_away`]; beyond that a drain ends with its endpoint.
 const DRAINED_AWAY_MAX: usize = 1024;
@@ -218,6 +222,15 @@ impl Pool {
         self.snapshot.load().available
     }
 
+    /// Tells a follower how many endpoints may be picked, at once and at every change, until it answers `false`. It hears of a change
+    /// before whoever made it goes on, and must not ask the pool anything in return.
+    pub fn follow_available(&self, follower: impl Fn(usize) -> bool + Send + Sync + 'static) {
+        let mut members = self.lock();
+        members.followers.push(Box::new(follower));
+        // Those who have heard enough are forgotten, however seldom there is a change.
+        members.tell(self.available());
+    }
+
     /// Shows where the endpoints are, each address once: those that new clients may be sent to, then all that are known. For
     /// whoever tells clients an address in place of passing requests on. Takes no lock.
     pub fn with_addresses<T>(&self, look: impl FnOnce(&[IpAddr], &[IpAddr]) -> T) -> T {
@@ -313,6 +326,12 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Members {
+    fn tell(&mut self, available: usize) {
+        self.followers.retain(|follower| follower(available));
     }
 }
 

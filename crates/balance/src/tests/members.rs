@@ -3,6 +3,7 @@
 use super::world::*;
 use crate::{Error, Outcome, PoolStatus, State};
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn endpoints_that_stay_through_a_reload_keep_what_is_known_about_them() {
@@ -67,6 +68,28 @@ fn addresses_of_those_that_may_be_picked_are_told_apart() {
     assert_eq!(told(), "99 of 99 97 98, 3 draining");
     world.pool.drain("c:1").unwrap();
     assert_eq!(told(), " of 97 98 99, 4 draining");
+}
+
+#[test]
+fn whoever_follows_hears_how_many_are_available_at_once_and_at_every_change() {
+    let world = World::abc("eject = { failures = 1 }");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let follow = |times: usize| {
+        let heard = Arc::clone(&heard);
+        world.pool.follow_available(move |available| {
+            let mut heard = heard.lock().unwrap();
+            heard.push(available);
+            heard.len() < times
+        });
+    };
+    follow(4);
+    assert_eq!(*heard.lock().unwrap(), [3]);
+    world.fail("a:1", 1);
+    world.pool.drain("b:1").unwrap();
+    assert_eq!(*heard.lock().unwrap(), [3, 2, 1]);
+    world.pool.undrain("b:1").unwrap();
+    world.pool.drain("b:1").unwrap();
+    assert_eq!(*heard.lock().unwrap(), [3, 2, 1, 2], "it had heard enough");
 }
 
 #[test]

@@ -219,26 +219,26 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
     /// Those that another name has, in whichever of the zones it is; `own` is the node in this zone that answers.
     fn flattened(
         &mut self,
-        (own, target): (Node<'z>, &Name),
+        (own, of): (Node<'z>, &Name),
         rtype: Rtype,
         looked: Looked<'_>,
     ) -> Result<Step, Full> {
-        let mut target = Box::new(target.clone());
+        let mut made: Box<Name>;
+        let mut target = of;
         for _ in 0..ALIASES_MAX {
-            let (located, hash) = self.asked.zones.locate(&target);
+            let (located, hash) = self.asked.zones.locate(target);
             let Some(located) = located else { return Ok(self.failed()) };
             let zone = located.zone;
             if zone.is_withdrawn() {
                 return Ok(self.failed());
             }
-            let node = match zone.look_up(&target, located.apex, hash) {
+            let node = match zone.look_up(target, located.apex, hash) {
                 Found::Name(node) | Found::Wildcard(node) => node,
                 Found::Dname { owner, labels } => {
                     let dname = owner.rrset(Rtype::DNAME).expect("the owner of a DNAME has one");
-                    match substituted(&target, labels, dname) {
-                        Some(wire) => target = zone.name_in(&wire),
-                        None => return Ok(self.failed()),
-                    }
+                    let Some(wire) = substituted(target, labels, dname) else { return Ok(self.failed()) };
+                    made = zone.name_in(&wire);
+                    target = &made;
                     continue;
                 }
                 Found::Cut { .. } => return Ok(self.failed()),
@@ -247,7 +247,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
             if let Some(route) = zone.route(node) {
                 match route {
                     policy::Kind::Policy(policy) => return self.chosen((own, policy), rtype, looked),
-                    policy::Kind::Alias(next) => target = next.clone(),
+                    policy::Kind::Alias(next) => target = next,
                 }
             } else if let Some(rrset) = node.rrset(rtype) {
                 if self.denial.is_some() {
@@ -256,7 +256,8 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
                 self.response.add(Section::Answer, rrset, looked.owner_at)?;
                 return Ok(Step::Done(Kind::Positive));
             } else if let Some(alias) = node.rrset(Rtype::CNAME) {
-                target = zone.name_in(alias.first_rdata());
+                made = zone.name_in(alias.first_rdata());
+                target = &made;
             } else {
                 break;
             }

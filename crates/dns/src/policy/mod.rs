@@ -42,7 +42,7 @@ pub use config::{
 };
 pub use explain::{Dropped, Explanation, StepExplanation, explain};
 pub use places::{Places, PlacesError};
-pub use pools::{PoolHealth, Pools, Which};
+pub use pools::{Follower, PoolHealth, Pools, Which};
 pub use route::Route;
 pub(crate) use route::{Chosen, Kind, Policy, name_in};
 pub(crate) use weighted::mixed;

@@ -5,7 +5,7 @@ use super::chain::Step;
 use super::route::Policy;
 
 /// Sets of candidates that a route of a signed zone may choose between: each is one RRset for A and one for AAAA, with signatures.
-pub(crate) const SETS_MAX: usize = 256;
+const SETS_MAX: usize = 256;
 
 impl Policy {
     /// All sets that can be chosen; or how many there are, if that is more than [`SETS_MAX`].

@@ -5,8 +5,8 @@
 
 use crate::protocol::Name;
 use crate::zone::hash::Key;
+use admission::BuildHashed;
 use std::collections::HashSet;
-use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
 
 /// The names of all lists.
@@ -18,7 +18,7 @@ pub(crate) struct Blocked {
     domains: Hashes,
 }
 
-type Hashes = HashSet<u64, BuildHasherDefault<super::cache::AsItIs>>;
+type Hashes = HashSet<u64, BuildHashed>;
 
 /// What is wrong with a list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use arc_swap::ArcSwapOption;
 use balance::Pool;
 use cores::Socket;
 use dns::{
-    Dns, DnsParts, Explained, Keys, PoolHealth, Publisher, Question, ResolverStatus, RolledKey, Which,
-    ZoneSet, ZoneStatus,
+    Dns, DnsParts, Explained, Follower, Keys, PoolHealth, Publisher, Question, ResolverStatus, RolledKey,
+    Which, ZoneSet, ZoneStatus,
 };
 use edge::{DnsAnswered, DnsAnswers};
 use std::collections::HashMap;
@@ -117,8 +117,8 @@ pub(super) async fn roll_over(publisher: Option<Publisher>, zone: &str) -> Resul
 struct Health(Arc<Pool>);
 
 impl PoolHealth for Health {
-    fn available(&self) -> usize {
-        self.0.available()
+    fn follow(&self, follower: Follower) {
+        self.0.follow_available(move |available| follower.tell(available));
     }
 
     fn addresses(&self, of: Which, look: &mut dyn FnMut(&[IpAddr])) {

@@ -9,30 +9,36 @@ use crate::dnssec::signing::config::{DenialConfig, SignConfig};
 use crate::dnssec::signing::key::Key;
 use crate::protocol::Name;
 use crate::zone::Zone;
-use crate::{Facts, PoolHealth, Pools, Query, Transport, Which, ZoneBuilder, Zones, answer};
+use crate::{Facts, Follower, PoolHealth, Pools, Query, Transport, Which, ZoneBuilder, Zones, answer};
 use domain::base::iana::Rtype;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A pool whose endpoints are these, all of which may be chosen.
 #[derive(Clone, Default)]
-struct Endpoints(Arc<Mutex<Vec<IpAddr>>>);
+struct Endpoints(Arc<(Mutex<Vec<IpAddr>>, OnceLock<Follower>)>);
 
 impl Endpoints {
     fn set(&self, addresses: &[&str]) {
-        *self.0.lock().unwrap() = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        self.become_these(addresses.iter().map(|address| address.parse().unwrap()).collect());
+    }
+
+    fn become_these(&self, addresses: Vec<IpAddr>) {
+        self.0.1.get().expect("it is bound").tell(addresses.len());
+        *self.0.0.lock().unwrap() = addresses;
     }
 }
 
 impl PoolHealth for Endpoints {
-    fn available(&self) -> usize {
-        self.0.lock().unwrap().len()
+    fn follow(&self, follower: Follower) {
+        follower.tell(0);
+        assert!(self.0.1.set(follower).is_ok(), "it is bound once");
     }
 
     fn addresses(&self, _: Which, look: &mut dyn FnMut(&[IpAddr])) {
-        look(&self.0.lock().unwrap());
+        look(&self.0.0.lock().unwrap());
     }
 
     fn causes(&self) -> String {
@@ -236,8 +242,8 @@ proptest! {
         draw in any::<u64>(),
     ) {
         let world = World::new(DENIALS[usize::from(hashed)], ROUTES);
-        *world.a.0.lock().unwrap() = a.iter().copied().collect();
-        *world.b.0.lock().unwrap() = b.iter().copied().collect();
+        world.a.become_these(a.iter().copied().collect());
+        world.b.become_these(b.iter().copied().collect());
         for (name, pool) in [("www", &a), ("far", &a)] {
             for (rtype, is_v4) in [(Rtype::A, true), (Rtype::AAAA, false)] {
                 let count = pool.iter().filter(|address| address.is_ipv4() == is_v4).count();

@@ -7,22 +7,29 @@ use crate::dnssec::signing::config::{DenialConfig, SignConfig};
 use crate::protocol::Name;
 use crate::zone::Zone;
 use crate::{
-    Facts, PlaceConfig, Places, PlacesConfig, PoolHealth, Pools, Route, RoutesConfig, Transport, Which,
-    ZoneBuilder,
+    Facts, Follower, PlaceConfig, Places, PlacesConfig, PoolHealth, Pools, Route, RoutesConfig, Transport,
+    Which, ZoneBuilder,
 };
 use domain::base::iana::Rtype;
 use notation::Named;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
-struct Health(Arc<AtomicUsize>);
+#[derive(Default)]
+struct Health(OnceLock<Follower>);
+
+impl Health {
+    fn set(&self, available: usize) {
+        self.0.get().expect("it is bound").tell(available);
+    }
+}
 
 impl PoolHealth for Health {
-    fn available(&self) -> usize {
-        self.0.load(Relaxed)
+    fn follow(&self, follower: Follower) {
+        follower.tell(1);
+        assert!(self.0.set(follower).is_ok(), "it is bound once");
     }
 
     fn addresses(&self, _: Which, look: &mut dyn FnMut(&[IpAddr])) {
@@ -35,15 +42,10 @@ impl PoolHealth for Health {
 }
 
 /// A zone with these routes over pools `a` to `d`, and what they have.
-fn routed(routes: &str, lines: &str) -> (Zone, Vec<Arc<AtomicUsize>>) {
+fn routed(routes: &str, lines: &str) -> (Zone, Vec<Arc<Health>>) {
     let (pools, names) = (Pools::default(), ["a", "b", "c", "d"]);
-    let up: Vec<Arc<AtomicUsize>> = names.iter().map(|_| Arc::new(AtomicUsize::new(1))).collect();
-    pools.bind(
-        names
-            .iter()
-            .zip(&up)
-            .map(|(name, up)| (*name, Arc::new(Health(Arc::clone(up))) as Arc<dyn PoolHealth>)),
-    );
+    let up: Vec<Arc<Health>> = names.iter().map(|_| Arc::default()).collect();
+    pools.bind(names.iter().zip(&up).map(|(name, up)| (*name, Arc::clone(up) as Arc<dyn PoolHealth>)));
     (zone_with(routes, lines, &pools), up)
 }
 
@@ -85,7 +87,7 @@ fn each_choice_that_health_makes_is_signed() {
         let validator = Validator { apex: &apex, keys: &plan.published, now: NOW };
         let mut seen = BTreeSet::new();
         for down in 0..8u64 {
-            up.iter().enumerate().for_each(|(nth, up)| up.store(usize::from(down >> nth & 1 == 0), Relaxed));
+            up.iter().enumerate().for_each(|(nth, up)| up.set(usize::from(down >> nth & 1 == 0)));
             for draw in 0..40u64 {
                 let sender = IpAddr::from((draw as u32).wrapping_mul(0x9e37_79b9).to_be_bytes());
                 let facts = Facts {

@@ -3,8 +3,8 @@
 use crate::answer::tests::edns::add_opt;
 use crate::answer::tests::world::{Response, question, read};
 use crate::policy::{
-    Known, LatencyConfig, PlaceConfig, Places, PlacesConfig, PoolHealth, Pools, Route, RoutesConfig, Which,
-    check_places, check_routes,
+    Follower, Known, LatencyConfig, PlaceConfig, Places, PlacesConfig, PoolHealth, Pools, Route,
+    RoutesConfig, Which, check_places, check_routes,
 };
 use crate::{Facts, Loaded, Outcome, Query, Transport, ZoneBuilder, Zones, answer};
 use domain::base::iana::Class;
@@ -58,16 +58,18 @@ impl File {
 pub(super) struct Pool {
     available: AtomicUsize,
     addresses: Mutex<Vec<IpAddr>>,
+    followers: Mutex<Vec<Follower>>,
 }
 
 impl PoolHealth for Pool {
-    fn available(&self) -> usize {
-        self.available.load(Relaxed)
+    fn follow(&self, follower: Follower) {
+        follower.tell(self.available.load(Relaxed));
+        self.followers.lock().expect("no test panics here").push(follower);
     }
 
     fn addresses(&self, of: Which, look: &mut dyn FnMut(&[IpAddr])) {
         let addresses = self.addresses.lock().expect("no test panics here");
-        let count = if of == Which::Available { self.available() } else { addresses.len() };
+        let count = if of == Which::Available { self.available.load(Relaxed) } else { addresses.len() };
         look(&addresses[..count]);
     }
 
@@ -105,7 +107,14 @@ impl World {
             .into_iter()
             .zip(0..)
             .map(|(name, number)| {
-                (name, Arc::new(Pool { available: 2.into(), addresses: endpoints(number).into() }))
+                (
+                    name,
+                    Arc::new(Pool {
+                        available: 2.into(),
+                        addresses: endpoints(number).into(),
+                        followers: Mutex::default(),
+                    }),
+                )
             })
             .collect();
         binding.bind(pools.iter().map(|(name, pool)| (name.as_str(), pool.clone() as Arc<dyn PoolHealth>)));
@@ -113,7 +122,9 @@ impl World {
     }
 
     pub(super) fn set_available(&self, pool: &str, available: usize) {
-        self.pools[pool].available.store(available, Relaxed);
+        let pool = &self.pools[pool];
+        pool.available.store(available, Relaxed);
+        pool.followers.lock().expect("no test panics here").retain(|follower| follower.tell(available));
     }
 
     pub(super) fn set_addresses(&self, pool: &str, addresses: &[&str]) {

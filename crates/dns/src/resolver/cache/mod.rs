@@ -11,7 +11,6 @@ mod tests;
 
 use super::freshness::{Age, State, Terms, state};
 use super::key::Asked;
-pub(super) use shard::AsItIs;
 use shard::Shard;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

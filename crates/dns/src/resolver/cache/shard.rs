@@ -2,13 +2,13 @@
 
 use super::super::key::Asked;
 use super::Stored;
+use admission::BuildHashed;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
 const NONE: u32 = u32::MAX;
 
 pub(super) struct Shard {
-    by_hash: HashMap<u64, u32, BuildHasherDefault<AsItIs>>,
+    by_hash: HashMap<u64, u32, BuildHashed>,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
     /// The one that came last, and the one that came first.
@@ -35,24 +35,6 @@ pub(super) struct Entry {
 /// What an answer takes beside its octets: its slot, its place in the table (16 octets, of which an eighth is kept empty and half
 /// may be), its place in the list of free ones, the counts of its shared memory, and what the allocator adds to two pieces.
 pub(super) const ENTRY_BYTES: usize = size_of::<Option<Entry>>() + 2 * 18 + 4 + 16 + 2 * 16;
-
-/// Keys that are hashes already.
-#[derive(Default)]
-pub(crate) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("keys are numbers");
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-}
 
 impl Shard {
     pub(super) fn new(bytes_max: usize) -> Self {
