@@ -332,18 +332,22 @@ pub(crate) async fn ds_seen(
     State(api): State<Api>,
     Body(seen): Body<DsSeen>,
 ) -> Result<Json<RolledKey>, Problem> {
-    api.running.dns_ds_seen(&seen.zone, seen.ttl.as_deref()).await.map(Json).map_err(refused_roll)
+    api.running
+        .dns_ds_seen(&seen.zone, seen.ttl.as_deref())
+        .await
+        .map(Json)
+        .map_err(|error| refused_roll(&error))
 }
 
 pub(crate) async fn roll_over(
     State(api): State<Api>,
     Body(of): Body<OfZone>,
 ) -> Result<Json<RolledKey>, Problem> {
-    api.running.dns_roll_over(&of.zone).await.map(Json).map_err(refused_roll)
+    api.running.dns_roll_over(&of.zone).await.map(Json).map_err(|error| refused_roll(&error))
 }
 
-fn refused_roll(error: DnsRollError) -> Problem {
-    let status = match &error {
+fn refused_roll(error: &DnsRollError) -> Problem {
+    let status = match error {
         DnsRollError::NoDns => StatusCode::NOT_FOUND,
         DnsRollError::Ttl(_) => StatusCode::BAD_REQUEST,
         DnsRollError::Dns(_) => StatusCode::CONFLICT,

@@ -54,7 +54,7 @@ const TABLES: [Table; 27] = [
         head: "`[dns]`",
         page: "dns.md",
         of: "DnsConfig",
-        elsewhere: &["latency", "resolver", "key", "tls"],
+        elsewhere: &["latency", "resolver", "key", "tls", "services.sign"],
     },
     Table { head: "`[dns.resolver]`", page: "dns.md", of: "ResolverConfig", elsewhere: &["allow"] },
     Table {

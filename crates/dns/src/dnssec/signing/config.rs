@@ -19,14 +19,6 @@ const TTL_MAX: Time = Time::from_secs(i32::MAX as u64);
 /// A zone above has thirteen servers, rarely more.
 const PARENTS_MAX: usize = 16;
 
-fn is_ds_ttl(ttl: &Duration) -> bool {
-    *ttl == DS_TTL
-}
-
-fn is_propagation(time: &Duration) -> bool {
-    *time == PROPAGATION
-}
-
 /// Whether a zone is signed here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "`true`, `false` or a table like `{ algorithm = \"ed25519\" }`")]
@@ -65,10 +57,8 @@ pub struct SignConfig {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parent: Vec<Peer>,
     /// How long a DS of the zone above may be remembered, where nobody asks for it.
-    #[serde(skip_serializing_if = "is_ds_ttl")]
     pub ds_ttl: Duration,
     /// How long it takes until all servers of the zone have a change of it.
-    #[serde(skip_serializing_if = "is_propagation")]
     pub propagation: Duration,
 }
 
