@@ -42,6 +42,12 @@ impl Core {
         }
     }
 
+    /// Whether there is a newer snapshot than this core has seen: a look at a line that nobody writes between changes.
+    #[inline]
+    pub(crate) fn has_newer(&self) -> bool {
+        self.snapshots.borrow().has_changed().unwrap_or(false)
+    }
+
     /// The newest snapshot: one is taken for each batch.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         let mut snapshots = self.snapshots.borrow_mut();

@@ -150,7 +150,9 @@ impl Batch {
                 continue;
             }
             // Whoever has seen a change asks after it, and is answered by it.
-            snapshot = core.snapshot();
+            if core.has_newer() {
+                snapshot = core.snapshot();
+            }
             let received = snapshot.wants_time().then(Instant::now);
             let query = Asked { bytes: &self.query[..length], from, to: None, received };
             if answers(core, &snapshot, socket, &query, &mut self.answer) {
