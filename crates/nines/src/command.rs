@@ -11,7 +11,7 @@ mod reload;
 mod status;
 mod up;
 
-use crate::cli::{Command, DnsCommand};
+use crate::cli::Command;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use std::process::ExitCode;

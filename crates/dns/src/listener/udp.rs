@@ -59,13 +59,13 @@ pub(crate) async fn listen(core: Rc<Core>, socket: std::net::UdpSocket) {
         if socket.readable().await.is_err() {
             return;
         }
-        let mut batch = core.batch.borrow_mut();
-        let received = if tells_addresses {
-            batch.answer_all(&core, &socket)
-        } else {
-            batch.answer_each(&core, &socket)
+        let received = {
+            let mut batch = core.batch.borrow_mut();
+            match tells_addresses {
+                true => batch.answer_all(&core, &socket),
+                false => batch.answer_each(&core, &socket),
+            }
         };
-        drop(batch);
         match received {
             Ok(BATCH_MAX) => batches += 1,
             Ok(_) => batches = 0,
