@@ -31,6 +31,11 @@ impl Api {
     pub(crate) fn new(running: Arc<Running>, is_secured: bool) -> Self {
         Self { running, is_secured }
     }
+
+    /// The topology that runs.
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
+    }
 }
 
 /// It serves.

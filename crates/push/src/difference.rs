@@ -61,7 +61,7 @@ mod tests {
 
     fn release(draft: &Draft) -> Manifest {
         let entry = |(path, entry): (&AssetPath, &DraftEntry)| {
-            (path.clone(), Entry::of(path, entry, "text/plain".into(), BTreeMap::new()))
+            (path.clone(), Entry::of(path, entry, "text/plain".into(), None))
         };
         Manifest {
             version: VERSION,

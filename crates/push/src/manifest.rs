@@ -45,9 +45,9 @@ pub struct Entry {
     pub size_bytes: u64,
     /// Its `Content-Type`.
     pub media_type: String,
-    /// The same in content codings, where that is shorter: `zstd`, `br`, `gzip`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub coded: BTreeMap<Coding, Blob>,
+    /// The same in content codings, where that is shorter: `zstd`, `br`, `gzip`. Absent where that was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coded: Option<BTreeMap<Coding, Blob>>,
     /// When it ends, in milliseconds since 1970, if that is before the release does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_unix_ms: Option<u64>,
@@ -113,18 +113,23 @@ impl Manifest {
     pub(crate) fn blobs(&self) -> impl Iterator<Item = Blob> + '_ {
         self.files.values().flat_map(|entry| {
             let own = Blob { hash: entry.hash, size_bytes: entry.size_bytes };
-            std::iter::once(own).chain(entry.coded.values().copied())
+            std::iter::once(own).chain(entry.codings().map(|(_, blob)| blob))
         })
     }
 }
 
 impl Entry {
+    /// Its codings.
+    pub fn codings(&self) -> impl Iterator<Item = (Coding, Blob)> + '_ {
+        self.coded.iter().flatten().map(|(coding, blob)| (*coding, *blob))
+    }
+
     /// The entry that a draft's becomes.
     pub(crate) fn of(
         path: &AssetPath,
         draft: &DraftEntry,
         media_type: String,
-        coded: BTreeMap<Coding, Blob>,
+        coded: Option<BTreeMap<Coding, Blob>>,
     ) -> Self {
         Self {
             hash: draft.hash,
@@ -222,7 +227,7 @@ mod tests {
         let draft =
             DraftEntry { hash: Hash::of(b"a"), size_bytes: 1, media_type: None, expires_unix_ms: Some(7) };
         let coded = BTreeMap::from([(Coding::Br, Blob { hash: Hash::of(b"b"), size_bytes: 9 })]);
-        let entry = Entry::of(&path, &draft, "text/css".into(), coded);
+        let entry = Entry::of(&path, &draft, "text/css".into(), Some(coded));
         let manifest = Manifest {
             version: VERSION,
             release: "v1".parse().unwrap(),

@@ -192,7 +192,7 @@ fn a_route_does_one_thing_with_what_exists() {
     says(
         &route("{ files = 'a', respond = {} }"),
         &[
-            "4:1: route / does more than one thing (exactly one of `pool`, `redirect`, `respond`, `files` and `dns`)",
+            "4:1: route / does more than one thing (exactly one of `pool`, `redirect`, `respond`, `files`, `push` and `dns`)",
         ],
     );
     says(
