@@ -8,6 +8,7 @@ use crate::path::AssetPath;
 use crate::store::blob_name;
 use encoding::{Choice, Coding, negotiate};
 use files::MediaType;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,6 +35,7 @@ pub(crate) struct Item {
     /// As it is, and in its codings, the shortest first.
     own: Source,
     coded: Vec<(Coding, Source)>,
+    offered: Vec<Coding>,
     media_type: MediaType,
     modified: SystemTime,
     expires: Option<SystemTime>,
@@ -50,7 +52,7 @@ pub(crate) struct Source {
 pub(crate) struct Found {
     item: Arc<Item>,
     pub(crate) coding: Option<Coding>,
-    pub(crate) cache_control: String,
+    pub(crate) cache_control: Cow<'static, str>,
 }
 
 impl Served {
@@ -94,8 +96,7 @@ impl Served {
             Some(expires) => Some(expires.duration_since(now).ok().filter(|left| !left.is_zero())?),
             None => None,
         };
-        let offered: Vec<Coding> = item.coded.iter().map(|(coding, _)| *coding).collect();
-        let coding = match negotiate(accept_encoding, &offered) {
+        let coding = match negotiate(accept_encoding, &item.offered) {
             Choice::Encode(coding) => Some(coding),
             Choice::Identity => None,
         };
@@ -115,12 +116,17 @@ impl Served {
 }
 
 /// `Cache-Control` (RFC 9111 §5.2.2): nothing is kept for longer than it is there.
-fn cache_control(is_fingerprinted: bool, max_age: Option<Duration>, left: Option<Duration>) -> String {
+fn cache_control(
+    is_fingerprinted: bool,
+    max_age: Option<Duration>,
+    left: Option<Duration>,
+) -> Cow<'static, str> {
     let secs = |wished: u64| left.map_or(wished, |left| left.as_secs().min(wished));
     match (is_fingerprinted, max_age) {
-        (true, _) => format!("public, max-age={}, immutable", secs(IMMUTABLE_SECS)),
+        (true, _) if left.is_none() => "public, max-age=31536000, immutable".into(),
+        (true, _) => format!("public, max-age={}, immutable", secs(IMMUTABLE_SECS)).into(),
         (false, Some(max_age)) if !max_age.is_zero() => {
-            format!("public, max-age={}", secs(max_age.as_secs()))
+            format!("public, max-age={}", secs(max_age.as_secs())).into()
         }
         // It is kept, and asked for with its tag.
         (false, _) => "no-cache".into(),
@@ -136,6 +142,7 @@ impl Item {
         let ends = [entry.expires_unix_ms, release.expires_unix_ms];
         Self {
             own: Source::of(&own, &own),
+            offered: coded.iter().map(|(coding, _)| *coding).collect(),
             coded,
             media_type: MediaType::given(&entry.media_type).unwrap_or_else(|| MediaType::of_name(b"")),
             modified: time(release.created_unix_ms),

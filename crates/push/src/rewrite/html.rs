@@ -378,10 +378,7 @@ mod tests {
             rewritten("<style>@import 'a.css';b{c:url(d.png)}</style>"),
             "<style>@import 'N-a.css';b{c:url(N-d.png)}</style>"
         );
-        assert_eq!(
-            rewritten("<img src='a&amp;b.png'>"),
-            "<img src='N-a%26b.png'>".replace("N-a%26b", "N-a%26b")
-        );
+        assert_eq!(rewritten("<img src='a&amp;b.png'>"), "<img src='N-a%26b.png'>");
         assert_eq!(rewritten("<img src='a&#46;png'>"), "<img src='a&#46;png'>");
         assert_eq!(rewritten("<img src='http://other.test/a.png'>"), "<img src='http://other.test/a.png'>");
     }

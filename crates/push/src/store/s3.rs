@@ -46,6 +46,8 @@ pub(super) fn bucket(store: &str, config: &S3Config, keys: (String, String)) -> 
         .with_access_key_id(keys.0)
         .with_secret_access_key(keys.1)
         .with_virtual_hosted_style_request(false)
+        // One by one is what everything that speaks S3 can do.
+        .with_disable_bulk_delete(true)
         .with_http_connector(connector)
         .with_retry(retry)
         .build()

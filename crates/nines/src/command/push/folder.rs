@@ -73,7 +73,7 @@ fn list(dir: &Path, prefix: &str, files: &mut Vec<(AssetPath, PathBuf)>) -> Resu
 /// Hashes files on all cores.
 fn hashed(files: Vec<(AssetPath, PathBuf)>) -> Result<BTreeMap<AssetPath, Found>, Failure> {
     let next = AtomicUsize::new(0);
-    let work = || {
+    let work = || -> Result<Vec<(AssetPath, Found)>, Failure> {
         let mut done = Vec::new();
         while let Some((asset, file)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (hash, size_bytes) = hash(file).map_err(|error| failed(file, &error))?;
