@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Error {
     /// A release needs what was not uploaded, or is gone again: upload it and try once more.
-    #[error("{} of the release {} not stored", .0.len(), if .0.len() == 1 { "file is" } else { "files are" })]
+    #[error("the release needs {} that {} not stored", files(.0.len()), if .0.len() == 1 { "is" } else { "are" })]
     NotStored(Vec<Blob>),
     /// An upload goes on elsewhere than it ended.
     #[error("the upload goes on at byte {at}, not at {offset}")]
@@ -98,6 +98,10 @@ pub enum Error {
     /// A file could not be compressed.
     #[error(transparent)]
     Encode(#[from] encoding::EncodeError),
+}
+
+fn files(count: usize) -> String {
+    format!("{count} file{}", if count == 1 { "" } else { "s" })
 }
 
 impl Error {

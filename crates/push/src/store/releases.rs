@@ -63,6 +63,7 @@ impl Assets {
         let _one_at_a_time = self.changing.lock().await;
         // Another node may have made a release of this bucket.
         let mut kept = self.storage.kept(&self.served.load().releases).await?;
+        self.until_all_here(&kept.releases).await?;
         let sequence = kept.releases.last().map_or(1, |last| last.sequence + 1);
         let taken: BTreeSet<&ReleaseName> = kept.releases.iter().map(|release| &release.release).collect();
         let numbered = (sequence..).map(ReleaseName::numbered).find(|name| !taken.contains(name));
@@ -156,11 +157,7 @@ impl Assets {
         if is_same {
             return Ok(false);
         }
-        if self.storage.is_remote {
-            for release in &kept.releases {
-                self.until_here(release.blobs().collect()).await?;
-            }
-        }
+        self.until_all_here(&kept.releases).await?;
         self.served.store(Arc::new(Served::new(kept.releases, current)));
         Ok(true)
     }
@@ -182,6 +179,16 @@ impl Assets {
                     self.storage.send(&self.shelf, blob).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Copies what releases of a bucket need to the shelf, those aside that are served already.
+    async fn until_all_here(&self, releases: &[Arc<Manifest>]) -> Result<(), Error> {
+        let served = self.served.load_full();
+        let is_here = |release: &Arc<Manifest>| served.releases.iter().any(|one| Arc::ptr_eq(one, release));
+        for release in releases.iter().filter(|release| self.storage.is_remote && !is_here(release)) {
+            self.until_here(release.blobs().collect()).await?;
         }
         Ok(())
     }

@@ -241,7 +241,9 @@ impl Shelf {
     }
 
     fn release(&self, bytes: u64) {
-        self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // Somebody may have changed a file by hand: what is counted is then too much, never less than nothing.
+        let left = |used: u64| Some(used.saturating_sub(bytes));
+        let _counted = self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
     }
 }
 

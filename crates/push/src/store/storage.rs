@@ -90,6 +90,14 @@ impl Storage {
     /// The releases, `known` ones as they are: a manifest never changes. One that cannot be read is left out, unless it
     /// is the one that is served.
     pub(super) async fn kept(&self, known: &[Arc<Manifest>]) -> Result<Kept, Error> {
+        match self.kept_now(known).await {
+            // Another node may have moved the pointer and removed that release between two looks.
+            Err(Error::Document { .. }) => self.kept_now(known).await,
+            other => other,
+        }
+    }
+
+    async fn kept_now(&self, known: &[Arc<Manifest>]) -> Result<Kept, Error> {
         let wrong = |what: &str, cause: String| Error::Document {
             store: self.store.clone(),
             what: what.to_owned(),
