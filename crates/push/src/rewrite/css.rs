@@ -218,6 +218,12 @@ mod tests {
         }
 
         #[test]
+        fn a_rewritten_sheet_has_as_many_references(css in "[a(){}'\"url/*@import; \\\\\n.]{0,60}") {
+            let new = rewrite(css.as_bytes(), |_| Some(b"n.0123456789ab.png".to_vec()));
+            prop_assert_eq!(references(&new).len(), references(css.as_bytes()).len(), "{}", String::from_utf8_lossy(&new));
+        }
+
+        #[test]
         fn references_are_apart_and_in_their_order(css in proptest::collection::vec(any::<u8>(), 0..80)) {
             let mut end = 0;
             for place in references(&css) {

@@ -407,6 +407,14 @@ mod tests {
         }
 
         #[test]
+        fn a_rewritten_page_has_the_same_places(html in "(<(img|style|link|!--|/style)?( (src|srcset|href|style|rel)=?['\"]?[a-z(),/]{0,6}['\"]?)*>?){0,12}") {
+            let base = Base::of(&"index.html".parse().unwrap(), "/");
+            let new = rewrite(html.as_bytes(), &base, |_, _| Some("n.0123456789ab.png".into()));
+            let kinds = |html: &[u8]| find(html).iter().map(|found| (found.kind, found.is_pinned)).collect::<Vec<_>>();
+            prop_assert_eq!(kinds(&new), kinds(html.as_bytes()), "{}", String::from_utf8_lossy(&new));
+        }
+
+        #[test]
         fn places_are_apart_and_in_their_order(html in "(<(img|style|link|!--|/style)?( (src|srcset|href|style|rel)=?['\"]?[a-z(),]{0,6}['\"]?)*>?){0,12}") {
             let mut end = 0;
             for found in find(html.as_bytes()) {
