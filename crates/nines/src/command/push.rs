@@ -159,7 +159,7 @@ fn list(releases: &[ReleaseSeen], now: SystemTime) -> String {
         let bytes = usize::try_from(seen.size_bytes).unwrap_or(usize::MAX);
         table.row([
             seen.release.to_string(),
-            format!("{} ago", since(seen.created_unix_ms, now)),
+            ago(seen.created_unix_ms, now),
             seen.files.to_string(),
             memory(bytes),
             ends,
@@ -167,6 +167,13 @@ fn list(releases: &[ReleaseSeen], now: SystemTime) -> String {
         ]);
     }
     table.render(paint)
+}
+
+fn ago(unix_ms: u64, now: SystemTime) -> String {
+    match since(unix_ms, now).as_str() {
+        "now" => "now".into(),
+        since => format!("{since} ago"),
+    }
 }
 
 fn until(end_unix_ms: u64, now: SystemTime) -> String {
