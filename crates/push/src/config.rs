@@ -97,9 +97,6 @@ pub fn check(config: &PushConfig, name: &Name, faults: &mut Faults) {
     let mut add = |place: &Name, message: String| {
         faults.add(place.span().or_else(|| name.span()), format!("push {name}: {message}"));
     };
-    if !(1..=1000).contains(&config.keep) {
-        add(name, format!("`keep` is {}: from 1 to 1000", config.keep));
-    }
     if config.grace.get() < GRACE_MIN {
         add(name, format!("`grace` is {}: at least 1m", config.grace));
     }

@@ -214,8 +214,9 @@ fn what_is_planned_but_not_built_says_so() {
         ],
     );
     let text = "[edge]\nhttp = ['127.0.0.1:80']\n[site.x.route]\n'/' = { grpc = 'shop' }\n\
-                '/a/' = { push = 'x', cache = 'cdn' }\n\
-                [service.s]\nrun = ['x']\nscale = 'auto'\nrollout = { parallel = 1 }\nlimit = { memory = '1GiB' }\n";
+                '/a/' = { pool = 'p', cache = 'cdn' }\n\
+                [service.s]\nrun = ['x']\nscale = 'auto'\nrollout = { parallel = 1 }\nlimit = { memory = '1GiB' }\n\
+                [pool.p]\nservers = ['a:1']\n";
     let errors = errors(text);
     let at: Vec<&str> =
         errors.iter().filter_map(|error| error.split_once(" is not built yet")).map(|(at, _)| at).collect();
@@ -223,7 +224,6 @@ fn what_is_planned_but_not_built_says_so() {
         at,
         [
             "4:9: `site.x.route.\"/\".grpc`",
-            "5:11: `site.x.route.\"/a/\".push`",
             "5:23: `site.x.route.\"/a/\".cache`",
             "8:1: `service.s.scale`",
             "9:1: `service.s.rollout`",

@@ -88,7 +88,10 @@ fn releases_are_listed_switched_and_removed() {
     write(&world, &[("app.css", "a{b:d}")]);
     done(&world, &["dist", "assets", "--expire", "30d"]);
     let list = done(&world, &["assets", "--list"]);
-    assert!(list.lines().nth(1).unwrap().trim_start().starts_with("r2") && list.contains("in 29d23h"), "{list}");
+    assert!(
+        list.lines().nth(1).unwrap().trim_start().starts_with("r2") && list.contains("in 29d23h"),
+        "{list}"
+    );
     let back = done(&world, &["assets", "--rollback"]);
     assert!(back.contains("release v1 is served"), "{back}");
     assert_eq!(get(world.edge, "/assets/app.css").unwrap().body, "a{b:c}");

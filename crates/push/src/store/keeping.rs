@@ -50,7 +50,7 @@ impl Assets {
                     tracing::warn!(target: "push", store = assets.name, %error, "releases of others cannot be followed");
                 }
                 looks = looks.wrapping_add(1);
-                if looks % COLLECT_EVERY_LOOKS == 0
+                if looks.is_multiple_of(COLLECT_EVERY_LOOKS)
                     && let Err(error) = assets.collect(SystemTime::now()).await
                 {
                     tracing::warn!(target: "push", store = assets.name, %error, "what nothing needs cannot be thrown away");

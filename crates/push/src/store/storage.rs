@@ -68,7 +68,7 @@ impl Storage {
     }
 
     fn at(&self, name: &str) -> Path {
-        name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+        name.split('/').fold(self.prefix.clone(), Path::join)
     }
 
     fn release_at(&self, release: &ReleaseName) -> Path {

@@ -226,7 +226,7 @@ fn a_store_is_named_by_a_route_and_can_hold_what_is_pushed() {
     };
     says(&file("", "assets"), &[]);
     says(&file("keep = 1", "asset"), &["4:16: unknown push `asset` (did you mean `assets`?)"]);
-    says(&file("keep = 0", "assets"), &["5:7: push assets: `keep` is 0: from 1 to 1000"]);
+    says(&file("keep = 0", "assets"), &["6:8: `push.assets.keep`: 0 is out of range, expected at least 1"]);
     says(&file("grace = '1s'", "assets"), &["5:7: push assets: `grace` is 1s: at least 1m"]);
     says(
         &file("file_max = '1GiB'\ntotal_max = '1MiB'", "assets"),
