@@ -24,7 +24,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
-        Command::Push(args) => push::run(args),
+        Command::Push(args) => push::run(&args),
         Command::Drain(args) => drain::run(&args, drain::Wish::Drain),
         Command::Undrain(args) => drain::run(&args, drain::Wish::Undrain),
         Command::Completions { shell } => completions::run(shell),

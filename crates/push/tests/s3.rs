@@ -225,7 +225,7 @@ async fn a_node_that_lost_its_disk_has_everything_again() {
     let dir = tempfile::tempdir().unwrap();
     push(&open(&at, dir.path()).await.unwrap(), "a", b"one").await;
     let empty = tempfile::tempdir().unwrap();
-    assert_eq!(get(&*open(&at, empty.path()).await.unwrap(), "/a"), (200, b"one".to_vec()));
+    assert_eq!(get(&open(&at, empty.path()).await.unwrap(), "/a"), (200, b"one".to_vec()));
 }
 
 #[tokio::test]

@@ -24,12 +24,12 @@ const TOKEN_VARIABLE: &str = "NINES_PUSH_TOKEN";
 /// Paths that are named of each kind of change; a release may have very many.
 const NAMED_MAX: usize = 20;
 
-pub(super) fn run(args: PushArgs) -> Ended {
-    let Some(store) = args.store.clone() else { return steer(&args) };
+pub(super) fn run(args: &PushArgs) -> Ended {
+    let Some(store) = &args.store else { return steer(args) };
     let folder = folder::read(&args.dir)?;
-    let plan = Plan::new(folder, &args, SystemTime::now())?;
-    let node = node(&args)?;
-    let at = format!("/api/v1/push/{}", segment(&store));
+    let plan = Plan::new(folder, args, SystemTime::now())?;
+    let node = node(args)?;
+    let at = format!("/api/v1/push/{}", segment(store));
     let current = current(&node, &at)?;
     let difference = Difference::between(current.as_ref(), &plan.draft);
     print::out(&changes(&difference, args.dry_run));
@@ -37,8 +37,7 @@ pub(super) fn run(args: PushArgs) -> Ended {
         print::out(&renamed(&plan));
         return Ok(Exit::Done);
     }
-    if let Some(current) =
-        current.as_ref().filter(|current| difference.is_empty() && is_alike(current, &args))
+    if let Some(current) = current.as_ref().filter(|current| difference.is_empty() && is_alike(current, args))
     {
         print::out(&format!("nothing to push: release {} is the same\n", current.release));
         return Ok(Exit::Done);

@@ -115,8 +115,8 @@ fn body(answer: Answer) -> String {
 
 fn line(answer: &Answer, name: &str) -> Option<String> {
     let lines = String::from_utf8(answer.lines.clone()).unwrap();
-    let line = lines.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned));
-    line
+    let start = format!("{name}: ");
+    lines.lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned))
 }
 
 fn further(path: &str, text: &[u8]) -> String {

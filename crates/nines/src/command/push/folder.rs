@@ -33,7 +33,7 @@ pub(super) fn read(dir: &Path) -> Result<BTreeMap<AssetPath, Found>, Failure> {
             files.len()
         )));
     }
-    hashed(files)
+    hashed(&files)
 }
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
@@ -71,7 +71,7 @@ fn list(dir: &Path, prefix: &str, files: &mut Vec<(AssetPath, PathBuf)>) -> Resu
 }
 
 /// Hashes files on all cores.
-fn hashed(files: Vec<(AssetPath, PathBuf)>) -> Result<BTreeMap<AssetPath, Found>, Failure> {
+fn hashed(files: &[(AssetPath, PathBuf)]) -> Result<BTreeMap<AssetPath, Found>, Failure> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<Vec<(AssetPath, Found)>, Failure> {
         let mut done = Vec::new();
