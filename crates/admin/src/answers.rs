@@ -32,6 +32,7 @@ impl Api {
         Self { running, is_secured }
     }
 
+    /// The topology that runs.
     pub(crate) fn running(&self) -> &Running {
         &self.running
     }

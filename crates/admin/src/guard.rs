@@ -9,12 +9,29 @@ use std::net::IpAddr;
 /// Paths that a load balancer or an orchestrator asks without a token.
 const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
-/// Decides whether a request may be answered at all.
-pub(crate) fn admit(parts: &Parts, token: Option<&str>) -> Result<(), Problem> {
+/// Below this stands the name of a store, which may have a token of its own.
+const STORES: &str = "/api/v1/push/";
+
+/// The store that a path is about, whose token is good for it as well.
+pub(crate) fn store(path: &str) -> Result<Option<&str>, Problem> {
+    let Some(store) = path.strip_prefix(STORES).and_then(|rest| rest.split('/').next()) else {
+        return Ok(None);
+    };
+    // The router decodes it: a second spelling of a name must not be a way around its token.
+    if store.contains('%') {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "the name of a store needs no percent-encoding"));
+    }
+    Ok(Some(store))
+}
+
+/// Decides whether a request may be answered at all. `tokens`: that of the API, and that of the store which the request
+/// is about; where there is one, one of them is demanded.
+pub(crate) fn admit(parts: &Parts, tokens: [Option<&str>; 2]) -> Result<(), Problem> {
     let host = host(parts)?;
-    match token {
+    let mut tokens = tokens.into_iter().flatten().peekable();
+    match tokens.peek() {
         // Who knows the token may call us by any name: a page that was led here does not know it.
-        Some(token) if !OPEN_PATHS.contains(&parts.uri.path()) => bearer(&parts.headers, token)?,
+        Some(_) if !OPEN_PATHS.contains(&parts.uri.path()) => bearer(&parts.headers, tokens)?,
         Some(_) => {}
         None => own_name(&host)?,
     }
@@ -37,14 +54,15 @@ fn host(parts: &Parts) -> Result<Authority, Problem> {
 }
 
 /// RFC 6750: `Authorization: Bearer TOKEN`.
-fn bearer(headers: &HeaderMap, token: &str) -> Result<(), Problem> {
+fn bearer<'t>(headers: &HeaderMap, tokens: impl Iterator<Item = &'t str>) -> Result<(), Problem> {
     let refused = |detail| Problem::new(StatusCode::UNAUTHORIZED, detail);
     let given = headers.get(header::AUTHORIZATION).ok_or_else(|| refused("a token is required"))?;
     let (scheme, given) = given.as_bytes().split_at(given.len().min(7));
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return Err(refused("the Authorization header is not `Bearer TOKEN`"));
     }
-    if equal(given.trim_ascii(), token.as_bytes()) { Ok(()) } else { Err(refused("the token is wrong")) }
+    let is_known = |known: bool, token: &str| known | equal(given.trim_ascii(), token.as_bytes());
+    if tokens.fold(false, is_known) { Ok(()) } else { Err(refused("the token is wrong")) }
 }
 
 /// Compares in a time that depends on the lengths only.
@@ -95,7 +113,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        admit(&parts, token).map_or_else(|problem| problem.into_response().status().as_u16(), |()| 200)
+        admit(&parts, [token, None])
+            .map_or_else(|problem| problem.into_response().status().as_u16(), |()| 200)
     }
 
     const LOCAL: (&str, &str) = ("host", "127.0.0.1:9900");
@@ -148,6 +167,31 @@ mod tests {
         assert_eq!(get("/healthz", &[]), 200);
         assert_eq!(get("/readyz", &[]), 200);
         assert_eq!(get("/unknown", &[]), 401);
+    }
+
+    #[test]
+    fn a_store_s_token_is_demanded_and_the_api_s_is_good_for_it_too() {
+        let asked = |token: &str, tokens| {
+            let request = Request::builder().uri("/api/v1/push/assets/releases").header(LOCAL.0, LOCAL.1);
+            let request = request.header("authorization", format!("Bearer {token}"));
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            admit(&parts, tokens).is_ok()
+        };
+        assert!(asked("store", [None, Some("store")]));
+        assert!(asked("store", [Some("api"), Some("store")]));
+        assert!(asked("api", [Some("api"), Some("store")]));
+        assert!(!asked("other", [Some("api"), Some("store")]));
+        assert!(!asked("api", [None, Some("store")]));
+        assert_eq!(status("GET", "/api/v1/push/assets", &[LOCAL], Some("store")), 401);
+    }
+
+    #[test]
+    fn a_store_has_one_spelling() {
+        assert_eq!(store("/api/v1/push/assets/releases").unwrap(), Some("assets"));
+        assert_eq!(store("/api/v1/push/assets").unwrap(), Some("assets"));
+        assert_eq!(store("/api/v1/push").unwrap(), None);
+        assert_eq!(store("/api/v1/pools").unwrap(), None);
+        assert!(store("/api/v1/push/%61ssets/releases").is_err());
     }
 
     #[test]

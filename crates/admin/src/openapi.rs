@@ -1,7 +1,7 @@
 //! `/openapi.json`: the routes as an OpenAPI 3.1 document, made from the list that the router is made from.
 
 use crate::problem::ProblemBody;
-use crate::routes::{Answer, Parameter, Place, Route};
+use crate::routes::{Answer, Parameter, Place, Route, Takes};
 use axum::http::StatusCode;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
@@ -61,8 +61,11 @@ fn operation(route: &Route, schemas: &mut SchemaGenerator, is_secured: bool) -> 
     if !route.parameters.is_empty() {
         operation["parameters"] = route.parameters.iter().map(parameter).collect();
     }
-    if let Some(body) = route.body {
-        let content = json!({ "application/json": { "schema": body(schemas) } });
+    if let Some(body) = &route.body {
+        let content = match body {
+            Takes::Json(schema) => json!({ "application/json": { "schema": schema(schemas) } }),
+            Takes::Bytes => json!({ "application/octet-stream": {} }),
+        };
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     if is_secured && !route.is_open {

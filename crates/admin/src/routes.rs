@@ -2,9 +2,11 @@
 
 use crate::answers::{self, Api};
 use crate::flush;
+use crate::pushes::{self, DRAFT_BYTES_MAX, UPLOAD_BYTES_MAX};
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// A route with all that its documentation says.
@@ -19,8 +21,8 @@ pub(crate) struct Route {
     pub(crate) summary: &'static str,
     /// What it takes from the path and the query.
     pub(crate) parameters: &'static [Parameter],
-    /// The schema of the body that it takes.
-    pub(crate) body: Option<SchemaOf>,
+    /// The body that it takes.
+    pub(crate) body: Option<Takes>,
     /// What it answers.
     pub(crate) answer: Answer,
     /// The problems that are its own, by status.
@@ -35,6 +37,14 @@ type Handler = fn() -> MethodRouter<Api>;
 
 /// A type's schema, as part of the document.
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// A body that is taken.
+pub(crate) enum Takes {
+    /// JSON of a type.
+    Json(SchemaOf),
+    /// Bytes as they are.
+    Bytes,
+}
 
 /// A value taken from the path or the query.
 pub(crate) struct Parameter {
@@ -109,6 +119,32 @@ const EXPLAIN_DNS: [Parameter; 3] = [
     Parameter { name: "client", place: Place::Query, says: "the client's IP address, for routes" },
 ];
 
+const STORE: Parameter = Parameter { name: "store", place: Place::Path, says: "the name of `[push.NAME]`" };
+const RELEASE: Parameter = Parameter { name: "release", place: Place::Path, says: "the release's name" };
+const HASH: Parameter = Parameter {
+    name: "hash",
+    place: Place::Path,
+    says: "the SHA-256 of the whole file, in hexadecimal digits",
+};
+const SIZE: Parameter =
+    Parameter { name: "size", place: Place::QueryRequired, says: "how many bytes the whole file has" };
+const OFFSET: Parameter =
+    Parameter { name: "offset", place: Place::Query, says: "where this part begins; 0 when absent" };
+const NO_STORE: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such store or release");
+const WRONG_PART: (StatusCode, &str) =
+    (StatusCode::CONFLICT, "it goes on elsewhere, at `offset`; or somebody else uploads the same");
+const WRONG_HASH: (StatusCode, &str) =
+    (StatusCode::UNPROCESSABLE_ENTITY, "what came has another hash, and was thrown away");
+const TOO_LARGE: (StatusCode, &str) =
+    (StatusCode::PAYLOAD_TOO_LARGE, "the part has more than 4 MiB, or the file more than `file_max`");
+const NO_ROOM: (StatusCode, &str) = (StatusCode::INSUFFICIENT_STORAGE, "all would be more than `total_max`");
+const NOT_STORED: (StatusCode, &str) =
+    (StatusCode::CONFLICT, "`missing` lists what is to be uploaded first; or the name is taken");
+const BAD_DRAFT: (StatusCode, &str) =
+    (StatusCode::UNPROCESSABLE_ENTITY, "such a release cannot be, and nothing changed");
+const NOTHING_BEFORE: (StatusCode, &str) = (StatusCode::CONFLICT, "there is no release before");
+const IS_SERVED: (StatusCode, &str) = (StatusCode::CONFLICT, "the release is served");
+
 const NO_POOL: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such pool");
 const NO_ENDPOINT: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such endpoint");
 const NO_DNS: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[dns]`");
@@ -126,7 +162,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 22] = [
+pub(crate) static ROUTES: [Route; 31] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -199,7 +235,7 @@ pub(crate) static ROUTES: [Route; 22] = [
         })
     },
     Route {
-        body: Some(schema::<answers::Which>),
+        body: Some(Takes::Json(schema::<answers::Which>)),
         answer: Answer::Json("it takes no new requests", schema::<answers::Moved>),
         problems: &[BAD_REQUEST, NO_ENDPOINT, AMBIGUOUS],
         ..told("/api/v1/drain", "drain", "Send an endpoint, found by its name, no new requests", || {
@@ -207,7 +243,7 @@ pub(crate) static ROUTES: [Route; 22] = [
         })
     },
     Route {
-        body: Some(schema::<answers::Which>),
+        body: Some(Takes::Json(schema::<answers::Which>)),
         answer: Answer::Json("it takes requests again", schema::<answers::Moved>),
         problems: &[BAD_REQUEST, NO_ENDPOINT, AMBIGUOUS],
         ..told("/api/v1/undrain", "undrain", "Send an endpoint, found by its name, requests again", || {
@@ -222,7 +258,7 @@ pub(crate) static ROUTES: [Route; 22] = [
         })
     },
     Route {
-        body: Some(schema::<flush::Flush>),
+        body: Some(Takes::Json(schema::<flush::Flush>)),
         answer: Answer::Json("how much was forgotten", schema::<flush::Flushed>),
         problems: &[BAD_REQUEST, NO_RESOLVER],
         ..told("/api/v1/dns/flush", "flushDns", "Forget what the resolver keeps of a name", || {
@@ -258,7 +294,7 @@ pub(crate) static ROUTES: [Route; 22] = [
         )
     },
     Route {
-        body: Some(schema::<answers::DsSeen>),
+        body: Some(Takes::Json(schema::<answers::DsSeen>)),
         answer: Answer::Json("the key, and when it takes its place", schema::<topology::RolledKey>),
         problems: &[BAD_REQUEST, NO_DNS, NO_ROLL],
         ..told(
@@ -269,7 +305,7 @@ pub(crate) static ROUTES: [Route; 22] = [
         )
     },
     Route {
-        body: Some(schema::<answers::OfZone>),
+        body: Some(Takes::Json(schema::<answers::OfZone>)),
         answer: Answer::Json("the new key", schema::<topology::RolledKey>),
         problems: &[BAD_REQUEST, NO_DNS, NO_ROLL],
         ..told(
@@ -278,6 +314,78 @@ pub(crate) static ROUTES: [Route; 22] = [
             "Begin to replace the key of a zone that the zone above points to",
             || post(answers::roll_over),
         )
+    },
+    Route {
+        answer: Answer::Json("the stores that files are pushed to", schema::<Vec<pushes::Store>>),
+        ..asked("/api/v1/push", "pushes", "The stores that files are pushed to", || get(pushes::stores))
+    },
+    Route {
+        parameters: &[STORE],
+        answer: Answer::Json("the releases, the newest first", schema::<Vec<topology::push::ReleaseSeen>>),
+        problems: &[NO_STORE],
+        ..asked("/api/v1/push/{store}/releases", "releases", "The releases of a store", || {
+            get(pushes::releases)
+        })
+    },
+    Route {
+        parameters: &[STORE],
+        answer: Answer::Json("its manifest", schema::<topology::push::Manifest>),
+        problems: &[NO_STORE],
+        ..asked("/api/v1/push/{store}/current", "currentRelease", "The release that is served", || {
+            get(pushes::current)
+        })
+    },
+    Route {
+        parameters: &[STORE, RELEASE],
+        answer: Answer::Json("its manifest", schema::<topology::push::Manifest>),
+        problems: &[NO_STORE],
+        ..asked("/api/v1/push/{store}/releases/{release}", "release", "One release", || get(pushes::release))
+    },
+    Route {
+        parameters: &[STORE],
+        body: Some(Takes::Json(schema::<Vec<topology::push::Blob>>)),
+        answer: Answer::Json("those that are to be uploaded", schema::<Vec<topology::push::Missing>>),
+        problems: &[BAD_REQUEST, NO_STORE],
+        ..told("/api/v1/push/{store}/missing", "missing", "Which files are not stored yet", || {
+            post(pushes::missing).layer(DefaultBodyLimit::max(DRAFT_BYTES_MAX))
+        })
+    },
+    Route {
+        method: "put",
+        parameters: &[STORE, HASH, SIZE, OFFSET],
+        body: Some(Takes::Bytes),
+        answer: Answer::Json("how far the upload is", schema::<pushes::Progress>),
+        problems: &[BAD_REQUEST, NO_STORE, WRONG_PART, WRONG_HASH, TOO_LARGE, NO_ROOM],
+        ..told("/api/v1/push/{store}/blobs/{hash}", "upload", "Upload a part of a file", || {
+            put(pushes::upload).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
+        })
+    },
+    Route {
+        parameters: &[STORE],
+        body: Some(Takes::Json(schema::<topology::push::Draft>)),
+        answer: Answer::Json("the release, which is served", schema::<topology::push::ReleaseSeen>),
+        problems: &[BAD_REQUEST, NO_STORE, NOT_STORED, BAD_DRAFT],
+        ..told("/api/v1/push/{store}/releases", "makeRelease", "Make a release, and serve it", || {
+            post(pushes::make).layer(DefaultBodyLimit::max(DRAFT_BYTES_MAX))
+        })
+    },
+    Route {
+        parameters: &[STORE],
+        body: Some(Takes::Json(schema::<pushes::Target>)),
+        answer: Answer::Json("the release, which is served", schema::<topology::push::ReleaseSeen>),
+        problems: &[BAD_REQUEST, NO_STORE, NOTHING_BEFORE],
+        ..told("/api/v1/push/{store}/rollback", "rollBack", "Serve the release before, or another", || {
+            post(pushes::roll_back)
+        })
+    },
+    Route {
+        method: "delete",
+        parameters: &[STORE, RELEASE],
+        answer: Answer::Json("the release, which is gone", schema::<topology::push::ReleaseSeen>),
+        problems: &[NO_STORE, IS_SERVED],
+        ..told("/api/v1/push/{store}/releases/{release}", "deleteRelease", "Remove a release", || {
+            delete(pushes::delete)
+        })
     },
     Route {
         answer: Answer::Document("an OpenAPI 3.1 document"),

@@ -5,6 +5,7 @@ use crate::problem::Problem;
 use crate::{guard, routes};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -30,6 +31,8 @@ pub struct Limits {
     pub head: Duration,
     /// Time for a whole request, a reload included.
     pub request: Duration,
+    /// Time for a request that pushes: it may copy to a bucket, and compress.
+    pub push: Duration,
     /// Time after which a connection ends with its current request: one that does not read its answers
     /// must not keep its place for ever.
     pub connection: Duration,
@@ -45,6 +48,7 @@ impl Default for Limits {
             connections: 64,
             head: Duration::from_secs(10),
             request: Duration::from_secs(60),
+            push: Duration::from_secs(600),
             connection: Duration::from_secs(600),
             body_bytes: 64 << 10,
             head_bytes: 16 << 10,
@@ -70,7 +74,7 @@ pub async fn serve_within(
     token: Option<String>,
     stop: Draining,
 ) {
-    let door = Door { token: token.map(Arc::from), limits };
+    let door = Door { token: token.map(Arc::from), running: Arc::clone(&running), limits };
     let app = routes::router(Api::new(running, door.token.is_some()))
         .layer(DefaultBodyLimit::max(limits.body_bytes))
         .layer(from_fn_with_state(door, admit));
@@ -97,7 +101,19 @@ pub async fn serve_within(
 #[derive(Clone)]
 struct Door {
     token: Option<Arc<str>>,
+    running: Arc<Running>,
     limits: Limits,
+}
+
+impl Door {
+    /// Whether a request is answered, and how long that may take.
+    fn judge(&self, parts: &Parts) -> Result<Duration, Problem> {
+        let store = guard::store(parts.uri.path())?;
+        let assets = store.and_then(|store| self.running.push(store));
+        let token = assets.as_ref().and_then(|assets| assets.token());
+        guard::admit(parts, [self.token.as_deref(), token])?;
+        Ok(if store.is_some() { self.limits.push } else { self.limits.request })
+    }
 }
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
@@ -141,10 +157,10 @@ fn log_end(ended: hyper::Result<()>) {
 /// Admits a request, and bounds how long its answer may take.
 async fn admit(State(door): State<Door>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let mut response = match guard::admit(&parts, door.token.as_deref()) {
-        Ok(()) => {
+    let mut response = match door.judge(&parts) {
+        Ok(limit) => {
             let answer = next.run(Request::from_parts(parts, body));
-            timeout(door.limits.request, answer).await.unwrap_or_else(|_| late(door.limits.request))
+            timeout(limit, answer).await.unwrap_or_else(|_| late(limit))
         }
         Err(problem) => problem.into_response(),
     };

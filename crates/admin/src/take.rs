@@ -2,13 +2,17 @@
 
 use crate::problem::Problem;
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 /// The body, as JSON.
 pub(crate) struct Body<T>(pub(crate) T);
+
+/// The body, as it is.
+pub(crate) struct Raw(pub(crate) Bytes);
 
 /// The parameters in the path.
 pub(crate) struct InPath<T>(pub(crate) T);
@@ -25,6 +29,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             Problem::new(no.status(), format!("the body: {}", first_small(&no.body_text())))
         };
         taken.map(|Json(value)| Self(value)).map_err(refused)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let taken = Bytes::from_request(request, state).await;
+        let refused = |no: BytesRejection| {
+            Problem::new(no.status(), format!("the body: {}", first_small(&no.body_text())))
+        };
+        taken.map(Self).map_err(refused)
     }
 }
 

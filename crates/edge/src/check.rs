@@ -207,9 +207,10 @@ fn check_route(path: &Name, route: &RouteConfig, faults: &mut Faults) {
         route.redirect.is_some(),
         route.respond.is_some(),
         route.files.is_some(),
+        route.push.is_some(),
         route.dns,
     ];
-    let help = "exactly one of `pool`, `redirect`, `respond`, `files` and `dns`";
+    let help = "exactly one of `pool`, `redirect`, `respond`, `files`, `push` and `dns`";
     match actions.iter().filter(|action| **action).count() {
         1 => {}
         0 => faults.add_with_help(path.span(), format!("route {path} does nothing"), help),

@@ -292,7 +292,7 @@ pub struct HstsPolicy {
     pub preload: bool,
 }
 
-/// A route: exactly one of `pool`, `redirect`, `respond`, `files` and `dns`.
+/// A route: exactly one of `pool`, `redirect`, `respond`, `files`, `push` and `dns`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteConfig {
@@ -312,6 +312,9 @@ pub struct RouteConfig {
     /// Answer with files of a folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Files>,
+    /// Answer with what was pushed to a `[push.NAME]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<Name>,
     /// Answer queries of DNS (DoH, RFC 8484), as `[dns]` does.
     #[serde(skip_serializing_if = "is_off")]
     pub dns: bool,

@@ -32,6 +32,9 @@ pub enum Error {
     /// A route names a pool that was not handed over.
     #[error("unknown pool {0}")]
     UnknownPool(String),
+    /// A route names a store that was not handed over.
+    #[error("unknown push {0}")]
+    UnknownPush(String),
     /// `cores` cannot change while nines runs.
     #[error("[edge] cores cannot change while running: restart with --takeover")]
     CoresChanged,

@@ -199,6 +199,10 @@ fn explain_route(
         }
         Action::Respond(respond) => explanation.action = format!("respond {}", respond.status),
         Action::Dns => explanation.action = "answer DNS queries".to_owned(),
+        Action::Push(pushed) => {
+            let within = text(route.path_in_folder(path));
+            explanation.action = format!("file {within} of push {}", pushed.name);
+        }
         Action::Files(folder) => {
             let within = text(route.path_in_folder(path));
             explanation.action = format!("file {within} of {}", folder.path().display());
@@ -256,6 +260,7 @@ mod tests {
             config: EdgeConfig::default(),
             sites: [(notation::Name::new("default"), toml::from_str(site).unwrap())].into(),
             pools: HashMap::new(),
+            pushes: None,
             dir: ".".into(),
             data: "data".into(),
             dns: None,

@@ -1,4 +1,4 @@
-//! Answers with files: what the crate `files` says about a request, put on the wire.
+//! Answers with files: what the crate `files` says about a request, or `push` in its words, put on the wire.
 
 use crate::answer::{Answer, reason};
 use crate::compress::{self, Compressor, Wanted};
@@ -23,22 +23,62 @@ const READ_BYTES: usize = 64 << 10;
 /// What goes from the page cache to the socket in one call, and is looked for in the cache before.
 const SENDFILE_BYTES: usize = 256 << 10;
 
-/// Answers from a folder.
+/// Where files are.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Folder(&'a Arc<files::Root>),
+    Pushed(&'a Arc<push::Assets>),
+}
+
+impl Source<'_> {
+    /// For the log.
+    fn name(self) -> String {
+        match self {
+            Self::Folder(folder) => folder.path().display().to_string(),
+            Self::Pushed(assets) => format!("push {}", assets.name()),
+        }
+    }
+
+    fn answer_now(self, wanted: &files::Request<'_>, core: &Core) -> Option<files::Answer> {
+        let now = SystemTime::now();
+        match self {
+            Self::Folder(folder) => folder.answer_now(wanted, now, &core.recent_files),
+            Self::Pushed(assets) => assets.answer_now(wanted, now, &core.recent_files),
+        }
+    }
+
+    /// The answer of a thread that may wait for the disk. `None`: there is no thread.
+    async fn answer(self, wanted: files::Request<'static>) -> Option<files::Answer> {
+        let answering = match self {
+            Self::Folder(folder) => {
+                let folder = folder.clone();
+                tokio::task::spawn_blocking(move || folder.answer(&wanted, SystemTime::now()))
+            }
+            Self::Pushed(assets) => {
+                let assets = assets.clone();
+                tokio::task::spawn_blocking(move || assets.answer(&wanted, SystemTime::now()))
+            }
+        };
+        answering.await.ok()
+    }
+}
+
+/// Answers from a folder, or with what was pushed.
 pub(crate) async fn answer_file(
     core: &Rc<Core>,
     snapshot: &Snapshot,
     client: &mut Client,
     work: &mut Work,
     (site, route): (&Site, &Route),
-    folder: &Arc<files::Root>,
+    from: Source<'_>,
     report: &mut Report,
 ) -> Ended {
-    let answer = match find(core, folder, work, route).await {
+    let answer = match find(core, from, work, route).await {
         Some(answer) => answer,
         None => return Ended::Refused(Refusal::File(503)),
     };
     if let Some(fault) = &answer.fault {
-        tracing::warn!(target: "edge", %fault, folder = %folder.path().display(), "a file cannot be served");
+        tracing::warn!(target: "edge", %fault, folder = from.name(), "a file cannot be served");
     }
     if answer.status >= 400 {
         work.extra.extend_from_slice(&answer.lines);
@@ -101,7 +141,7 @@ pub(crate) async fn answer_file(
 
 /// What the folder says: at once if the kernel knows, otherwise on a thread that may wait for the disk. `None`: there
 /// is no thread.
-async fn find(core: &Core, folder: &Arc<files::Root>, work: &Work, route: &Route) -> Option<files::Answer> {
+async fn find(core: &Core, from: Source<'_>, work: &Work, route: &Route) -> Option<files::Answer> {
     let Work { request, down, path, .. } = work;
     let head = down.held();
     let mut wanted = files::Request {
@@ -114,12 +154,9 @@ async fn find(core: &Core, folder: &Arc<files::Root>, work: &Work, route: &Route
     for field in &request.fields {
         wanted.fields.note(field.name.of_head(head), field.value.of_head(head));
     }
-    match folder.answer_now(&wanted, SystemTime::now(), &core.recent_files) {
+    match from.answer_now(&wanted, core) {
         Some(answer) => Some(answer),
-        None => {
-            let (folder, wanted) = (folder.clone(), wanted.into_owned());
-            tokio::task::spawn_blocking(move || folder.answer(&wanted, SystemTime::now())).await.ok()
-        }
+        None => from.answer(wanted.into_owned()).await,
     }
 }
 

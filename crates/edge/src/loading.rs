@@ -47,7 +47,7 @@ pub(crate) fn compile(
     origins: Origins<'_>,
     before: Option<&Snapshot>,
 ) -> Result<Snapshot, Error> {
-    let EdgeParts { config, sites, pools, dir, data, dns } = parts;
+    let EdgeParts { config, sites, pools, pushes, dir, data, dns } = parts;
     let access_log = match before {
         Some(before) if before.config.access_log == config.access_log => before.access_log.clone(),
         _ => open_access_log(&config.access_log)?,
@@ -65,7 +65,8 @@ pub(crate) fn compile(
     let has_proxies = !config.proxy_protocol.is_empty();
     let proxies = has_proxies.then(|| Networks::load(&config.proxy_protocol, &dir)).transpose()?;
     let trust = Trust::load(&config.trust_forwarded, &dir)?;
-    let with = SiteParts { pools: &pools, edge: &config, dir: &dir, admission, registry };
+    let with =
+        SiteParts { pools: &pools, pushes: pushes.as_ref(), edge: &config, dir: &dir, admission, registry };
     let sites = Sites::compile(&sites, &with)?;
     let quic = tls.as_ref().map(|tls: &TlsDoor| http3::config(&config, &tls.server)).transpose()?.flatten();
     let alt_svc_line = http3::alt_svc_line(&config);
@@ -156,6 +157,7 @@ pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
         config: parts.config.clone(),
         sites: parts.sites.clone(),
         pools: parts.pools.clone(),
+        pushes: None,
         dir: parts.dir.clone(),
         data: parts.data.clone(),
         dns: None,

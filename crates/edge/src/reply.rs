@@ -32,7 +32,9 @@ pub(crate) async fn answer_ourselves(
             let content_type = if respond.body.is_empty() { "" } else { respond.content_type.as_str() };
             (respond.status, content_type, respond.body.as_bytes())
         }
-        Action::Pool(_) | Action::Files(_) | Action::Dns => unreachable!("they are answered elsewhere"),
+        Action::Pool(_) | Action::Files(_) | Action::Push(_) | Action::Dns => {
+            unreachable!("they are answered elsewhere")
+        }
     };
     report.status = status;
     let answer = Answer {

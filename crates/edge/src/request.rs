@@ -7,7 +7,7 @@ use crate::dns_answer::answer_dns;
 use crate::error::Refusal;
 use crate::events::AccessRecord;
 use crate::exchange::{self, Ended, Exchange, Progress};
-use crate::file_answer::answer_file;
+use crate::file_answer::{Source, answer_file};
 use crate::gate::{self, Passed};
 use crate::prefix::find_fields;
 use crate::protocol::FieldKind;
@@ -145,10 +145,19 @@ pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &m
                 Ended::Refused(Refusal::Protocol)
             }
             Action::Files(folder) => {
-                let answering =
-                    answer_file(core, &snapshot, client, work, (site, route), folder, &mut report);
+                let from = Source::Folder(folder);
+                let answering = answer_file(core, &snapshot, client, work, (site, route), from, &mut report);
                 Box::pin(answering).await
             }
+            Action::Push(pushed) => match &pushed.assets {
+                Some(assets) => {
+                    let from = Source::Pushed(assets);
+                    let answering =
+                        answer_file(core, &snapshot, client, work, (site, route), from, &mut report);
+                    Box::pin(answering).await
+                }
+                None => Ended::Refused(Refusal::File(503)),
+            },
             Action::Dns => {
                 let answering = answer_dns(core, &snapshot, client, work, (site, route), &mut report);
                 Box::pin(answering).await

@@ -32,6 +32,8 @@ pub struct EdgeParts {
     pub sites: Named<SiteConfig>,
     /// The pools that routes name.
     pub pools: HashMap<String, Arc<Pool>>,
+    /// The stores that routes name. Absent where the file alone is explained: what is in them does not matter then.
+    pub pushes: Option<HashMap<String, Arc<push::Assets>>>,
     /// The folder that paths of the file start from.
     pub dir: PathBuf,
     /// The node's data folder, where certificates of its own are kept.

@@ -71,7 +71,15 @@ pub(crate) enum Action {
     Redirect { to: String, status: u16 },
     Respond(Respond),
     Files(Arc<files::Root>),
+    Push(Pushed),
     Dns,
+}
+
+/// What was pushed to a store.
+pub(crate) struct Pushed {
+    pub(crate) name: String,
+    /// Absent where no request comes: the file alone is explained.
+    pub(crate) assets: Option<Arc<push::Assets>>,
 }
 
 /// Headers to remove and to set.
@@ -170,6 +178,8 @@ impl Sites {
 /// What sites are compiled with.
 pub(crate) struct SiteParts<'a> {
     pub(crate) pools: &'a HashMap<String, Arc<Pool>>,
+    /// Absent where the file alone is explained.
+    pub(crate) pushes: Option<&'a HashMap<String, Arc<push::Assets>>>,
     pub(crate) edge: &'a EdgeConfig,
     /// The folder that paths of the file start from.
     pub(crate) dir: &'a Path,
@@ -290,6 +300,9 @@ impl Route {
             }
             (.., Some(folder)) => Action::Files(Arc::new(files::Root::open(folder, parts.dir)?)),
             _ if config.dns => Action::Dns,
+            _ if config.push.is_some() => {
+                Action::Push(pushed(config.push.as_deref().unwrap_or_default(), parts)?)
+            }
             _ => Action::Respond(config.respond.clone().unwrap_or_default()),
         };
         Ok(Self {
@@ -325,6 +338,13 @@ impl Route {
             }
         }
     }
+}
+
+fn pushed(name: &str, parts: &SiteParts<'_>) -> Result<Pushed, Error> {
+    let find = |pushes: &HashMap<String, Arc<push::Assets>>| {
+        pushes.get(name).cloned().ok_or_else(|| Error::UnknownPush(name.to_owned()))
+    };
+    Ok(Pushed { name: name.to_owned(), assets: parts.pushes.map(find).transpose()? })
 }
 
 fn https_port(edge: &EdgeConfig, https_only: HttpsOnly) -> Option<u16> {

@@ -4,7 +4,8 @@
 //! looks its path up (`path`, `lookup`, `opener`, `folder`; `recent`: what a core opened a moment ago), chooses among the file and its precompressed siblings (`siblings`), holds
 //! the conditions of the request against the file's validators (`condition`, `validators`), and takes the ranges
 //! that were asked for (`selected`, `range`, `multipart`). What leaves is an [`Answer`]: a status, header lines, and a [`Body`]
-//! that names pieces of an open file (`reading`) and holds none of its bytes.
+//! that names pieces of an open file (`reading`) and holds none of its bytes. A [`Vault`] is a folder whose files are named by
+//! their content: who knows which one a path means has it answered alike.
 //!
 //! Invariants:
 //! - Only regular files below the root are opened for a client: the kernel resolves the path (openat2,
@@ -37,6 +38,7 @@ mod siblings;
 mod tests;
 mod types;
 mod validators;
+mod vault;
 
 pub use answer::{Answer, Body, Part, Piece, Pieces, Representation};
 pub use check::check;
@@ -47,3 +49,4 @@ pub use recent::Recent;
 pub use request::{Fields, Method, Request};
 pub use root::Root;
 pub use types::MediaType;
+pub use vault::{Document, Vault};

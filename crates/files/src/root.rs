@@ -16,6 +16,7 @@ use crate::request::{Method, Request};
 use crate::selected::Selected;
 use crate::siblings;
 use crate::types::Types;
+use crate::validators::Validators;
 use arc_swap::{ArcSwap, Guard};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -142,7 +143,7 @@ impl Root {
             }
             Target::File { name, found } => {
                 let selected = self.select(opener, &name, found, request)?;
-                Ok(selected.answer(request, self.cache_control.as_deref(), &self.boundaries, opener.now))
+                Ok(selected.answer(request, self.cache_control.as_deref(), &self.boundaries))
             }
         }
     }
@@ -164,10 +165,13 @@ impl Root {
             Some(accepted) => siblings::choose(opener, name, &original, accepted, &self.absences)?,
             None => None,
         };
-        Ok(match sibling {
-            Some((found, coding)) => Selected { found, content_type, coding: Some(coding), is_vary_said },
-            None => Selected { found: original, content_type, coding: None, is_vary_said },
-        })
+        let (found, coding) = match sibling {
+            Some((found, coding)) => (found, Some(coding)),
+            None => (original, None),
+        };
+        let validators = Validators::of(&found.stat, coding, opener.now);
+        let size = found.size();
+        Ok(Selected { file: found.file, size, validators, content_type, coding, is_vary_said })
     }
 }
 

@@ -2,19 +2,21 @@
 
 use crate::answer::{Answer, Body, Representation};
 use crate::condition::{Verdict, decide};
-use crate::folder::FoundFile;
 use crate::multipart::{Boundaries, content_range, parts};
 use crate::range::{Ranges, ranges};
+use crate::reading::OpenFile;
 use crate::request::{Method, Request};
 use crate::types::MediaType;
 use crate::validators::Validators;
 use encoding::Coding;
 use std::ops::Range;
-use std::time::SystemTime;
 
 /// The representation that answers a request.
 pub(crate) struct Selected {
-    pub(crate) found: FoundFile,
+    pub(crate) file: OpenFile,
+    /// How long it is, in bytes.
+    pub(crate) size: u64,
+    pub(crate) validators: Validators,
     /// The file's own type, whatever it is coded in.
     pub(crate) content_type: MediaType,
     pub(crate) coding: Option<Coding>,
@@ -28,20 +30,19 @@ impl Selected {
         request: &Request<'_>,
         cache_control: Option<&[u8]>,
         boundaries: &Boundaries,
-        now: SystemTime,
     ) -> Answer {
-        let validators = Validators::of(&self.found.stat, self.coding, now);
-        let verdict = decide(&request.fields, &validators);
+        let validators = &self.validators;
+        let verdict = decide(&request.fields, validators);
         let Verdict::Proceed { with_range } = verdict else {
             if verdict == Verdict::Failed {
                 return Answer::new(412);
             }
             // RFC 9110 §15.4.5: what a 200 would say to caches, and nothing that they have.
             let mut answer = Answer::new(304);
-            self.describe(&validators, cache_control, &mut answer);
+            self.describe(cache_control, &mut answer);
             return answer;
         };
-        let size = self.found.size();
+        let size = self.size;
         // §14.2: ranges are of GET alone.
         let wanted = match &request.fields.range {
             Some(field) if with_range && request.method == Method::Get => ranges(field, size),
@@ -61,7 +62,7 @@ impl Selected {
         }
         answer.line("Last-Modified", validators.last_modified().as_bytes());
         answer.line("Accept-Ranges", b"bytes");
-        self.describe(&validators, cache_control, &mut answer);
+        self.describe(cache_control, &mut answer);
         answer.content_length = Some(answer.body.len());
         if request.method == Method::Head {
             answer.body = Body::Empty;
@@ -74,24 +75,24 @@ impl Selected {
         let mut answer = Answer::new(status);
         answer.line("Content-Type", self.content_type.as_bytes());
         if status == 206 {
-            answer.line("Content-Range", content_range(range, self.found.size()).as_bytes());
+            answer.line("Content-Range", content_range(range, self.size).as_bytes());
         }
         let (offset, len) = (range.start, range.end - range.start);
-        answer.body = Body::File { file: self.found.file.clone(), offset, len };
+        answer.body = Body::File { file: self.file.clone(), offset, len };
         answer
     }
 
     fn multipart(&self, ranges: &[Range<u64>], boundary: &str) -> Answer {
         let mut answer = Answer::new(206);
         answer.line("Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
-        let parts = parts(ranges, self.found.size(), &self.content_type, boundary);
-        answer.body = Body::Parts { file: self.found.file.clone(), parts };
+        let parts = parts(ranges, self.size, &self.content_type, boundary);
+        answer.body = Body::Parts { file: self.file.clone(), parts };
         answer
     }
 
     /// What 200, 206 and 304 say alike.
-    fn describe(&self, validators: &Validators, cache_control: Option<&[u8]>, answer: &mut Answer) {
-        let etag = answer.line("ETag", validators.etag.as_bytes());
+    fn describe(&self, cache_control: Option<&[u8]>, answer: &mut Answer) {
+        let etag = answer.line("ETag", self.validators.etag.as_bytes());
         if self.is_vary_said {
             answer.line("Vary", b"Accept-Encoding");
         }

@@ -35,8 +35,18 @@ impl MediaType {
         Self(Text::Known(text))
     }
 
+    /// The known type of a file of this name, by its extension; `application/octet-stream` for one that is not known.
+    pub fn of_name(name: &[u8]) -> Self {
+        Types::default().of(name)
+    }
+
+    /// A type that was given; `None` for what can be no `Content-Type`.
+    pub fn given(text: &str) -> Option<Self> {
+        is_media_type(text).then(|| Self(Text::Given(text.into())))
+    }
+
     /// Whether files of it are compressed inside, so that nobody lays a compressed one beside them.
-    pub(crate) fn is_compressed(&self) -> bool {
+    pub fn is_compressed(&self) -> bool {
         let is_image = self.starts_with("image/");
         let is_text_image = ["image/svg", "image/bmp", "image/x-icon", "image/tiff"];
         let archives = [

@@ -17,6 +17,7 @@ Exit codes:
 Environment:
   NINES_LOG          which log lines `up` writes, for example \"info\" or \"debug,balance=trace\"
   NINES_ADMIN_TOKEN  the admin API's token, for commands that ask a running node
+  NINES_PUSH_TOKEN   a store's token, for `push`
   NO_COLOR           no colours, on a terminal either";
 
 /// One binary from a DNS name to a database row, described by one file.
@@ -116,6 +117,26 @@ Examples:
         #[command(subcommand)]
         what: DnsCommand,
     },
+
+    /// Push a folder to a node, which serves it as one release; or list, switch and remove releases
+    #[command(after_help = "\
+Only files that the node has not are sent. Files and folders whose names begin with a dot are left
+out, but for `.well-known`.
+
+Examples:
+  nines push dist assets                    the folder dist becomes what [push.assets] serves
+  nines push dist assets --rewrite          pages and style sheets refer to names that change with the content
+  nines push dist assets --rewrite --dry-run    what would be pushed, and which names would change
+  nines push dist assets --expire 30d --expire tmp/=1d
+  nines push dist assets --to http://node-1:9900 --token-env DEPLOY_TOKEN
+  nines push assets --list
+  nines push assets --rollback              the release before is served again
+  nines push assets --rollback --release r7
+  nines push assets --delete r3
+
+Environment:
+  NINES_PUSH_TOKEN  the store's token, unless --token-env names another variable")]
+    Push(PushArgs),
 
     /// Print a completion script for a shell
     #[command(after_help = "\
@@ -318,6 +339,70 @@ pub(crate) struct DnsArgs {
     pub(crate) zone: String,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+}
+
+/// `nines push`.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// The folder to push; not with --list, --rollback and --delete
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The name of `[push.NAME]`; stands alone with --list, --rollback and --delete
+    #[arg(value_name = "NAME", required_unless_present_any = ["list", "rollback", "delete"])]
+    pub(crate) store: Option<String>,
+    /// Point references in HTML and CSS to fingerprinted names; with --dry-run print what would change
+    #[arg(long, conflicts_with_all = ["list", "rollback", "delete"])]
+    pub(crate) rewrite: bool,
+    /// The URL's path that the release is served at, for references that begin with `/`
+    #[arg(long, value_name = "PATH", default_value = "/", value_parser = served_at)]
+    pub(crate) at: String,
+    /// When the release ends, from now on: `30d`; or when what begins with a path does: `tmp/=1d`; may be repeated
+    #[arg(long, value_name = "[PATH=]TIME", value_parser = expiry, conflicts_with_all = ["list", "rollback", "delete"])]
+    pub(crate) expire: Vec<(String, notation::Duration)>,
+    /// Say what would be pushed, and push nothing
+    #[arg(long, conflicts_with_all = ["list", "rollback", "delete"])]
+    pub(crate) dry_run: bool,
+    /// Uploads at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) parallel: u8,
+    /// The new release's name [default: r1, r2, …]; with --rollback the one to serve
+    #[arg(long, value_name = "RELEASE", conflicts_with_all = ["list", "delete"])]
+    pub(crate) release: Option<push::ReleaseName>,
+    /// List the releases
+    #[arg(long, conflicts_with_all = ["rollback", "delete", "store"])]
+    pub(crate) list: bool,
+    /// Serve the release before the one that is served
+    #[arg(long, conflicts_with_all = ["delete", "store"])]
+    pub(crate) rollback: bool,
+    /// Remove a release that is not served
+    #[arg(long, value_name = "RELEASE", conflicts_with = "store")]
+    pub(crate) delete: Option<push::ReleaseName>,
+    /// The node's admin API, instead of the file's: 127.0.0.1:9900 or http://host:9900
+    #[arg(long, value_name = "URL", visible_alias = "admin", help_heading = "Node")]
+    pub(crate) to: Option<String>,
+    /// The environment variable that holds the token
+    #[arg(long, value_name = "NAME", help_heading = "Node")]
+    pub(crate) token_env: Option<String>,
+    /// The file whose `[node] admin` says where the node is [default: nines.toml]
+    #[arg(short, long, help_heading = "Node")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// A path of a URL with a slash at both ends.
+fn served_at(text: &str) -> Result<String, String> {
+    let is_path = text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
+    match (text.strip_prefix('/'), is_path) {
+        (Some(rest), true) if rest.is_empty() || rest.ends_with('/') => Ok(text.to_owned()),
+        (Some(_), true) => Ok(format!("{text}/")),
+        _ => Err(format!("{text:?} is no path of a URL: \"/assets/\"")),
+    }
+}
+
+/// `30d`, or `tmp/=1d`.
+fn expiry(text: &str) -> Result<(String, notation::Duration), String> {
+    let (path, time) = text.rsplit_once('=').unwrap_or(("", text));
+    let time: notation::Duration = time.parse().map_err(|error| format!("{error}"))?;
+    if time.get().is_zero() { Err("it would have ended at once".into()) } else { Ok((path.to_owned(), time)) }
 }
 
 /// Parses an IP address, with a port or without.

@@ -7,6 +7,7 @@ mod dns;
 mod drain;
 mod explain;
 mod flush;
+mod push;
 mod reload;
 mod status;
 mod up;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Status(args) => status::run(&args),
         Command::Reload(args) => reload::run(&args),
+        Command::Push(args) => push::run(&args),
         Command::Drain(args) => drain::run(&args, drain::Wish::Drain),
         Command::Undrain(args) => drain::run(&args, drain::Wish::Undrain),
         Command::Dns { what } => dns::run(&what),

@@ -20,6 +20,8 @@ pub(crate) const FILE_DEFAULT: &str = "nines.toml";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A reload may wait for instances; the node itself gives up after a minute.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(65);
+/// A part of a file may be copied to a bucket and compressed; the node itself gives up after ten minutes.
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(610);
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Why a node did not do what it was asked.
@@ -47,6 +49,8 @@ pub(crate) enum NodeError {
 pub(crate) struct Node {
     at: String,
     token: Option<String>,
+    /// The environment variable that a token is set in.
+    variable: String,
     agent: ureq::Agent,
 }
 
@@ -62,6 +66,13 @@ impl Node {
         Ok(Self::new(reachable(place.admin).to_string(), token.or(place.token)))
     }
 
+    /// The same node, asked with another token if there is one; `variable` is where it is to be set.
+    pub(crate) fn with_token(mut self, token: Option<String>, variable: &str) -> Self {
+        self.token = token.or(self.token);
+        self.variable = variable.to_owned();
+        self
+    }
+
     fn new(at: String, token: Option<String>) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -72,7 +83,7 @@ impl Node {
             .timeout_global(Some(ANSWER_TIMEOUT))
             .user_agent(concat!("nines/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self { at, token, agent: config.new_agent() }
+        Self { at, token, variable: TOKEN_VARIABLE.into(), agent: config.new_agent() }
     }
 
     /// Where it is, `127.0.0.1:9900`.
@@ -91,6 +102,41 @@ impl Node {
         let request = self.request(Method::POST, path).header("content-type", "application/json");
         let request = request.body(body.to_string()).map_err(|error| self.failed(error.into()))?;
         self.answer(self.agent.run(request))
+    }
+
+    /// Asks that something be removed.
+    pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, NodeError> {
+        let request =
+            self.request(Method::DELETE, path).body(()).map_err(|error| self.failed(error.into()))?;
+        self.answer(self.agent.run(request))
+    }
+
+    /// Sends bytes. They may take long to be dealt with.
+    pub(crate) fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<T, NodeError> {
+        let request = self.request(Method::PUT, path).header("content-type", media_type);
+        let request = request.body(bytes).map_err(|error| self.failed(error.into()))?;
+        self.answer(self.agent.run(self.patiently(request)))
+    }
+
+    /// Asks for what may take long to be done.
+    pub(crate) fn post_patiently<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<T, NodeError> {
+        let body = serde_json::to_vec(body).expect("our own types always serialize to JSON");
+        let request = self.request(Method::POST, path).header("content-type", "application/json");
+        let request = request.body(body).map_err(|error| self.failed(error.into()))?;
+        self.answer(self.agent.run(self.patiently(request)))
+    }
+
+    fn patiently<B: ureq::AsSendBody>(&self, request: Request<B>) -> Request<B> {
+        self.agent.configure_request(request).timeout_global(Some(PATIENT_TIMEOUT)).build()
     }
 
     fn request(&self, method: Method, path: &str) -> ureq::http::request::Builder {
@@ -116,8 +162,8 @@ impl Node {
         let detail = problem["detail"].as_str().ok_or_else(|| self.foreign(&status))?;
         let detail = match status {
             StatusCode::UNAUTHORIZED => format!(
-                "the node at {} wants its token: {detail} (set {TOKEN_VARIABLE}, or name the file with --file)",
-                self.at
+                "the node at {} wants its token: {detail} (set {}, or name the file with --file)",
+                self.at, self.variable
             ),
             _ => detail.to_owned(),
         };

@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
-const TABLES: [Table; 27] = [
+const TABLES: [Table; 28] = [
     Table {
         head: "`[node]`",
         page: "command-line.md",
@@ -40,6 +40,12 @@ const TABLES: [Table; 27] = [
     Table { head: "`[edge.acme]`", page: "tls.md", of: "AcmeConfig", elsewhere: &["external_account.key"] },
     Table { head: "`[edge.http2]`", page: "http-versions.md", of: "Http2Config", elsewhere: &[] },
     Table { head: "`compress`", page: "compression.md", of: "CompressOptions", elsewhere: &[] },
+    Table {
+        head: "`[push.NAME]`",
+        page: "cdn.md",
+        of: "PushConfig",
+        elsewhere: &["token", "s3.access_key", "s3.secret_key"],
+    },
     Table { head: "`files`", page: "files.md", of: "FilesConfig", elsewhere: &[] },
     Table { head: "`limit`", page: "clients.md", of: "ClientLimits", elsewhere: &[] },
     Table { head: "`basic_auth`", page: "clients.md", of: "BasicAuthConfig", elsewhere: &[] },

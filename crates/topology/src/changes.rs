@@ -17,6 +17,9 @@ pub struct Changes {
     pub pools: NameChanges,
     /// Sites, by host.
     pub sites: NameChanges,
+    /// Stores that files are pushed to, by name.
+    #[serde(default)]
+    pub push: NameChanges,
     /// Listeners of TCP and UDP, by kind and name: `tcp db`.
     #[serde(default)]
     pub layer4: NameChanges,
@@ -54,6 +57,7 @@ impl Changes {
             services: NameChanges::between(&old.service, &new.service),
             pools: NameChanges::between(&old.pool, &new.pool),
             sites: NameChanges::between(&old.site, &new.site),
+            push: NameChanges::between(&old.push, &new.push),
             layer4: NameChanges::between(&old.tcp, &new.tcp)
                 .of_kind("tcp")
                 .and(NameChanges::between(&old.udp, &new.udp).of_kind("udp")),
@@ -67,7 +71,15 @@ impl Changes {
 
     /// Whether the files say the same.
     pub fn is_empty(&self) -> bool {
-        let kinds = [&self.services, &self.pools, &self.sites, &self.layer4, &self.zones, &self.listeners];
+        let kinds = [
+            &self.services,
+            &self.pools,
+            &self.sites,
+            &self.push,
+            &self.layer4,
+            &self.zones,
+            &self.listeners,
+        ];
         !self.edge && !self.dns && !self.node && kinds.into_iter().all(NameChanges::is_empty)
     }
 }
@@ -165,6 +177,7 @@ impl fmt::Display for Changes {
             ("service", &self.services),
             ("pool", &self.pools),
             ("site", &self.sites),
+            ("push", &self.push),
             ("layer 4 listener", &self.layer4),
             ("zone", &self.zones),
             ("listener", &self.listeners),

@@ -5,6 +5,7 @@ use dns::DnsConfig;
 use edge::{EdgeConfig, SiteConfig};
 use layer4::{TcpConfig, UdpConfig};
 use notation::{Named, Secret};
+use push::PushConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use services::ServiceConfig;
@@ -30,6 +31,9 @@ pub struct Topology {
     /// Sites, by host: `"shop.test"`, `"*.shop.test"`, or `default` for every other host.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub site: Named<SiteConfig>,
+    /// Stores that files are pushed to, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub push: Named<PushConfig>,
     /// Connections of TCP that are passed on to pools, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tcp: Named<TcpConfig>,

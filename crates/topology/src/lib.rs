@@ -47,4 +47,5 @@ pub use layer4::{
     Question as Layer4Question,
 };
 pub use notation::Secret;
+pub use push;
 pub use services::{InstanceState, InstanceStatus, ServiceStatus};

@@ -40,6 +40,16 @@ pub(crate) fn edge_secrets(topology: &Topology) -> impl Iterator<Item = (&'stati
     tickets.into_iter().chain(account.map(|account| (ACCOUNT, &account.key)))
 }
 
+/// The store with the paths of its secrets made whole.
+pub(crate) fn push_in(dir: &Path, config: &push::PushConfig) -> push::PushConfig {
+    let mut config = config.clone();
+    let keys = config.s3.iter_mut().flat_map(|s3| [&mut s3.access_key, &mut s3.secret_key]);
+    for secret in config.token.iter_mut().chain(keys) {
+        *secret = secret_in(dir, secret);
+    }
+    config
+}
+
 /// The environment variables that hold the node's own secrets: no service inherits them.
 pub(crate) fn secret_variables(topology: &Topology) -> Vec<String> {
     let node = [&topology.node.admin_token, &topology.node.secret].into_iter().flatten();
@@ -48,5 +58,10 @@ pub(crate) fn secret_variables(topology: &Topology) -> Vec<String> {
         Secret::File(_) => None,
     };
     let keys = topology.dns.iter().flat_map(|dns| dns.key.values()).map(|key| &key.secret);
-    node.chain(keys).chain(edge_secrets(topology).map(|(_, secret)| secret)).filter_map(variable).collect()
+    let pushes = topology.push.values().flat_map(push::PushConfig::secrets).map(|(_, secret)| secret);
+    node.chain(keys)
+        .chain(pushes)
+        .chain(edge_secrets(topology).map(|(_, secret)| secret))
+        .filter_map(variable)
+        .collect()
 }

@@ -32,6 +32,7 @@ mod home;
 mod layer4_part;
 mod listen;
 mod pools;
+mod push_part;
 mod reload;
 mod report;
 mod service_names;
@@ -48,6 +49,7 @@ use edge_part::EdgePart;
 use home::Home;
 use layer4_part::Layer4Part;
 use pools::PoolPart;
+use push_part::PushPart;
 use service_names::ServiceNames;
 
 /// How a node starts.
@@ -85,6 +87,7 @@ pub struct Running {
 struct Live {
     topology: Arc<Topology>,
     pools: BTreeMap<String, PoolPart>,
+    pushes: PushPart,
     edge: EdgePart,
     layer4: Layer4Part,
     dns: DnsPart,

@@ -160,7 +160,7 @@ fn a_faulty_route_does_not_hide_the_faults_of_its_neighbours() {
         "[edge]\nhttp = ['127.0.0.1:80']\n[site.default.route]\n'/' = { pol = 'x' }\n'/a' = {}\n",
         &[
             "4:9: unknown key `pol` in `site.default.route.\"/\"` (did you mean `pool`?)",
-            "5:1: route /a does nothing (exactly one of `pool`, `redirect`, `respond`, `files` and `dns`)",
+            "5:1: route /a does nothing (exactly one of `pool`, `redirect`, `respond`, `files`, `push` and `dns`)",
         ],
     );
 }
@@ -208,14 +208,15 @@ fn what_is_planned_but_not_built_says_so() {
     says(
         "[cache.main]\nlisten = 'x'\n[sql.main]\n[queue.jobs]\n",
         &[
-            "1:2: `[cache]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`)",
-            "3:2: `[sql]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`)",
-            "4:2: `[queue]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`)",
+            "1:2: `[cache]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `tcp`, `udp` and `dns`)",
+            "3:2: `[sql]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `tcp`, `udp` and `dns`)",
+            "4:2: `[queue]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `tcp`, `udp` and `dns`)",
         ],
     );
     let text = "[edge]\nhttp = ['127.0.0.1:80']\n[site.x.route]\n'/' = { grpc = 'shop' }\n\
-                '/a/' = { push = 'x', cache = 'cdn' }\n\
-                [service.s]\nrun = ['x']\nscale = 'auto'\nrollout = { parallel = 1 }\nlimit = { memory = '1GiB' }\n";
+                '/a/' = { pool = 'p', cache = 'cdn' }\n\
+                [service.s]\nrun = ['x']\nscale = 'auto'\nrollout = { parallel = 1 }\nlimit = { memory = '1GiB' }\n\
+                [pool.p]\nservers = ['a:1']\n";
     let errors = errors(text);
     let at: Vec<&str> =
         errors.iter().filter_map(|error| error.split_once(" is not built yet")).map(|(at, _)| at).collect();
@@ -223,7 +224,6 @@ fn what_is_planned_but_not_built_says_so() {
         at,
         [
             "4:9: `site.x.route.\"/\".grpc`",
-            "5:11: `site.x.route.\"/a/\".push`",
             "5:23: `site.x.route.\"/a/\".cache`",
             "8:1: `service.s.scale`",
             "9:1: `service.s.rollout`",

@@ -10,6 +10,9 @@ async fn document(world: &World) -> Value {
     answer.json()
 }
 
+/// SHA-256 of `hello`.
+const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
 /// Every operation: path, method, what is said of it.
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
@@ -26,22 +29,30 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
 
 /// Calls an operation in a way that succeeds.
 async fn call(world: &World, path: &str, method: &str) -> Answer {
+    let release = if method == "delete" { "r1" } else { "r2" };
     let path = path.replace("{pool}", "web").replace("{endpoint}", "127.0.0.1:2");
+    let path = path.replace("{store}", "assets").replace("{release}", release).replace("{hash}", HELLO);
     let query = match path.as_str() {
+        path if path.contains("/blobs/") => "?size=5",
         "/api/v1/explain" => "?url=http://shop.test/",
         "/api/v1/explain-listener" => "?listener=tcp:web",
         "/api/v1/explain-dns" => "?name=www.shop.test",
         _ => "",
     };
     let path = path + query;
-    let body = match (method, path.as_str()) {
-        ("post", "/api/v1/dns/flush") => r#"{"name":"shop.test","below":true}"#,
-        ("post", "/api/v1/dns/ds-seen") => {
+    let files = format!(r#"{{"files":{{"a.txt":{{"hash":"{HELLO}","size_bytes":5}}}}}}"#);
+    let body = match (method, path.rsplit('/').next().unwrap_or_default()) {
+        ("post", "flush") => r#"{"name":"shop.test","below":true}"#,
+        ("post", "ds-seen") => {
             // There has to be a key that waits for it.
             world.post("/api/v1/dns/roll-over", r#"{"zone":"shop.test"}"#).await;
             r#"{"zone":"shop.test","ttl":"0s"}"#
         }
-        ("post", "/api/v1/dns/roll-over") => r#"{"zone":"shop.test"}"#,
+        ("post", "roll-over") => r#"{"zone":"shop.test"}"#,
+        ("put", _) => "hello",
+        ("post", "releases") => &files,
+        ("post", "rollback") => "{}",
+        ("post", "missing") => "[]",
         ("post", _) => r#"{"endpoint":"web/127.0.0.1:2"}"#,
         _ => "",
     };
@@ -51,7 +62,7 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
 #[tokio::test]
 async fn every_operation_of_the_document_answers_as_the_document_says() {
     let file = crate::world::FILE.to_owned()
-        + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.default.route]\n\"/\" = { pool = \"web\" }\n"
+        + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.default.route]\n\"/\" = { pool = \"web\" }\n\"/a/\" = { push = \"assets\" }\n[push.assets]\n"
         + "[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n"
         + "[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'shop.test']\nsign = { propagation = '0s' }\nttl = '0s'\n"
         + "records = ['@ SOA ns1 a 1 1d 2h 4w 5m', '@ NS ns1', 'ns1 A 192.0.2.1']\n"
@@ -59,6 +70,11 @@ async fn every_operation_of_the_document_answers_as_the_document_says() {
     let world = World::start_with(&file, None, Limits::default()).await;
     let document = document(&world).await;
     assert_eq!(document["openapi"], "3.1.0");
+    // Two releases, so that one may be removed and the other be rolled back to.
+    assert_eq!(call(&world, "/api/v1/push/{store}/blobs/{hash}", "put").await.status, 200);
+    for _ in 0..2 {
+        assert_eq!(call(&world, "/api/v1/push/{store}/releases", "post").await.status, 200);
+    }
     for (path, method, said) in operations(&document) {
         let answer = call(&world, path, method).await;
         let told = &said["responses"][answer.status.to_string()];

@@ -5,4 +5,5 @@
 mod answers;
 mod bounds;
 mod document;
+mod pushes;
 mod world;

@@ -48,6 +48,7 @@ impl File {
             config,
             sites: Named::from([(Name::new("default"), site)]),
             pools: self.pools.clone(),
+            pushes: None,
             dir: self.folder.path().to_owned(),
             data: self.folder.path().join("data"),
             dns: None,

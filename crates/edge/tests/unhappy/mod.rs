@@ -199,6 +199,7 @@ fn start_on(address: SocketAddr, inherited: Vec<TcpListener>, cores: u32) -> Edg
         config,
         sites: Named::from([(Name::new("default"), site)]),
         pools: Default::default(),
+        pushes: None,
         dir: ".".into(),
         data: "data".into(),
         dns: None,

@@ -8,6 +8,7 @@ mod ranged;
 mod recent;
 mod replaced;
 mod siblings;
+mod vault;
 mod versions;
 
 use crate::{Answer, Files, Method, Piece, ReadNow, Recent, Request, Root};

@@ -6,6 +6,7 @@ mod alone;
 mod control;
 mod load;
 mod manager;
+mod push;
 mod start;
 mod stop;
 mod takeover;

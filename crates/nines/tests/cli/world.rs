@@ -99,7 +99,14 @@ impl World {
 pub(crate) fn nines(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nines"));
     command.args(args).current_dir(dir);
-    for name in ["NINES_LOG", "NINES_ADMIN_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+    for name in [
+        "NINES_LOG",
+        "NINES_ADMIN_TOKEN",
+        "NINES_PUSH_TOKEN",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+    ] {
         command.env_remove(name);
     }
     command
@@ -113,7 +120,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: std::process::Output) -> Self {
+    pub(crate) fn of(output: std::process::Output) -> Self {
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -31,6 +31,12 @@ fn references(tree: &Tree<'_>, faults: &mut Faults) {
             faults.unknown(Some(span), "service", service, services.iter().copied());
         }
     }
+    let pushes = names(tree, "push");
+    for (push, span) in tree.used_pushes() {
+        if !pushes.contains(push) {
+            faults.unknown(Some(span), "push", push, pushes.iter().copied());
+        }
+    }
     for (pool, span) in tree.used_pools() {
         if !pools.contains(pool) {
             faults.unknown(Some(span), "pool", pool, pools.iter().copied());
@@ -49,6 +55,9 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faul
     }
     for (name, service) in &topology.service {
         services::check(service, name, faults);
+    }
+    for (name, store) in &topology.push {
+        push::check(store, name, faults);
     }
     for (name, tcp) in &topology.tcp {
         layer4::check_tcp(tcp, name, faults);
@@ -103,6 +112,14 @@ fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
             );
         }
     }
+    let used: BTreeSet<&str> = tree.used_pushes().map(|(push, _)| push).collect();
+    for name in topology.push.keys().filter(|name| !used.contains(name.as_str())) {
+        warnings.add_with_help(
+            name.span(),
+            format!("push {name} is not used"),
+            format!("a route serves what is pushed to it: `\"/assets/\" = {{ push = \"{name}\" }}`"),
+        );
+    }
     match (&topology.edge, topology.site.keys().next()) {
         (None, Some(site)) => warnings.add_with_help(
             site.span(),
@@ -125,6 +142,7 @@ fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
         && topology.dns.is_none()
         && topology.site.is_empty()
         && topology.pool.is_empty()
+        && topology.push.is_empty()
         && topology.service.is_empty()
         && topology.tcp.is_empty()
         && topology.udp.is_empty()

@@ -2,7 +2,7 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 17] = [
+const LATER: [(&[&str], &str); 16] = [
     (&["cdn"], TIERS),
     (&["cache"], TIERS),
     (&["sql"], TIERS),
@@ -15,15 +15,14 @@ const LATER: [(&[&str], &str); 17] = [
     (&["simulator"], TIERS),
     (&["registry"], TIERS),
     (&["site", "*", "route", "*", "cache"], "the route works without it; remove the key"),
-    (&["site", "*", "route", "*", "push"], ROUTES),
     (&["site", "*", "route", "*", "grpc"], ROUTES),
     (&["service", "*", "rollout"], "a changed service is replaced instance by instance; remove the key"),
     (&["service", "*", "scale"], "`instances` sets how many run"),
     (&["service", "*", "limit"], "instances share the node's memory and processors; remove the key"),
 ];
 
-const TIERS: &str = "this nines serves `service`, `pool`, `edge`, `site`, `tcp`, `udp` and `dns`";
-const ROUTES: &str = "a route may have `pool`, `redirect`, `respond`, `files` or `dns`";
+const TIERS: &str = "this nines serves `service`, `pool`, `edge`, `site`, `push`, `tcp`, `udp` and `dns`";
+const ROUTES: &str = "a route may have `pool`, `redirect`, `respond`, `files`, `push` or `dns`";
 
 /// What to do about a key that is planned but not built; `None` for a key that is not planned.
 pub(super) fn planned(path: &[&str]) -> Option<&'static str> {

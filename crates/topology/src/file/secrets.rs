@@ -27,6 +27,13 @@ pub(super) fn check(topology: &Topology, tree: &Tree<'_>, dir: &Path, faults: &m
             faults.add(tree.value(&["dns", "key", name, "secret"]), format!("key {name}: {error}"));
         }
     }
+    for (name, config) in &topology.push {
+        for (keys, secret) in config.secrets() {
+            if let Err(error) = paths::secret_in(dir, secret).reveal() {
+                faults.add(tree.value(&[&["push", name], keys].concat()), error.to_string());
+            }
+        }
+    }
     for (service, config) in &topology.service {
         for (variable, value) in &config.env {
             if let TextOr::Long(secret) = value

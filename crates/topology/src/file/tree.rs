@@ -46,13 +46,23 @@ impl<'i> Tree<'i> {
         answers.filter_map(|answer| text(table(answer)?.get("pool")?))
     }
 
+    /// The stores that routes name, with the places of the names.
+    pub(super) fn used_pushes(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.routed("push")
+    }
+
     /// The pools that routes name.
     fn routed_pools(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.routed("pool")
+    }
+
+    /// What routes have under this key.
+    fn routed(&self, key: &'static str) -> impl Iterator<Item = (&str, Range<usize>)> {
         let sites = self.node(&["site"]).into_iter().flat_map(values);
         let tables = sites.filter_map(|site| table(site)?.get("route")).flat_map(values);
         // A route, or an array of them.
         let routes = tables.flat_map(|route| std::iter::once(route).chain(items(route)));
-        routes.filter_map(|route| text(table(route)?.get("pool")?))
+        routes.filter_map(move |route| text(table(route)?.get(key)?))
     }
 
     /// Where a value stands.

@@ -18,6 +18,9 @@ use std::time::Duration;
 use telemetry::Registry;
 use thiserror::Error;
 
+/// The stores that routes name.
+pub(super) type Pushes = HashMap<String, Arc<push::Assets>>;
+
 /// The edge, if the file names one.
 #[derive(Default)]
 pub(super) struct EdgePart(Option<Edge>);
@@ -60,11 +63,14 @@ impl EdgePart {
         topology: &Topology,
         dir: &Path,
         pools: HashMap<String, Arc<Pool>>,
+        pushes: Pushes,
         dns: Arc<dyn DnsAnswers>,
         registry: &Registry,
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
-        let Some(mut parts) = parts(topology, dir, pools, Some(dns)) else { return Ok(Self(None)) };
+        let Some(mut parts) = parts(topology, dir, pools, Some(pushes), Some(dns)) else {
+            return Ok(Self(None));
+        };
         let open = inherited.edge_addresses();
         keep_ports(&mut parts.config, &open);
         let listeners = std::mem::take(&mut inherited.edge);
@@ -77,10 +83,11 @@ impl EdgePart {
         topology: &Topology,
         dir: &Path,
         pools: HashMap<String, Arc<Pool>>,
+        pushes: Pushes,
         dns: Arc<dyn DnsAnswers>,
         registry: &Registry,
     ) -> Result<PreparedEdge, ReloadError> {
-        match (&self.0, parts(topology, dir, pools, Some(dns))) {
+        match (&self.0, parts(topology, dir, pools, Some(pushes), Some(dns))) {
             (None, None) => Ok(PreparedEdge::Absent),
             (Some(_), None) => Ok(PreparedEdge::Removed),
             (None, Some(parts)) => Ok(PreparedEdge::Added(Edge::start(parts, registry.clone(), Vec::new())?)),
@@ -158,6 +165,7 @@ fn parts(
     topology: &Topology,
     dir: &Path,
     pools: HashMap<String, Arc<Pool>>,
+    pushes: Option<Pushes>,
     dns: Option<Arc<dyn DnsAnswers>>,
 ) -> Option<EdgeParts> {
     let mut config = topology.edge.clone()?;
@@ -165,7 +173,8 @@ fn parts(
         *path = dir.join(&*path);
     }
     let data = dir.join(&topology.node.data);
-    Some(EdgeParts { config, sites: topology.site.clone(), pools, dir: dir.to_owned(), data, dns })
+    let sites = topology.site.clone();
+    Some(EdgeParts { config, sites, pools, pushes, dir: dir.to_owned(), data, dns })
 }
 
 /// Port 0 asks the kernel for a port once: a reload and a takeover keep the one it gave.
@@ -183,6 +192,6 @@ fn keep_ports(config: &mut EdgeConfig, open: &[SocketAddr]) {
 /// What [`super::Running::explain`] would say of a file that does not run: endpoints of pools are those
 /// that the file itself names.
 pub fn explain_file(checked: &Checked, query: &Query) -> Result<Explanation, ExplainError> {
-    let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), None);
+    let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), None, None);
     Ok(edge::explain(&parts.ok_or(ExplainError::NoEdge)?, query)?)
 }

@@ -7,6 +7,7 @@ use super::dns_part::{self, PreparedDns};
 use super::edge_part::PreparedEdge;
 use super::layer4_part::PreparedLayer4;
 use super::pools::{self, PoolMaker, PoolPart};
+use super::push_part::PushPart;
 use super::service_names::ServiceNames;
 use super::{Phase, ReloadError, Running, report};
 use crate::changes::Changes;
@@ -58,7 +59,9 @@ pub(super) async fn reload(running: &Running) -> Result<Changes, ReloadError> {
 
 async fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadError> {
     let Checked { topology: new, zones, .. } = checked;
-    let plan = prepare(running, &new, &zones)?;
+    let before = running.live().pushes.by_name();
+    let pushes = PushPart::open(&new, &running.dir, &running.registry, &before).await?;
+    let plan = prepare(running, &new, &zones, pushes)?;
     let mut changes = Changes::between(&running.topology(), &new);
     changes.zones.are_changed(zones.changed_since(&running.live().dns.zones()));
     running.services.commit(plan.services_of_both);
@@ -67,7 +70,8 @@ async fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadErr
     if !added.is_empty() {
         until_ready(running, &added).await;
     }
-    let fronts = Box::new(PreparedFronts { edge: plan.edge, layer4: plan.layer4, dns: plan.dns });
+    let fronts =
+        Box::new(PreparedFronts { pushes: plan.pushes, edge: plan.edge, layer4: plan.layer4, dns: plan.dns });
     match commit(running, new, &plan.configs, plan.changed, fronts) {
         Ok(()) => running.services.commit(plan.services),
         Err(unused) => {
@@ -80,6 +84,7 @@ async fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadErr
 
 /// What clients meet, changed.
 struct PreparedFronts {
+    pushes: PushPart,
     edge: PreparedEdge,
     layer4: PreparedLayer4,
     dns: PreparedDns,
@@ -95,6 +100,7 @@ impl PreparedFronts {
 
 /// A reload that can no longer fail.
 struct Plan {
+    pushes: PushPart,
     edge: PreparedEdge,
     layer4: PreparedLayer4,
     dns: PreparedDns,
@@ -108,7 +114,12 @@ struct Plan {
     configs: BTreeMap<String, PoolConfig>,
 }
 
-fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, ReloadError> {
+fn prepare(
+    running: &Running,
+    new: &Topology,
+    zones: &ZoneSet,
+    pushes: PushPart,
+) -> Result<Plan, ReloadError> {
     let live = running.live();
     if running.phase() != Phase::Serving {
         return Err(ReloadError::Stopping);
@@ -144,13 +155,14 @@ fn prepare(running: &Running, new: &Topology, zones: &ZoneSet) -> Result<Plan, R
     let with_leaving = by_name.clone();
     by_name.retain(|name, _| configs.contains_key(name));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
-    let edge = live.edge.prepare(new, &running.dir, by_name, live.dns.over_http(), registry)?;
+    let (stores, over_http) = (pushes.by_name(), live.dns.over_http());
+    let edge = live.edge.prepare(new, &running.dir, by_name, stores, over_http, registry)?;
     // Pools that go are seen by the routes until these are gone as well.
     dns_part::bind(zones, &with_leaving);
     let dns = live.dns.prepare(new, &running.dir, zones, &running.secret, registry).inspect_err(|_| {
         dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
     })?;
-    Ok(Plan { edge, layer4, dns, services, services_of_both, added, changed, configs })
+    Ok(Plan { pushes, edge, layer4, dns, services, services_of_both, added, changed, configs })
 }
 
 /// Runs the new pools, which nothing is sent to yet.
@@ -224,6 +236,8 @@ fn commit(
             gone.drain(deadline).await;
         });
     }
+    let gone = live.pushes.commit(fronts.pushes);
+    live.leaving.spawn(gone.stop());
     let removed: Vec<String> =
         live.pools.keys().filter(|name| !configs.contains_key(*name)).cloned().collect();
     for part in removed.iter().filter_map(|name| live.pools.remove(name)).collect::<Vec<_>>() {

@@ -146,6 +146,8 @@ fn route_status(path: &str, route: &RouteConfig) -> RouteStatus {
             TextOr::Long(files) => &files.dir,
         };
         format!("files of {dir}")
+    } else if let Some(push) = &route.push {
+        format!("files of push {push}")
     } else if route.dns {
         "answer DNS queries".to_owned()
     } else {

@@ -8,6 +8,7 @@ use super::home::Home;
 use super::layer4_part::{self, Layer4Part};
 use super::listen::Inherited;
 use super::pools::{self, PoolMaker, PoolPart};
+use super::push_part::PushPart;
 use super::service_names::ServiceNames;
 use super::{Live, Phase, Running, StartError, StartOptions, TakeoverError, reload, report};
 use crate::config::Topology;
@@ -15,7 +16,7 @@ use crate::file::Checked;
 use crate::{node_secret, paths};
 use balance::PoolStatus;
 use services::{Services, ServicesContext};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -61,7 +62,10 @@ async fn start_alone(
     dns_part::check_free(&checked.topology)?;
     let backends = Backends::start(&checked, &options, &dir, &home)?;
     backends.until_checked(&checked.topology, CHECKED_WAIT).await;
-    let fronts = backends.start_fronts(&checked, &dir, &mut inherited);
+    let fronts = match PushPart::open(&checked.topology, &dir, &backends.registry, &HashMap::new()).await {
+        Ok(pushes) => backends.start_fronts(&checked, &dir, pushes, &mut inherited),
+        Err(error) => Err(error.into()),
+    };
     finish(checked, dir, home, admin, backends, fronts).await
 }
 
@@ -78,7 +82,8 @@ async fn take_over(
         backends.until_ready(&previous, READY_WAIT).await?;
         let mut inherited = previous.listeners().await?;
         let admin = inherited.admin(checked.topology.node.admin)?;
-        let fronts = backends.start_fronts(&checked, &dir, &mut inherited)?;
+        let pushes = PushPart::open(&checked.topology, &dir, &backends.registry, &HashMap::new()).await?;
+        let fronts = backends.start_fronts(&checked, &dir, pushes, &mut inherited)?;
         // From here on both serve, until the old one hears that this one does.
         match previous.serving(&home).await {
             Ok(()) => Ok((admin, fronts)),
@@ -99,6 +104,7 @@ async fn take_over(
 
 /// What clients meet.
 struct Fronts {
+    pushes: PushPart,
     edge: EdgePart,
     layer4: Layer4Part,
     dns: DnsPart,
@@ -168,6 +174,7 @@ impl Backends {
         &self,
         checked: &Checked,
         dir: &Path,
+        pushes: PushPart,
         inherited: &mut Inherited,
     ) -> Result<Fronts, StartError> {
         let topology = &checked.topology;
@@ -176,7 +183,8 @@ impl Backends {
         // An edge that is dropped again, where this fails, ends by itself.
         let over_http = Arc::<dns_part::OverHttp>::default();
         let pools = pools::by_name(&self.pools);
-        let edge = EdgePart::start(topology, dir, pools, over_http.clone(), &self.registry, inherited)?;
+        let (registry, stores) = (&self.registry, pushes.by_name());
+        let edge = EdgePart::start(topology, dir, pools, stores, over_http.clone(), registry, inherited)?;
         let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
         dns_part::bind(&checked.zones, &pools::by_name(&self.pools));
         let dns = DnsPart::start(
@@ -188,7 +196,7 @@ impl Backends {
             dns_sockets,
             over_http,
         )?;
-        Ok(Fronts { edge, layer4, dns })
+        Ok(Fronts { pushes, edge, layer4, dns })
     }
 
     /// Waits until the pools that DNS answers with have been checked once, whatever was found.
@@ -239,7 +247,7 @@ async fn finish(
     backends: Backends,
     fronts: Result<Fronts, StartError>,
 ) -> Result<Arc<Running>, StartError> {
-    let Fronts { edge, layer4, dns } = match fronts {
+    let Fronts { mut pushes, edge, layer4, dns } = match fronts {
         Ok(fronts) => fronts,
         Err(error) => {
             backends.stop().await;
@@ -248,8 +256,9 @@ async fn finish(
     };
     let topology = Arc::new(checked.topology);
     let service_names = ServiceNames::follow(&topology, &dns, &backends.services, &backends.pools);
+    pushes.run();
     let leaving = JoinSet::new();
-    let live = Live { topology, pools: backends.pools, edge, layer4, dns, service_names, leaving };
+    let live = Live { topology, pools: backends.pools, pushes, edge, layer4, dns, service_names, leaving };
     let running = Arc::new(Running {
         path: checked.path,
         dir,

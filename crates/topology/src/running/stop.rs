@@ -15,7 +15,7 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
     if before == Phase::Serving {
         let _ = std::fs::remove_file(running.home.socket());
     }
-    let (edge, layer4, dns, pools, mut leaving) = {
+    let (edge, layer4, dns, pools, pushes, mut leaving) = {
         let mut live = running.live();
         live.edge.stop_accepting();
         live.layer4.stop_accepting();
@@ -26,10 +26,12 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
         let layer4 = std::mem::take(&mut live.layer4);
         let dns = std::mem::take(&mut live.dns);
         let pools = std::mem::take(&mut live.pools);
-        (edge, layer4, dns, pools, std::mem::replace(&mut live.leaving, JoinSet::new()))
+        let pushes = std::mem::take(&mut live.pushes);
+        (edge, layer4, dns, pools, pushes, std::mem::replace(&mut live.leaving, JoinSet::new()))
     };
     let drained = tokio::join!(edge.drain(deadline), layer4.drain(deadline), dns.drain(deadline));
     let is_drained = drained.0 && drained.1 && drained.2;
+    pushes.stop().await;
     running.services.stop().await;
     for (_, pool) in pools {
         pool.stop().await;

@@ -192,7 +192,7 @@ fn a_route_does_one_thing_with_what_exists() {
     says(
         &route("{ files = 'a', respond = {} }"),
         &[
-            "4:1: route / does more than one thing (exactly one of `pool`, `redirect`, `respond`, `files` and `dns`)",
+            "4:1: route / does more than one thing (exactly one of `pool`, `redirect`, `respond`, `files`, `push` and `dns`)",
         ],
     );
     says(
@@ -213,6 +213,32 @@ fn a_route_does_one_thing_with_what_exists() {
         &route("[{ when = { json = { 'order..kind' = 'x' } }, respond = {} }, { respond = {} }]"),
         &[
             "4:28: site default route /: \"order..kind\" is no path of a JSON field: a name in it is empty (names with dots between them: \"order.kind\", \"items.0.sku\")",
+        ],
+    );
+}
+
+#[test]
+fn a_store_is_named_by_a_route_and_can_hold_what_is_pushed() {
+    let file = |store: &str, push: &str| {
+        format!(
+            "[edge]\nhttp = ['127.0.0.1:80']\n[site.default.route]\n'/' = {{ push = '{push}' }}\n[push.assets]\n{store}\n"
+        )
+    };
+    says(&file("", "assets"), &[]);
+    says(&file("keep = 1", "asset"), &["4:16: unknown push `asset` (did you mean `assets`?)"]);
+    says(&file("keep = 0", "assets"), &["6:8: `push.assets.keep`: 0 is out of range, expected at least 1"]);
+    says(&file("grace = '1s'", "assets"), &["5:7: push assets: `grace` is 1s: at least 1m"]);
+    says(
+        &file("file_max = '1GiB'\ntotal_max = '1MiB'", "assets"),
+        &["5:7: push assets: `file_max` is 1GiB, above `total_max`, 1MiB"],
+    );
+    let keys = "access_key = { env = 'A' }, secret_key = { env = 'B' }";
+    says(
+        &file(&format!("s3 = {{ bucket = 'a/b', endpoint = 'host', prefix = '/x', {keys} }}"), "assets"),
+        &[
+            "6:17: push assets: `s3.bucket` \"a/b\" is no bucket's name",
+            "6:35: push assets: `s3.endpoint` \"host\" is no `https://HOST` or `http://HOST`",
+            "6:52: push assets: `s3.prefix` \"/x\" is not like \"nines/assets\"",
         ],
     );
 }

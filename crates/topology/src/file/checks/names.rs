@@ -11,7 +11,7 @@ const NAME_BYTES_MAX: usize = 63;
 const HOST_BYTES_MAX: usize = 253;
 
 pub(super) fn check(tree: &Tree<'_>, faults: &mut Faults) {
-    for table in ["pool", "service", "tcp", "udp"] {
+    for table in ["pool", "service", "push", "tcp", "udp"] {
         for (name, span) in tree.entries(table) {
             if !is_plain(name) {
                 faults.add_with_help(

@@ -1,0 +1,14 @@
+//! A shared cache for HTTP (RFC 9110, RFC 9111): what may be kept and for how long, where it is kept, how one fetch serves a crowd,
+//! and how it is purged.
+//!
+//! This crate knows no wire. `rules` are pure decisions over the lines of heads, with `now` given; `store` keeps responses in
+//! memory and on disk; `fill` is a response that is still arriving, for all who wait for it. The edge looks a request up, and fetches what
+//! is missing through its pools.
+//!
+//! Invariants:
+//! - What is served was answered to a request with the same key, whose fields that `Vary` names were the same.
+//! - A body is served whole and unmixed, or broken off where its client can tell.
+//! - Nothing that was asked for before a purge is served after it.
+
+pub mod rules;
+pub mod store;
