@@ -34,6 +34,7 @@
 mod answer;
 mod arrival;
 mod buffer;
+mod cached;
 mod check;
 mod compress;
 mod config;

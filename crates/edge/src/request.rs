@@ -203,14 +203,14 @@ fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) 
     request.write_looked_up(head, host, path);
 }
 
-fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {
-    snapshot.sites.find(&work.host).map(|(site, _)| &**site)
+fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Arc<Site>> {
+    snapshot.sites.find(&work.host).map(|(site, _)| site)
 }
 
 /// A request that is served, and counts among its client's until this is dropped.
 struct Admitted<'s> {
-    site: &'s Site,
-    route: &'s Route,
+    site: &'s Arc<Site>,
+    route: &'s Arc<Route>,
     _passed: Passed,
 }
 
@@ -232,7 +232,7 @@ async fn admit<'s>(
     snapshot: &'s Snapshot,
     client: &mut Client,
     work: &mut Work,
-    site: Option<&'s Site>,
+    site: Option<&'s Arc<Site>>,
 ) -> Result<Admitted<'s>, TurnedAway<'s>> {
     if work.request.method.is_refused() {
         return Err(Refusal::Method.into());
@@ -252,7 +252,7 @@ async fn admit_by_body<'s>(
     snapshot: &'s Snapshot,
     client: &mut Client,
     work: &mut Work,
-    site: &'s Site,
+    site: &'s Arc<Site>,
 ) -> Result<Admitted<'s>, TurnedAway<'s>> {
     let routes = site.find_by_head(&work.path, &work.request, work.down.held());
     let passed = gate::pass_unread(core, work, &routes).await?;
@@ -267,8 +267,8 @@ async fn admit_by_body<'s>(
 async fn pass<'s>(
     core: &Core,
     work: &mut Work,
-    site: &'s Site,
-    route: &'s Route,
+    site: &'s Arc<Site>,
+    route: &'s Arc<Route>,
 ) -> Result<Admitted<'s>, TurnedAway<'s>> {
     match route.gate.pass(core, work).await {
         Ok(passed) => Ok(Admitted { site, route, _passed: passed }),

@@ -111,6 +111,11 @@ impl Edits {
         out.extend_from_slice(&self.lines);
     }
 
+    /// Whether any is.
+    pub(crate) fn drops_any(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     /// Whether a header of the message is dropped.
     pub(crate) fn drops(&self, name: &[u8]) -> bool {
         self.gone.iter().any(|gone| gone.eq_ignore_ascii_case(name))
@@ -221,6 +226,11 @@ impl Site {
     /// first (RFC 6797 §8.1).
     pub(crate) fn says_itself(&self, name: &[u8]) -> bool {
         !self.secure_lines.is_empty() && name.eq_ignore_ascii_case(b"strict-transport-security")
+    }
+
+    /// Whether there are response headers that are not passed on, or that the site says itself.
+    pub(crate) fn hides_any(&self) -> bool {
+        !self.hidden.is_empty() || !self.secure_lines.is_empty()
     }
 
     /// Whether a response header is not passed on.

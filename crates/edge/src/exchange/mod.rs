@@ -21,6 +21,7 @@ use crate::request::{After, Client, Report};
 use crate::retry::{self, Tried};
 use crate::sites::{Route, Site};
 use crate::upstream::{self, Towards, Upstream};
+use crate::wire::Wire;
 use balance::{EndpointId, KeySource, Outcome, Picked, Pool, PoolConfig, RetryOn, Wish, hash_key};
 pub(crate) use conclude::Switched;
 use conclude::Talked;
@@ -275,7 +276,10 @@ impl Exchange<'_> {
         // Whatever another endpoint has left behind is no part of this answer.
         self.core.take_back(up);
         response_out.clear();
-        let compression = self.site.compression(self.route);
+        // What the cache keeps is as the endpoint sent it, for any client.
+        let is_for_cache = matches!(self.client.wire, Wire::Cache(_));
+        let sticky = sticky.filter(|_| !is_for_cache);
+        let compression = self.site.compression(self.route).filter(|_| !is_for_cache);
         let wanted = compression.map(|compression| Wanted::new(compression, request, down.held()));
         let head = match upstream.open(out, request.body.is_finished()) {
             Ok(true) => b"",
@@ -328,7 +332,7 @@ impl Exchange<'_> {
             },
             unwanted: &unwanted,
             progress: &self.report.progress,
-            pacing: Pacing::new(&peer, self.route.gate.bytes_per_second),
+            pacing: Pacing::new(&peer, self.route.gate.bytes_per_second.filter(|_| !is_for_cache)),
         };
         let sending = Sending {
             client: client_read,
