@@ -10,5 +10,7 @@
 //! - A body is served whole and unmixed, or broken off where its client can tell.
 //! - Nothing that was asked for before a purge is served after it.
 
+pub mod key;
 pub mod rules;
+mod siphash;
 pub mod store;
