@@ -41,10 +41,10 @@ pub use partial::{ContentRange, Selected, combined, missing, select, write_range
 pub use policy::{Policy, SetCookie};
 pub use serving::{Serve, is_failure, serve};
 pub use stored::Stored;
-pub use storing::{NotStored, Times, may_store};
+pub use storing::{NotStored, Times, may_store, passing};
 pub use tags::{TAG_BYTES_MAX, TAGS_MAX};
 pub use targeted::{CAPABILITY_LINE, NAME};
 pub use validation::{
     AskedAbout, HeadSays, TAGS_ASKED_MAX, confirmed, freshened, head_says, merged_lines, write_conditions,
 };
-pub use vary::{RequestLines, VARY_MAX, accept_encoding, chosen, matches};
+pub use vary::{RequestLines, VARY_MAX, accept_encoding, chosen, matches, variant};

@@ -1,5 +1,6 @@
 //! A response as it is kept, its body aside.
 
+use super::storing::NotStored;
 use std::time::SystemTime;
 
 /// The head of a response that is kept, and what was decided about it when it came.
@@ -36,4 +37,6 @@ pub struct Stored {
     pub length: Option<u64>,
     /// The first byte of the body that is kept, and the byte after its last, if it is not the whole of it (206).
     pub range: Option<(u64, u64)>,
+    /// Why it is not kept, if it only passes through.
+    pub not_stored: Option<NotStored>,
 }

@@ -1,6 +1,7 @@
 //! Whether a response is stored (RFC 9111 §3).
 
 use super::asked::{Asked, Method};
+use super::cache_status::write_age;
 use super::came::Came;
 use super::freshness::{Basis, initial_age, lifetime};
 use super::invalidation::is_own_location;
@@ -158,7 +159,47 @@ pub(crate) fn decide<'a, 'b>(
         tags,
         length: part.length,
         range: part.range,
+        not_stored: None,
     })
+}
+
+/// A response that is not kept, as it is passed on to the one who asked for it.
+pub fn passing<'b>(
+    came: &Came<'b>,
+    response: impl RequestLines<'b>,
+    policy: &Policy,
+    times: Times,
+    reason: NotStored,
+) -> Stored {
+    let mut lines = Kept::of(came, response, policy).lines;
+    // An age is that of a response which was kept somewhere; it is passed on, and so is what a part is of.
+    if came.age > 0 {
+        write_age(came.age, &mut lines);
+    }
+    if let (206, Some(range)) = (came.status, came.content_range) {
+        write_line(&mut lines, b"Content-Range", range);
+    }
+    if came.date == super::came::DateField::Absent {
+        write_line(&mut lines, b"Date", httpdate::fmt_http_date(times.received).as_bytes());
+    }
+    Stored {
+        status: came.status,
+        lines: lines.into(),
+        unsent: Box::default(),
+        requested: times.requested,
+        received: times.received,
+        initial_age: came.age,
+        lifetime: 0,
+        stale_while_revalidate: 0,
+        stale_if_error: 0,
+        must_revalidate: true,
+        no_cache: true,
+        vary: Box::default(),
+        tags: Box::default(),
+        length: came.length,
+        range: None,
+        not_stored: Some(reason),
+    }
 }
 
 /// Which bytes of the whole a response has.

@@ -2,6 +2,7 @@
 
 use super::lines::{Lines, members, weighted};
 use super::stored::Stored;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Fields that one response may vary by. One that names more is not stored.
 pub const VARY_MAX: usize = 16;
@@ -77,6 +78,21 @@ pub(crate) fn values<'a>(
         (name, value.into())
     };
     lower.into_iter().map(with_value).collect()
+}
+
+/// A number that stands for the values which a request has for the fields that a stored response varies by: requests with the same are
+/// answered alike. 0 where it varies by none.
+pub fn variant<'a>(stored: &Stored, request: impl RequestLines<'a>) -> u64 {
+    if stored.vary.is_empty() {
+        return 0;
+    }
+    let mut hasher = DefaultHasher::new();
+    for (name, _) in &stored.vary {
+        name.hash(&mut hasher);
+        normalized(name, request.clone(), &mut |bytes| hasher.write(bytes));
+        hasher.write_u8(0xff);
+    }
+    hasher.finish().max(1)
 }
 
 /// What is still to come of a value that is compared as it is made.

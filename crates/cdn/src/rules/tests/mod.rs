@@ -18,5 +18,6 @@ pub(crate) fn stored() -> Stored {
         tags: Box::default(),
         length: None,
         range: None,
+        not_stored: None,
     }
 }
