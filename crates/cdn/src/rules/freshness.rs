@@ -49,7 +49,7 @@ fn unbounded(came: &Came<'_>, policy: &Policy, received: SystemTime) -> (u32, Ba
 
 /// RFC 9111 §4.2.1: `s-maxage`, then `max-age`, then `Expires` from `Date` on. An invalid `Expires` is past (§5.3); without a `Date`
 /// that is one, it is when the response came (RFC 9110 §6.6.1).
-fn explicit(came: &Came<'_>, received: SystemTime) -> Option<u32> {
+pub(crate) fn explicit(came: &Came<'_>, received: SystemTime) -> Option<u32> {
     if let Some(lifetime) = came.control.lifetime() {
         return Some(lifetime);
     }

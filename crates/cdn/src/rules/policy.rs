@@ -3,8 +3,8 @@
 /// What becomes of responses that set cookies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SetCookie {
-    /// They are kept, cookie and all, where the origin itself says for how long (RFC 9111 §7.3: the cookie forbids nothing). Where
-    /// only a heuristic or the route does, they are not: nobody has thought of the cookie.
+    /// They are kept, cookie and all, where the origin itself says that they are fresh for a time (RFC 9111 §7.3: the cookie forbids
+    /// nothing). Where only a heuristic or the route does, they are not: nobody has thought of the cookie.
     #[default]
     Explicit,
     /// They are never kept.
