@@ -63,11 +63,11 @@ pub(crate) fn explicit(came: &Came<'_>, received: SystemTime) -> Option<u32> {
 
 /// RFC 9111 §4.2.2: for statuses that allow it, or any that is said to be public.
 fn heuristic(came: &Came<'_>, policy: &Policy, received: SystemTime) -> Option<u32> {
-    if policy.heuristic_percent == 0 || !(status::is_heuristic(came.status) || came.control.public) {
+    if policy.heuristic_permille == 0 || !(status::is_heuristic(came.status) || came.control.public) {
         return None;
     }
     let unchanged = date::between(came.last_modified.at()?, came.date.at().unwrap_or(received));
-    let share = unchanged.saturating_mul(u64::from(policy.heuristic_percent)) / 100;
+    let share = unchanged.saturating_mul(u64::from(policy.heuristic_permille)) / 1000;
     Some(capped(share).min(policy.heuristic_max))
 }
 

@@ -127,7 +127,7 @@ fn a_guess_has_a_greatest_time_and_may_be_forbidden() {
     };
     assert_eq!(lifetime(Policy::default()), Ok(86_400));
     assert_eq!(lifetime(Policy { heuristic_max: 60, ..Policy::default() }), Ok(60));
-    assert_eq!(lifetime(Policy { heuristic_percent: 0, ..Policy::default() }), Err(NotStored::NoFreshness));
+    assert_eq!(lifetime(Policy { heuristic_permille: 0, ..Policy::default() }), Err(NotStored::NoFreshness));
 }
 
 #[test]
