@@ -108,7 +108,7 @@ impl fmt::Display for NotStored {
 /// the head says; of a body whose end only the connection tells it is not known before it is there.
 pub fn may_store<'a, 'b>(
     asked: &Asked<'_>,
-    request: impl RequestLines<'a>,
+    request: &impl RequestLines<'a>,
     came: &Came<'b>,
     response: impl RequestLines<'b>,
     policy: &Policy,
@@ -122,7 +122,7 @@ pub fn may_store<'a, 'b>(
 /// The same of a response whose method and range are not in question.
 pub(crate) fn decide<'a, 'b>(
     asked: &Asked<'_>,
-    request: impl RequestLines<'a>,
+    request: &impl RequestLines<'a>,
     came: &Came<'b>,
     response: impl RequestLines<'b>,
     policy: &Policy,

@@ -172,7 +172,7 @@ fn age_counts_what_came_with_it_the_exchange_and_the_stay() {
     let times = Times { requested: at(NOW), received: at(NOW + 4) };
     let came = Came::of(200, response.clone(), at(NOW + 4));
     let asked = Asked::default();
-    let stored = may_store(&asked, Lines::of(b""), &came, response, &shelf.policy, times).unwrap();
+    let stored = may_store(&asked, &Lines::of(b""), &came, response, &shelf.policy, times).unwrap();
     assert_eq!(stored.age(at(NOW + 4)), 34);
     assert_eq!(stored.age(at(NOW + 14)), 44);
     assert_eq!(stored.age(at(NOW - 100)), 34, "a clock that went back makes nothing younger");

@@ -101,7 +101,7 @@ impl Shelf {
         let (request, response) = (Lines::of(request.as_bytes()), Lines::of(response.as_bytes()));
         let asked = Asked::of(Method::of(method.as_bytes()), request.clone());
         let came = Came::of(status, response.clone(), at(self.now));
-        let stored = may_store(&asked, request, &came, response, &self.policy, self.times())?;
+        let stored = may_store(&asked, &request, &came, response, &self.policy, self.times())?;
         self.stored.push(stored);
         Ok(())
     }
@@ -125,7 +125,7 @@ impl Shelf {
         if asked.bypass(&self.policy).is_some() {
             return Became::Fetched;
         }
-        let Some(stored) = chosen(&self.stored, request) else {
+        let Some(stored) = chosen(&self.stored, &request) else {
             return if asked.control.only_if_cached {
                 Became::Unavailable
             } else {
@@ -162,7 +162,7 @@ impl Shelf {
         let stored = confirmed(&self.stored, &came).expect("one that is confirmed").clone();
         let place = self.stored.iter().position(|one| *one == stored).expect("it is one of them");
         self.stored[place] =
-            freshened(&stored, &asked, request, &came, response, &self.policy, self.times())?;
+            freshened(&stored, &asked, &request, &came, response, &self.policy, self.times())?;
         Ok(())
     }
 

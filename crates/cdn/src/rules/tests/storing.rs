@@ -120,7 +120,7 @@ fn a_post_is_stored_where_it_says_that_it_is_what_get_gives() {
         let target = crate::key::Target { scheme: b"http", host: b"a.test", path: b"/x", query: b"?y" };
         let asked = Asked { method: Method::Post, target: Some(target), ..Asked::default() };
         let came = Came::of(200, response.clone(), at(NOW));
-        may_store(&asked, Lines::of(b""), &came, response, &policy, Shelf::new().times()).map(|_| ())
+        may_store(&asked, &Lines::of(b""), &came, response, &policy, Shelf::new().times()).map(|_| ())
     };
     assert_eq!(post("Expires: {2592000} | Date: {0} | Content-Location: /x?y"), Ok(()));
     assert_eq!(post("Expires: {2592000} | Date: {0} | Content-Location: http://A.test/x?y"), Ok(()));

@@ -124,7 +124,7 @@ fn head(shelf: &Shelf, status: u16, response: &str) -> HeadSays {
     let response = Lines::of(response.as_bytes());
     let asked = Asked { method: Method::Head, ..Asked::default() };
     let came = Came::of(status, response.clone(), at(shelf.now));
-    head_says(&shelf.stored[0], &asked, Lines::of(b""), &came, response, &shelf.policy, shelf.times())
+    head_says(&shelf.stored[0], &asked, &Lines::of(b""), &came, response, &shelf.policy, shelf.times())
 }
 
 #[test]
