@@ -1,5 +1,6 @@
 //! The rules together: a shelf of stored responses, an origin's answers, and what becomes of the next request.
 
+mod any;
 mod conditions;
 mod freshness;
 mod ranges;
