@@ -57,7 +57,7 @@ fn check_served(stored: &Stored, asked: &Asked<'_>, policy: &Policy, now: System
         Serve::Fresh => assert!(ttl > 0 && !stored.no_cache),
         Serve::StaleAndRefresh => assert!(ttl <= 0 && -ttl < i64::from(stored.stale_while_revalidate)),
         Serve::StaleAsAsked => assert!(ttl <= 0 && !stored.must_revalidate && asked.control.max_stale.is_some()),
-        Serve::Validate { if_error_until } => assert!(if_error_until.is_none_or(|until| until > now)),
+        Serve::Validate { if_error_until, .. } => assert!(if_error_until.is_none_or(|until| until > now)),
         Serve::Unavailable => assert!(asked.control.only_if_cached),
     }
 }

@@ -85,7 +85,7 @@ proptest! {
             Serve::Fresh => prop_assert!(ttl > 0 && !stored.no_cache),
             Serve::StaleAndRefresh => prop_assert!(ttl <= 0 && -ttl < i64::from(stored.stale_while_revalidate) && !stored.must_revalidate),
             Serve::StaleAsAsked => prop_assert!(ttl <= 0 && !stored.must_revalidate && asked.control.max_stale.is_some()),
-            Serve::Validate { if_error_until } => prop_assert!(if_error_until.is_none_or(|until| until > now && !stored.no_cache)),
+            Serve::Validate { if_error_until, .. } => prop_assert!(if_error_until.is_none_or(|until| until > now && !stored.no_cache)),
             Serve::Unavailable => prop_assert!(asked.control.only_if_cached),
         }
         if let Selected::One(range) = select(&stored, &asked) {

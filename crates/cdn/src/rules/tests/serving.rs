@@ -67,7 +67,7 @@ fn stands_in(policy: Policy, response: &str) -> Option<u64> {
     shelf.put("", 200, response).unwrap();
     shelf.wait(3);
     match serve(&shelf.stored[0], &Asked::default(), &shelf.policy, None, at(shelf.now)) {
-        Serve::Validate { if_error_until } => {
+        Serve::Validate { if_error_until, .. } => {
             if_error_until.map(|until| until.duration_since(at(shelf.now)).unwrap().as_secs())
         }
         other => panic!("{response}: {other:?}"),
@@ -108,7 +108,7 @@ fn what_a_client_would_not_take_stands_in_for_failures_all_the_same() {
     let request = b"Cache-Control: no-cache\r\n";
     let asked = Asked::of(Method::Get, Lines::of(request));
     let served = serve(&shelf.stored[0], &asked, &shelf.policy, None, at(NOW + 10));
-    assert_eq!(served, Serve::Validate { if_error_until: Some(at(NOW + 60)) });
+    assert_eq!(served, Serve::Validate { why: Why::Request, if_error_until: Some(at(NOW + 60)) });
 }
 
 #[test]
@@ -142,7 +142,10 @@ fn a_soft_purge_makes_stale_from_then_on() {
         |since, now| serve(&shelf.stored[0], &Asked::default(), &shelf.policy, Some(at(since)), at(now));
     assert_eq!(serve_at(NOW + 20, NOW + 20), Serve::StaleAndRefresh);
     assert_eq!(serve_at(NOW + 20, NOW + 29), Serve::StaleAndRefresh);
-    assert!(matches!(serve_at(NOW + 20, NOW + 30), Serve::Validate { if_error_until: Some(_) }));
+    assert!(matches!(
+        serve_at(NOW + 20, NOW + 30),
+        Serve::Validate { why: Why::Stale, if_error_until: Some(_) }
+    ));
 }
 
 #[test]
@@ -161,4 +164,24 @@ fn failures_are_those_of_the_origin_not_those_of_the_client() {
     for status in [200, 304, 404, 410, 429, 501, 505] {
         assert!(!is_failure(status));
     }
+}
+
+#[test]
+fn the_reason_for_asking_is_that_of_the_response_before_that_of_the_request() {
+    let why = |response: &str, waited: u64| {
+        let shelf = Shelf::with(response);
+        let asked = Asked::of(Method::Get, Lines::of(b"Cache-Control: no-cache\r\n"));
+        match serve(&shelf.stored[0], &asked, &shelf.policy, None, at(NOW + waited)) {
+            Serve::Validate { why, .. } => (why, Forwarded::from(why), why.to_string()),
+            other => panic!("{response}: {other:?}"),
+        }
+    };
+    let request = (Why::Request, Forwarded::Request, "the request demands a newer response".into());
+    assert_eq!(why("Cache-Control: max-age=5", 0), request);
+    assert_eq!(
+        why("Cache-Control: max-age=5", 5),
+        (Why::Stale, Forwarded::Stale, "the response is stale".into())
+    );
+    let no_cache = (Why::NoCache, Forwarded::Stale, "the response says `no-cache`".into());
+    assert_eq!(why("Cache-Control: max-age=5, no-cache | ETag: \"a\"", 5), no_cache);
 }
