@@ -1,7 +1,7 @@
 //! What RFC 9111 says: pure decisions. Times are given, nothing is kept.
 //!
 //! The facts of a request ([`Asked`]) and of a response ([`Came`]) are taken from their lines in one pass. [`may_store`] says whether a
-//! response is kept, and as what ([`Stored`]); [`matches`] and [`chosen`], whether it answers another request; [`serve`], whether it does so
+//! response is kept, and as what ([`Stored`]); [`matches()`] and [`chosen`], whether it answers another request; [`serve`], whether it does so
 //! now; [`select`], with which of its bytes. [`write_conditions`], [`confirmed`] and [`freshened`] are for asking the origin anew,
 //! [`missing`] and [`combined`] for what is stored in part, [`invalidated`] for what changes something. [`CacheStatus`] tells of it all.
 

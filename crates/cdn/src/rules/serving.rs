@@ -58,7 +58,7 @@ impl From<Why> for Forwarded {
     }
 }
 
-/// Decides whether a stored response, which [`matches`](super::matches) the request, answers it.
+/// Decides whether a stored response, which [`matches`](super::matches()) the request, answers it.
 ///
 /// `stale_since`: when a soft purge has made it stale.
 pub fn serve(
