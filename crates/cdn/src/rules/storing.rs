@@ -18,7 +18,8 @@ use std::time::SystemTime;
 /// When an exchange with the origin took place.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// When the request was sent.
+    /// When the request was sent; of one that confirms a stored response, when that was looked up, so that a purge in between is about
+    /// what it confirms.
     pub requested: SystemTime,
     /// When the head of the response was there.
     pub received: SystemTime,
