@@ -4,8 +4,8 @@
 
 use cdn::key::Target;
 use cdn::rules::{
-    Asked, Came, Lines, Method, Policy, Selected, Serve, SetCookie, Stored, Times, chosen, combined, freshened, may_store,
-    missing, resolved, select, serve, write_conditions, write_not_modified,
+    Asked, Came, Lines, Method, Policy, Selected, Serve, SetCookie, Stored, Times, chosen, combined,
+    freshened, may_store, missing, resolved, select, serve, write_conditions, write_not_modified,
 };
 use libfuzzer_sys::fuzz_target;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -56,7 +56,9 @@ fn check_served(stored: &Stored, asked: &Asked<'_>, policy: &Policy, now: System
     match serve(stored, asked, policy, None, now) {
         Serve::Fresh => assert!(ttl > 0 && !stored.no_cache),
         Serve::StaleAndRefresh => assert!(ttl <= 0 && -ttl < i64::from(stored.stale_while_revalidate)),
-        Serve::StaleAsAsked => assert!(ttl <= 0 && !stored.must_revalidate && asked.control.max_stale.is_some()),
+        Serve::StaleAsAsked => {
+            assert!(ttl <= 0 && !stored.must_revalidate && asked.control.max_stale.is_some())
+        }
         Serve::Validate { if_error_until, .. } => assert!(if_error_until.is_none_or(|until| until > now)),
         Serve::Unavailable => assert!(asked.control.only_if_cached),
     }
