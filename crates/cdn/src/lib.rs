@@ -10,7 +10,14 @@
 //! - A body is served whole and unmixed, or broken off where its client can tell.
 //! - Nothing that was asked for before a purge is served after it.
 
+mod check;
+mod config;
 pub mod key;
 pub mod rules;
 mod siphash;
 pub mod store;
+
+pub use check::{check, check_route};
+pub use config::{
+    Cache, CacheConfig, CdnConfig, ClientControl, ControlFields, HeuristicConfig, QueryConfig, StaleConfig,
+};

@@ -1,10 +1,12 @@
 //! A request, as far as a cache cares.
 
+use super::cache_status::Forwarded;
 use super::directive::RequestControl;
 use super::policy::Policy;
 use crate::key::Target;
 use files::Fields;
 use std::borrow::Cow;
+use std::fmt;
 
 /// Request methods, as far as a cache tells them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +71,26 @@ pub enum Bypass {
     NoStore,
     /// Its conditions are about the origin's state (`If-Match`, `If-Unmodified-Since`; RFC 9110 §13.1.1).
     Condition,
+}
+
+impl fmt::Display for Bypass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Method => "the method is answered by the origin alone",
+            Self::NoStore => "the request says `no-store`",
+            Self::Condition => "the request has a condition on the origin's state",
+        })
+    }
+}
+
+impl From<Bypass> for Forwarded {
+    fn from(bypass: Bypass) -> Self {
+        match bypass {
+            Bypass::Method => Self::Method,
+            Bypass::NoStore => Self::Request,
+            Bypass::Condition => Self::Bypass,
+        }
+    }
 }
 
 impl<'a> Asked<'a> {

@@ -49,7 +49,7 @@ fn unbounded(came: &Came<'_>, policy: &Policy, received: SystemTime) -> (u32, Ba
 
 /// RFC 9111 §4.2.1: `s-maxage`, then `max-age`, then `Expires` from `Date` on. An invalid `Expires` is past (§5.3); without a `Date`
 /// that is one, it is when the response came (RFC 9110 §6.6.1).
-fn explicit(came: &Came<'_>, received: SystemTime) -> Option<u32> {
+pub(crate) fn explicit(came: &Came<'_>, received: SystemTime) -> Option<u32> {
     if let Some(lifetime) = came.control.lifetime() {
         return Some(lifetime);
     }
@@ -63,11 +63,11 @@ fn explicit(came: &Came<'_>, received: SystemTime) -> Option<u32> {
 
 /// RFC 9111 §4.2.2: for statuses that allow it, or any that is said to be public.
 fn heuristic(came: &Came<'_>, policy: &Policy, received: SystemTime) -> Option<u32> {
-    if policy.heuristic_percent == 0 || !(status::is_heuristic(came.status) || came.control.public) {
+    if policy.heuristic_permille == 0 || !(status::is_heuristic(came.status) || came.control.public) {
         return None;
     }
     let unchanged = date::between(came.last_modified.at()?, came.date.at().unwrap_or(received));
-    let share = unchanged.saturating_mul(u64::from(policy.heuristic_percent)) / 100;
+    let share = unchanged.saturating_mul(u64::from(policy.heuristic_permille)) / 1000;
     Some(capped(share).min(policy.heuristic_max))
 }
 

@@ -6,6 +6,9 @@ use super::policy::{Policy, SetCookie};
 use super::stored::Stored;
 use super::tags;
 
+/// What most heads fit into.
+const HEAD_BYTES: usize = 1024;
+
 /// The lines of a response in two parts.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
@@ -22,7 +25,7 @@ impl Kept {
         lines: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         policy: &Policy,
     ) -> Self {
-        let mut kept = Self::default();
+        let mut kept = Self { lines: Vec::with_capacity(HEAD_BYTES), unsent: Vec::new() };
         let is_stripped = |name: &[u8]| {
             is_of_connection(name)
                 || (came.status == 206 && name.eq_ignore_ascii_case(b"content-range"))

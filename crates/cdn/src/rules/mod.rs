@@ -1,7 +1,7 @@
 //! What RFC 9111 says: pure decisions. Times are given, nothing is kept.
 //!
 //! The facts of a request ([`Asked`]) and of a response ([`Came`]) are taken from their lines in one pass. [`may_store`] says whether a
-//! response is kept, and as what ([`Stored`]); [`matches`] and [`chosen`], whether it answers another request; [`serve`], whether it does so
+//! response is kept, and as what ([`Stored`]); [`matches()`] and [`chosen`], whether it answers another request; [`serve`], whether it does so
 //! now; [`select`], with which of its bytes. [`write_conditions`], [`confirmed`] and [`freshened`] are for asking the origin anew,
 //! [`missing`] and [`combined`] for what is stored in part, [`invalidated`] for what changes something. [`CacheStatus`] tells of it all.
 
@@ -39,8 +39,8 @@ pub use kept::is_for_caches;
 pub use lines::Lines;
 pub use partial::{ContentRange, Selected, combined, missing, select, write_range_request};
 pub use policy::{Policy, SetCookie};
-pub use serving::{Serve, is_failure, serve};
-pub use stored::Stored;
+pub use serving::{Serve, Why, is_failure, serve};
+pub use stored::{Stored, VaryField};
 pub use storing::{NotStored, Times, may_store, passing};
 pub use tags::{TAG_BYTES_MAX, TAGS_MAX};
 pub use targeted::{CAPABILITY_LINE, NAME};

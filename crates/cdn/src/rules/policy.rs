@@ -1,10 +1,14 @@
 //! What a route's owner decides beside the rules.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// What becomes of responses that set cookies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum SetCookie {
-    /// They are kept, cookie and all, where the origin itself says for how long (RFC 9111 §7.3: the cookie forbids nothing). Where
-    /// only a heuristic or the route does, they are not: nobody has thought of the cookie.
+    /// They are kept, cookie and all, where the origin itself says that they are fresh for a time (RFC 9111 §7.3: the cookie forbids
+    /// nothing). Where only a heuristic or the route does, they are not: nobody has thought of the cookie.
     #[default]
     Explicit,
     /// They are never kept.
@@ -26,8 +30,8 @@ pub struct Policy {
     pub ttl_min: u32,
     /// The greatest time.
     pub ttl_max: u32,
-    /// How much of the time since `Last-Modified` it is fresh where nobody says, in percent (RFC 9111 §4.2.2); 0 if it is not.
-    pub heuristic_percent: u32,
+    /// How much of the time since `Last-Modified` it is fresh where nobody says, in thousandths (RFC 9111 §4.2.2); 0 if it is not.
+    pub heuristic_permille: u32,
     /// The greatest time of that kind.
     pub heuristic_max: u32,
     /// `stale-while-revalidate` where the origin has no word on it.
@@ -53,7 +57,7 @@ impl Default for Policy {
             negative_ttl: None,
             ttl_min: 0,
             ttl_max: 365 * 86_400,
-            heuristic_percent: 10,
+            heuristic_permille: 100,
             heuristic_max: 86_400,
             stale_while_revalidate: 0,
             stale_if_error: 86_400,

@@ -1,8 +1,10 @@
 //! Whether a stored response is served (RFC 9111 §4).
 
 use super::asked::Asked;
+use super::cache_status::Forwarded;
 use super::policy::Policy;
 use super::stored::Stored;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 /// What becomes of a request for which a response is stored.
@@ -17,6 +19,8 @@ pub enum Serve {
     /// The origin is asked first. Where it fails (no connection, no answer, 500, 502, 503, 504), the stored response may be served
     /// until then, if there is a time (RFC 5861 §4).
     Validate {
+        /// Why it is asked.
+        why: Why,
         /// Before this time; `None`: never.
         if_error_until: Option<SystemTime>,
     },
@@ -24,7 +28,37 @@ pub enum Serve {
     Unavailable,
 }
 
-/// Decides whether a stored response, which [`matches`](super::matches) the request, answers it.
+/// Why the origin is asked about a response that is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The response says `no-cache` (RFC 9111 §5.2.2.4).
+    NoCache,
+    /// It is stale.
+    Stale,
+    /// It is fresh, and the request demands more (§5.2.1).
+    Request,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoCache => "the response says `no-cache`",
+            Self::Stale => "the response is stale",
+            Self::Request => "the request demands a newer response",
+        })
+    }
+}
+
+impl From<Why> for Forwarded {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::NoCache | Why::Stale => Self::Stale,
+            Why::Request => Self::Request,
+        }
+    }
+}
+
+/// Decides whether a stored response, which [`matches`](super::matches()) the request, answers it.
 ///
 /// `stale_since`: when a soft purge has made it stale.
 pub fn serve(
@@ -51,7 +85,12 @@ pub fn serve(
     if asked.control.only_if_cached {
         return Serve::Unavailable;
     }
-    Serve::Validate { if_error_until: if_error_until(stored, ttl, now) }
+    let why = match ttl {
+        _ if stored.no_cache => Why::NoCache,
+        ..=0 => Why::Stale,
+        _ => Why::Request,
+    };
+    Serve::Validate { why, if_error_until: if_error_until(stored, ttl, now) }
 }
 
 /// Whether the request demands that the origin confirms what might be served otherwise (§5.2.1).

@@ -3,6 +3,9 @@
 use super::storing::NotStored;
 use std::time::SystemTime;
 
+/// A request field that a response varies by, in lower case, and the normalised value.
+pub type VaryField = (Box<str>, Box<[u8]>);
+
 /// The head of a response that is kept, and what was decided about it when it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -30,7 +33,7 @@ pub struct Stored {
     /// It is confirmed before each use (RFC 9111 §5.2.2.4).
     pub no_cache: bool,
     /// The request fields that `Vary` names, in lower case and sorted, each with the value, normalised, that was asked with.
-    pub vary: Box<[(Box<str>, Box<[u8]>)]>,
+    pub vary: Box<[VaryField]>,
     /// Surrogate keys: what it is purged by.
     pub tags: Box<[Box<str>]>,
     /// The length of the whole body, where it is known.

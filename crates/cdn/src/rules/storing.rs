@@ -2,11 +2,11 @@
 
 use super::asked::{Asked, Method};
 use super::cache_status::write_age;
-use super::came::Came;
-use super::freshness::{Basis, initial_age, lifetime};
+use super::came::{Came, DateField};
+use super::freshness::{Basis, explicit, initial_age, lifetime};
 use super::invalidation::is_own_location;
 use super::kept::Kept;
-use super::lines::write_line;
+use super::lines::{members, write_line};
 use super::partial::ContentRange;
 use super::policy::{Policy, SetCookie};
 use super::status;
@@ -19,7 +19,8 @@ use std::time::SystemTime;
 /// When an exchange with the origin took place.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// When the request was sent.
+    /// When the request was sent; of one that confirms a stored response, when that was looked up, so that a purge in between is about
+    /// what it confirms.
     pub requested: SystemTime,
     /// When the head of the response was there.
     pub received: SystemTime,
@@ -109,7 +110,7 @@ impl fmt::Display for NotStored {
 /// the head says; of a body whose end only the connection tells it is not known before it is there.
 pub fn may_store<'a, 'b>(
     asked: &Asked<'_>,
-    request: impl RequestLines<'a>,
+    request: &impl RequestLines<'a>,
     came: &Came<'b>,
     response: impl RequestLines<'b>,
     policy: &Policy,
@@ -123,7 +124,7 @@ pub fn may_store<'a, 'b>(
 /// The same of a response whose method and range are not in question.
 pub(crate) fn decide<'a, 'b>(
     asked: &Asked<'_>,
-    request: impl RequestLines<'a>,
+    request: &impl RequestLines<'a>,
     came: &Came<'b>,
     response: impl RequestLines<'b>,
     policy: &Policy,
@@ -134,11 +135,11 @@ pub(crate) fn decide<'a, 'b>(
     check_control(asked, came, policy)?;
     check_vary(came, policy)?;
     let use_for = Use::of(came, policy, times);
-    check_cookie(came, policy, use_for.basis)?;
     use_for.check(came)?;
+    check_cookie(came, policy, times.received)?;
     let tags = tags::tags(response.clone()).ok_or(NotStored::Tags)?;
     let mut kept = Kept::of(came, response, policy);
-    if came.date == super::came::DateField::Absent {
+    if came.date == DateField::Absent {
         // RFC 9110 §6.6.1: who stores a response without a date gives it that of its arrival.
         write_line(&mut kept.lines, b"Date", httpdate::fmt_http_date(times.received).as_bytes());
     }
@@ -262,16 +263,19 @@ fn check_vary(came: &Came<'_>, policy: &Policy) -> Result<(), NotStored> {
     Ok(())
 }
 
-fn check_cookie(came: &Came<'_>, policy: &Policy, basis: Basis) -> Result<(), NotStored> {
+fn check_cookie(came: &Came<'_>, policy: &Policy, received: SystemTime) -> Result<(), NotStored> {
     // A cookie that is named by `no-cache` or `private` is not stored with the rest.
-    let is_listed = came.control.unstored.iter().flat_map(|list| super::lines::members(list));
-    let is_set = came.sets_cookie && !is_listed.clone().any(|name| name.eq_ignore_ascii_case(b"set-cookie"));
+    let mut unstored = came.control.unstored.iter().flat_map(|list| members(list));
+    let is_kept = came.sets_cookie && !unstored.any(|name| name.eq_ignore_ascii_case(b"set-cookie"));
     let is_refused = match policy.set_cookie {
-        SetCookie::Explicit => basis != Basis::Origin && !came.is_explicit(),
+        // Not where each use is confirmed, either: a 304 confirms the body, and the cookie is another client's.
+        SetCookie::Explicit => {
+            came.control.no_cache || explicit(came, received).is_none_or(|seconds| seconds == 0)
+        }
         SetCookie::Refuse => true,
         SetCookie::Strip => false,
     };
-    if is_set && is_refused { Err(NotStored::SetCookie) } else { Ok(()) }
+    if is_kept && is_refused { Err(NotStored::SetCookie) } else { Ok(()) }
 }
 
 /// For how long a response may be used, and how.

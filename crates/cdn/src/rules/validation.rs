@@ -120,7 +120,7 @@ pub fn confirmed<'s>(stored: impl IntoIterator<Item = &'s Stored>, came: &Came<'
 pub fn freshened<'a, 'b>(
     stored: &Stored,
     asked: &Asked<'_>,
-    request: impl RequestLines<'a>,
+    request: &impl RequestLines<'a>,
     came: &Came<'b>,
     response: impl RequestLines<'b>,
     policy: &Policy,
@@ -163,7 +163,7 @@ pub enum HeadSays {
 pub fn head_says<'a, 'b>(
     stored: &Stored,
     asked: &Asked<'_>,
-    request: impl RequestLines<'a>,
+    request: &impl RequestLines<'a>,
     came: &Came<'b>,
     response: impl RequestLines<'b>,
     policy: &Policy,
