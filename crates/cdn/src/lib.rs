@@ -10,5 +10,15 @@
 //! - A body is served whole and unmixed, or broken off where its client can tell.
 //! - Nothing that was asked for before a purge is served after it.
 
+pub mod fill;
+pub mod purge;
 pub mod rules;
 pub mod store;
+
+mod cache;
+mod error;
+mod key;
+
+pub use cache::{Cache, CacheConfig, Figures};
+pub use error::Error;
+pub use key::Key;

@@ -1,0 +1,165 @@
+//! The cache as one: looks up, fetches once, keeps, purges.
+
+use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Place};
+use crate::purge::{Mode, Purges, Target, Verdict};
+use crate::rules::Stored;
+use crate::store::{Memory, MemoryFigures, Object};
+use crate::{Error, Key};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// How much is kept, and where.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// Memory for responses, in bytes; it is never exceeded by what is counted.
+    pub memory_bytes: u64,
+    /// What is larger is not kept: head and body, in bytes.
+    pub object_bytes_max: u64,
+    /// What fetches may take.
+    pub fill: FillLimits,
+}
+
+impl CacheConfig {
+    /// So much memory; an object may take an eighth of it, and bodies that arrive another quarter together.
+    pub fn of_memory(memory_bytes: u64) -> Self {
+        let object_bytes_max = memory_bytes / 8;
+        let fill =
+            FillLimits { object_bytes_max, filling_bytes_max: memory_bytes / 4, ..FillLimits::default() };
+        Self { memory_bytes, object_bytes_max, fill }
+    }
+}
+
+/// A shared cache. All cores use the same one.
+pub struct Cache {
+    memory: Memory,
+    flights: Arc<Flights>,
+    purges: Arc<Purges>,
+    purged: AtomicU64,
+}
+
+/// What all of it is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Of memory.
+    pub memory: MemoryFigures,
+    /// Of fetches.
+    pub flights: FlightsFigures,
+    /// Purges that are remembered.
+    pub purges_remembered: u64,
+    /// Purges since the start.
+    pub purges: u64,
+    /// Responses that a purge has removed from memory.
+    pub purged: u64,
+}
+
+impl Cache {
+    /// A cache in memory alone.
+    pub fn new(config: &CacheConfig) -> Self {
+        let purges = Arc::new(Purges::in_memory());
+        Self {
+            memory: Memory::new(config.memory_bytes, config.object_bytes_max),
+            flights: Flights::new(config.fill.clone(), Arc::clone(&purges)),
+            purges,
+            purged: AtomicU64::new(0),
+        }
+    }
+
+    /// The newest response in memory that is chosen and not purged. One that was purged softly is
+    /// [`Object::is_purged_softly`].
+    #[inline]
+    pub fn find(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
+        self.memory.find(key, |object| object.check(&self.purges) != Verdict::Hard && choose(object))
+    }
+
+    /// Joins those who wait for a response, or begins to fetch it: see [`Flights::join`].
+    pub fn join(&self, key: &Key, variant: u64, now: Instant) -> Place {
+        self.flights.join(key, variant, now)
+    }
+
+    /// Keeps what a fetch has brought. What was purged meanwhile is not kept.
+    pub fn keep(&self, key: Key, finished: &Finished) -> Option<Arc<Object>> {
+        self.put(Object::new(key, (*finished.stored).clone(), finished.body.clone(), finished.asked))
+    }
+
+    /// Keeps a response that was put together elsewhere: one whose parts were combined, or that no fetch was for.
+    pub fn put(&self, object: Object) -> Option<Arc<Object>> {
+        (object.check(&self.purges) != Verdict::Hard).then(|| self.memory.put(object)).flatten()
+    }
+
+    /// Gives a response the head that its confirmation says (RFC 9111 §4.3.4). `asked` is of the request that was answered with
+    /// 304. `None` where the response is no longer kept: it may still be served to whoever asked.
+    pub fn update(&self, old: &Arc<Object>, stored: Stored, asked: u64) -> Option<Arc<Object>> {
+        let new = Object::new(old.key.clone(), stored, old.body.clone(), asked);
+        (new.check(&self.purges) != Verdict::Hard).then(|| self.memory.update(old, new)).flatten()
+    }
+
+    /// Removes one response.
+    pub fn remove(&self, object: &Arc<Object>) -> bool {
+        self.memory.remove(object)
+    }
+
+    /// Purges, and returns the purge's number once it is on the disk: see [`Purges::purge`]. Not for a thread of the data plane.
+    pub fn purge(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
+        let sequence = self.purges.purge(target, mode)?;
+        if let (Target::Key(bytes), Mode::Hard) = (target, mode) {
+            self.forget_key(bytes);
+        }
+        if self.purges.is_crowded() {
+            self.tend()?;
+        }
+        Ok(sequence)
+    }
+
+    /// What an unsafe method invalidates (RFC 9111 §4.4): at once, without waiting for the disk.
+    pub fn invalidate(&self, key: &Key) -> Result<(), Error> {
+        self.purges.invalidate(Target::Key(&key.bytes), Mode::Hard)?;
+        self.forget_key(&key.bytes);
+        Ok(())
+    }
+
+    /// Frees the memory of what is purged, and forgets purges that are too many. Looks at all that is kept: for a
+    /// thread beside the cores, after purges and now and then.
+    pub fn tend(&self) -> Result<usize, Error> {
+        let upto = self.purges.sequence();
+        let removed = self.memory.sweep(|object| object.check(&self.purges) == Verdict::Hard);
+        self.purged.fetch_add(removed as u64, Ordering::Relaxed);
+        if self.purges.is_crowded() {
+            self.purges.forget(upto)?;
+        }
+        Ok(removed)
+    }
+
+    /// Sets other bounds of memory; what has no room goes.
+    pub fn resize(&self, memory_bytes: u64, object_bytes_max: u64) {
+        self.memory.resize(memory_bytes, object_bytes_max);
+    }
+
+    /// Fetches that are under way.
+    pub fn flights(&self) -> &Arc<Flights> {
+        &self.flights
+    }
+
+    /// All purges.
+    pub fn purges(&self) -> &Arc<Purges> {
+        &self.purges
+    }
+
+    /// What all of it is like.
+    pub fn figures(&self) -> Figures {
+        let (purges_remembered, purges) = self.purges.counts();
+        Figures {
+            memory: self.memory.figures(),
+            flights: self.flights.figures(),
+            purges_remembered,
+            purges,
+            purged: self.purged.load(Ordering::Relaxed),
+        }
+    }
+
+    fn forget_key(&self, bytes: &[u8]) {
+        let key = Key::new(bytes);
+        let removed = self.memory.remove_key(&key);
+        self.purged.fetch_add(removed as u64, Ordering::Relaxed);
+    }
+}
