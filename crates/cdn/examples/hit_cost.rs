@@ -8,7 +8,7 @@
 use cdn::purge::{Mode, Target};
 use cdn::rules::Stored;
 use cdn::store::{Body, Object};
-use cdn::{Cache, CacheConfig, Key};
+use cdn::{Engine, EngineConfig, Key};
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
@@ -18,12 +18,9 @@ const OBJECTS: usize = 100_000;
 const HITS: usize = 2_000_000;
 
 fn main() {
-    let keys: Vec<Key> = (0..OBJECTS)
-        .map(|at| {
-            Key::new(format!("https\0www.example.com\0/images/of/a/shop/{at}.jpg?width=400").into_bytes())
-        })
-        .collect();
-    let cache = Cache::new(&CacheConfig::of_memory(1 << 30));
+    let cache = Engine::new(&EngineConfig::of_memory(1 << 30));
+    let url = |at| format!("https://www.example.com/images/of/a/shop/{at}.jpg?width=400");
+    let keys: Vec<Key> = (0..OBJECTS).map(|at| cache.key(url(at).as_bytes())).collect();
     let start = cpu_ns();
     for key in &keys {
         cache.put(Object::new(key.clone(), stored(), Body::copy_of(&[0; 1024]), 0)).unwrap();
@@ -51,7 +48,7 @@ fn main() {
     println!("{:<52} {:>8.0} ns", "freeing each", each(start, OBJECTS));
 }
 
-fn hits(cache: &Cache, keys: &[Key], threads: usize) -> f64 {
+fn hits(cache: &Engine, keys: &[Key], threads: usize) -> f64 {
     let barrier = Barrier::new(threads);
     let run = |thread: usize| {
         barrier.wait();
@@ -91,6 +88,7 @@ fn stored() -> Stored {
     let now = SystemTime::now();
     Stored {
         status: 200,
+        unsent: [].into(),
         lines: (*b"Content-Type: image/jpeg\r\nCache-Control: max-age=3600\r\n").into(),
         requested: now,
         received: now,

@@ -5,7 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
-use cdn::Key;
+use cdn::key::{Key, KeyHasher};
 use cdn::rules::Stored;
 use cdn::store::{Body, Memory, Object};
 use rand::rngs::StdRng;
@@ -98,7 +98,7 @@ fn zipf(alpha: f64, objects: usize, scan: Option<usize>) -> Vec<u64> {
 /// The hit ratio of the memory store, by requests and by bytes.
 fn play(trace: &Trace, bytes: u64) -> (f64, f64) {
     let memory = Memory::new(bytes, bytes / 8);
-    let (mut hits, mut hit_bytes, mut all_bytes) = (0, 0, 0);
+    let (mut hits, mut hit_bytes, mut all_bytes) = (0u64, 0, 0);
     for id in &trace.requests {
         let key = key(*id);
         let found = memory.find(&key, |_| true);
@@ -110,7 +110,7 @@ fn play(trace: &Trace, bytes: u64) -> (f64, f64) {
             weight
         });
         all_bytes += weight;
-        hits += usize::from(found.is_some());
+        hits += u64::from(found.is_some());
         hit_bytes += if found.is_some() { weight } else { 0 };
     }
     (100.0 * hits as f64 / trace.requests.len() as f64, 100.0 * hit_bytes as f64 / all_bytes as f64)
@@ -118,7 +118,7 @@ fn play(trace: &Trace, bytes: u64) -> (f64, f64) {
 
 fn play_lru(trace: &Trace, weights: &HashMap<u64, u64>, bytes: u64) -> (f64, f64) {
     let (mut used_at, mut order) = (HashMap::new(), BTreeMap::new());
-    let (mut kept, mut hits, mut hit_bytes, mut all_bytes) = (0, 0, 0, 0);
+    let (mut kept, mut hits, mut hit_bytes, mut all_bytes) = (0, 0u64, 0, 0);
     for (now, id) in trace.requests.iter().enumerate() {
         let weight = weights[id];
         all_bytes += weight;
@@ -151,13 +151,14 @@ fn write(trace: &Trace, weights: &HashMap<u64, u64>, folder: &Path) {
 }
 
 fn key(id: u64) -> Key {
-    Key::new(&id.to_le_bytes()[..])
+    KeyHasher::new([1, 2]).key(&id.to_le_bytes())
 }
 
 fn object(id: u64, body_bytes: usize) -> Object {
     let now = SystemTime::UNIX_EPOCH;
     let stored = Stored {
         status: 200,
+        unsent: [].into(),
         lines: [].into(),
         requested: now,
         received: now,

@@ -10,15 +10,21 @@
 //! - A body is served whole and unmixed, or broken off where its client can tell.
 //! - Nothing that was asked for before a purge is served after it.
 
+mod check;
+mod config;
+mod engine;
+mod error;
 pub mod fill;
+pub mod key;
 pub mod purge;
 pub mod rules;
+mod siphash;
 pub mod store;
 
-mod cache;
-mod error;
-mod key;
-
-pub use cache::{Cache, CacheConfig, Figures};
+pub use check::{check, check_route};
+pub use config::{
+    Cache, CacheConfig, CdnConfig, ClientControl, ControlFields, HeuristicConfig, QueryConfig, StaleConfig,
+};
+pub use engine::{Engine, EngineConfig, Figures};
 pub use error::Error;
 pub use key::Key;

@@ -1,7 +1,6 @@
 use super::*;
-use crate::Key;
 use crate::purge::{Mode, Purges, Target};
-use crate::store::samples::{object, stored, tagged};
+use crate::store::samples::{key, object, stored, tagged};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -18,10 +17,6 @@ fn limits() -> FillLimits {
 
 fn flights(limits: FillLimits) -> Arc<Flights> {
     Flights::new(limits, Arc::new(Purges::in_memory()))
-}
-
-fn key(name: &str) -> Key {
-    Key::new(name.as_bytes())
 }
 
 fn lead(flights: &Arc<Flights>, name: &str) -> Lead {

@@ -210,9 +210,9 @@ impl Purges {
         self.total.fetch_add(1, Ordering::Relaxed);
         let (remembered, _) = self.counts();
         if log.as_ref().is_some_and(|log| log.is_due(remembered)) {
-            self.rewrite(&mut log)?
+            self.rewrite(&mut log)?;
         } else {
-            written?
+            written?;
         }
         Ok(sequence)
     }

@@ -1,7 +1,7 @@
 use super::*;
-use crate::store::samples::{object, tagged};
+use crate::store::samples::{stored, tagged};
 use crate::store::{Body, Object};
-use crate::{Cache, CacheConfig, Key};
+use crate::{Engine, EngineConfig};
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use std::fs;
 use std::sync::Arc;
@@ -46,8 +46,8 @@ fn a_purge_is_about_what_it_names_and_what_was_asked_for_before_it() {
 
 #[test]
 fn what_is_purged_is_gone_with_all_its_variants_or_stale() {
-    let cache = Cache::new(&CacheConfig::of_memory(1 << 20));
-    let key = |name: &str| Key::new(name.as_bytes());
+    let cache = Engine::new(&EngineConfig::of_memory(1 << 20));
+    let key = |name: &str| cache.key(name.as_bytes());
     for name in ["a", "b", "c"] {
         let object = Object::new(key(name), tagged(&["all", name]), Body::copy_of(b"x"), 0);
         cache.put(object).unwrap();
@@ -75,13 +75,14 @@ fn what_is_purged_is_gone_with_all_its_variants_or_stale() {
 
 #[test]
 fn what_was_asked_for_before_a_purge_is_not_kept_after_it() {
-    let cache = Cache::new(&CacheConfig::of_memory(1 << 20));
+    let cache = Engine::new(&EngineConfig::of_memory(1 << 20));
     let asked = cache.purges().sequence();
     cache.purge(Target::Prefix(b"a"), Mode::Hard).unwrap();
-    assert!(cache.put(object("ab", b"late", asked)).is_none());
-    assert!(cache.put(object("ba", b"other", asked)).is_some());
-    cache.invalidate(&Key::new(&b"ba"[..])).unwrap();
-    assert!(cache.find(&Key::new(&b"ba"[..]), |_| true).is_none());
+    let object = |name: &str| Object::new(cache.key(name.as_bytes()), stored(), Body::copy_of(b"x"), asked);
+    assert!(cache.put(object("ab")).is_none());
+    let kept = cache.put(object("ba")).unwrap();
+    cache.invalidate(&kept.key).unwrap();
+    assert!(cache.find(&kept.key, |_| true).is_none());
 }
 
 #[test]
@@ -229,10 +230,10 @@ proptest! {
 #[test]
 fn no_response_is_older_than_an_acknowledged_purge() {
     for kind in 0..4u64 {
-        let cache = Arc::new(Cache::new(&CacheConfig::of_memory(1 << 20)));
+        let cache = Arc::new(Engine::new(&EngineConfig::of_memory(1 << 20)));
         let (origin, acknowledged) = (AtomicU64::new(0), AtomicU64::new(0));
         let is_over = AtomicBool::new(false);
-        let key = Key::new(&b"site/a"[..]);
+        let key = cache.key(b"site/a");
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {

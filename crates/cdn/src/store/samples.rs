@@ -3,6 +3,7 @@
 use super::body::Body;
 use super::object::Object;
 use crate::Key;
+use crate::key::KeyHasher;
 use crate::rules::Stored;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ pub(crate) fn stored() -> Stored {
     Stored {
         status: 200,
         lines: (*b"Content-Type: text/plain\r\n").into(),
+        unsent: [].into(),
         requested: time,
         received: time,
         initial_age: 0,
@@ -32,5 +34,10 @@ pub(crate) fn tagged(tags: &[&str]) -> Stored {
 }
 
 pub(crate) fn object(key: &str, body: &[u8], asked: u64) -> Object {
-    Object::new(Key::new(key.as_bytes()), stored(), Body::copy_of(body), asked)
+    Object::new(self::key(key), stored(), Body::copy_of(body), asked)
+}
+
+/// A key, with one secret for all tests.
+pub(crate) fn key(name: &str) -> Key {
+    KeyHasher::new([1, 2]).key(name.as_bytes())
 }

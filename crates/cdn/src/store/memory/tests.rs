@@ -1,19 +1,19 @@
 use super::*;
 use crate::Key;
 use crate::store::body::Body;
-use crate::store::samples::{object, stored};
+use crate::store::samples::{key, object, stored};
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
 fn find(memory: &Memory, name: &str) -> Option<Arc<Object>> {
-    memory.find(&Key::new(name.as_bytes()), |_| true)
+    memory.find(&key(name), |_| true)
 }
 
 /// One of several variants of a key, each asked for with another language.
 fn variant(name: &str, language: &str, body: &[u8]) -> Object {
     let mut stored = stored();
     stored.vary = [("accept-language".into(), language.as_bytes().into())].into();
-    Object::new(Key::new(name.as_bytes()), stored, Body::copy_of(body), 0)
+    Object::new(key(name), stored, Body::copy_of(body), 0)
 }
 
 fn language(object: &Object) -> &[u8] {
@@ -46,20 +46,19 @@ fn the_newest_takes_the_place_of_the_same_variant_and_leaves_the_others() {
     for (language, body) in [("en", "hello"), ("de", "hallo"), ("en", "hi")] {
         memory.put(variant("a", language, body.as_bytes())).unwrap();
     }
-    let found = |wanted: &str| {
-        memory.find(&Key::new(&b"a"[..]), |object| language(object) == wanted.as_bytes()).unwrap()
-    };
+    let found =
+        |wanted: &str| memory.find(&key("a"), |object| language(object) == wanted.as_bytes()).unwrap();
     assert_eq!(found("en").body.chunks()[0], "hi");
     assert_eq!(found("de").body.chunks()[0], "hallo");
     assert_eq!(memory.figures().objects, 2);
-    assert_eq!(memory.remove_key(&Key::new(&b"a"[..])), 2);
+    assert_eq!(memory.remove_key(&key("a")), 2);
     assert_eq!(memory.figures().bytes, 0);
 }
 
 #[test]
 fn of_too_many_variants_the_least_used_goes() {
     let memory = Memory::new(1 << 20, 1 << 20);
-    let key = Key::new(&b"a"[..]);
+    let key = key("a");
     for number in 0..VARIANTS_MAX {
         memory.put(variant("a", &number.to_string(), b"x")).unwrap();
         if number != 7 {
@@ -79,10 +78,10 @@ fn a_part_of_a_body_does_not_take_the_place_of_the_whole() {
     memory.put(object("a", b"whole", 0)).unwrap();
     let mut part = stored();
     (part.status, part.range) = (206, Some((0, 2)));
-    memory.put(Object::new(Key::new(&b"a"[..]), part, Body::copy_of(b"wh"), 0)).unwrap();
+    memory.put(Object::new(key("a"), part, Body::copy_of(b"wh"), 0)).unwrap();
     assert_eq!(memory.figures().objects, 2);
     memory.put(object("a", b"whole again", 0)).unwrap();
-    assert!(memory.find(&Key::new(&b"a"[..]), |object| object.stored.range.is_none()).is_some());
+    assert!(memory.find(&key("a"), |object| object.stored.range.is_none()).is_some());
 }
 
 #[test]
@@ -124,7 +123,7 @@ fn under_load_of_many_threads_the_bound_holds_and_the_count_is_exact() {
                         let at = (number * 7 + thread * 13) % 97;
                         let name = format!("key {at}");
                         match number % 8 {
-                            0 => drop(memory.remove_key(&Key::new(name.as_bytes()))),
+                            0 => drop(memory.remove_key(&key(&name))),
                             1..=3 => drop(find(memory, &name)),
                             _ => {
                                 let body = vec![at as u8; (number % 6000) as usize];

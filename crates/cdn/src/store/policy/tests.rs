@@ -38,7 +38,7 @@ fn kept(policy: &Policy<Arc<Item>>) -> HashSet<u64> {
 #[test]
 fn what_is_asked_for_once_goes_in_the_order_in_which_it_came() {
     let mut policy = Policy::new(100);
-    assert_eq!(put(&mut policy, 0..100), []);
+    assert!(put(&mut policy, 0..100).is_empty());
     assert_eq!(put(&mut policy, 100..105), [0, 1, 2, 3, 4]);
 }
 

@@ -1,17 +1,19 @@
-//! The cache as one: looks up, fetches once, keeps, purges.
+//! The cache at work: looks up, fetches once, keeps, purges.
 
 use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Place};
+use crate::key::KeyHasher;
 use crate::purge::{Mode, Purges, Target, Verdict};
 use crate::rules::Stored;
 use crate::store::{Memory, MemoryFigures, Object};
 use crate::{Error, Key};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// How much is kept, and where.
 #[derive(Debug, Clone)]
-pub struct CacheConfig {
+pub struct EngineConfig {
     /// Memory for responses, in bytes; it is never exceeded by what is counted.
     pub memory_bytes: u64,
     /// What is larger is not kept: head and body, in bytes.
@@ -20,7 +22,7 @@ pub struct CacheConfig {
     pub fill: FillLimits,
 }
 
-impl CacheConfig {
+impl EngineConfig {
     /// So much memory; an object may take an eighth of it, and bodies that arrive another quarter together.
     pub fn of_memory(memory_bytes: u64) -> Self {
         let object_bytes_max = memory_bytes / 8;
@@ -31,7 +33,8 @@ impl CacheConfig {
 }
 
 /// A shared cache. All cores use the same one.
-pub struct Cache {
+pub struct Engine {
+    hasher: KeyHasher,
     memory: Memory,
     flights: Arc<Flights>,
     purges: Arc<Purges>,
@@ -53,16 +56,23 @@ pub struct Figures {
     pub purged: u64,
 }
 
-impl Cache {
+impl Engine {
     /// A cache in memory alone.
-    pub fn new(config: &CacheConfig) -> Self {
+    pub fn new(config: &EngineConfig) -> Self {
         let purges = Arc::new(Purges::in_memory());
+        let secret = [0, 1].map(|word: u64| RandomState::new().hash_one(word));
         Self {
+            hasher: KeyHasher::new(secret),
             memory: Memory::new(config.memory_bytes, config.object_bytes_max),
             flights: Flights::new(config.fill.clone(), Arc::clone(&purges)),
             purges,
             purged: AtomicU64::new(0),
         }
+    }
+
+    /// The key of these bytes, as [`crate::key::write_key`] writes them. Its hash is of this cache alone.
+    pub fn key(&self, bytes: &[u8]) -> Key {
+        self.hasher.key(bytes)
     }
 
     /// The newest response in memory that is chosen and not purged. One that was purged softly is
@@ -158,7 +168,7 @@ impl Cache {
     }
 
     fn forget_key(&self, bytes: &[u8]) {
-        let key = Key::new(bytes);
+        let key = self.key(bytes);
         let removed = self.memory.remove_key(&key);
         self.purged.fetch_add(removed as u64, Ordering::Relaxed);
     }
