@@ -18,7 +18,7 @@ const OBJECTS: usize = 100_000;
 const HITS: usize = 2_000_000;
 
 fn main() {
-    let cache = Engine::new(&EngineConfig::of_memory(1 << 30));
+    let cache = Engine::open(&EngineConfig::of_memory(1 << 30)).unwrap();
     let url = |at| format!("https://www.example.com/images/of/a/shop/{at}.jpg?width=400");
     let keys: Vec<Key> = (0..OBJECTS).map(|at| cache.key(url(at).as_bytes())).collect();
     let start = cpu_ns();

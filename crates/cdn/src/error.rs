@@ -1,6 +1,7 @@
 //! Why something of the cache cannot be done.
 
 use std::io;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why something of the cache cannot be done.
@@ -19,5 +20,13 @@ pub enum Error {
         bytes: usize,
         /// What it may be.
         bytes_max: usize,
+    },
+    /// The folder of what is kept on the disk cannot be used.
+    #[error("cdn: cannot keep responses in {folder}: {source}")]
+    Disk {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system said; "would block" where another process uses it.
+        source: io::Error,
     },
 }

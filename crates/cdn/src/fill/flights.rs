@@ -37,6 +37,7 @@ pub struct Flights {
     fills: AtomicU64,
     coalesced: AtomicU64,
     alone: AtomicU64,
+    full: AtomicU64,
 }
 
 #[derive(Default)]
@@ -61,8 +62,10 @@ pub struct FlightsFigures {
     pub fills: u64,
     /// Requests that waited for the fetch of another.
     pub coalesced: u64,
-    /// Requests that were told to go on their own.
+    /// Requests for what is known not to be shared.
     pub alone: u64,
+    /// Requests that found too many fetches under way.
+    pub full: u64,
 }
 
 impl Flights {
@@ -76,6 +79,7 @@ impl Flights {
             fills: AtomicU64::new(0),
             coalesced: AtomicU64::new(0),
             alone: AtomicU64::new(0),
+            full: AtomicU64::new(0),
         })
     }
 
@@ -121,6 +125,7 @@ impl Flights {
             fills: count(&self.fills),
             coalesced: count(&self.coalesced),
             alone: count(&self.alone),
+            full: count(&self.full),
         }
     }
 
@@ -151,7 +156,7 @@ impl Flights {
 
     fn begin(self: &Arc<Self>, table: &mut Table, slot: Slot) -> Option<Lead> {
         if table.flights.len() >= self.limits.flights_max {
-            self.alone.fetch_add(1, Ordering::Relaxed);
+            self.full.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         self.fills.fetch_add(1, Ordering::Relaxed);

@@ -216,3 +216,16 @@ fn read(payload: &[u8]) -> Option<Purge> {
     }
     Some(Purge { sequence: u64::from_le_bytes(*sequence), mode, kind, name: name.into() })
 }
+
+/// Reads any bytes as a log; what is read of it and written anew is read again as the same. For the fuzz target.
+pub(crate) fn check_any(bytes: &[u8]) {
+    let replayed = replay(bytes);
+    assert!(replayed.bytes <= bytes.len());
+    let mut table = Table::default();
+    replayed.purges.iter().for_each(|purge| table.enter(purge.sequence, purge.target(), purge.mode));
+    let again = replay(&written_anew(&table, replayed.sequence));
+    assert_eq!((again.found, again.sequence), (Found::Whole, replayed.sequence));
+    let mut other = Table::default();
+    again.purges.iter().for_each(|purge| other.enter(purge.sequence, purge.target(), purge.mode));
+    assert_eq!(table.all(), other.all());
+}

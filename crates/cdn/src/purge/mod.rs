@@ -16,6 +16,7 @@ mod tests;
 
 use crate::Error;
 use log::Log;
+pub(crate) use log::check_any;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};

@@ -38,6 +38,13 @@ impl Body {
         Self { chunks: chunks.into(), len: total }
     }
 
+    /// A body of chunks that are full, but for the last.
+    pub(crate) fn of_chunks(chunks: Vec<Bytes>) -> Self {
+        let (last, full) = chunks.split_last().map_or((0, &chunks[..0]), |(last, full)| (last.len(), full));
+        assert!(full.iter().all(|chunk| chunk.len() == CHUNK_BYTES), "a chunk in the middle is not full");
+        Self { len: (full.len() * CHUNK_BYTES + last) as u64, chunks: chunks.into() }
+    }
+
     /// A body of bytes that are in one place.
     pub fn copy_of(bytes: &[u8]) -> Self {
         Self::gather([bytes], bytes.len() as u64)

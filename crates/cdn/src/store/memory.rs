@@ -79,15 +79,31 @@ impl Memory {
     /// Keeps a response, in place of what it replaces: the variant of the same fields, unless it has more of the body.
     /// Returns it where there was room for it.
     pub fn put(&self, object: Object) -> Option<Arc<Object>> {
-        let (object, mut gone) = (Arc::new(object), Vec::new());
-        let kept = {
-            let mut policy = self.policy();
-            let replaced = self.replaced_by(&object);
-            self.admit(&mut policy, &object, replaced, &mut gone)
-        };
+        let object = Arc::new(object);
+        self.put_shared(&object).then_some(object)
+    }
+
+    /// The same, for one that is shared already.
+    pub fn put_shared(&self, object: &Arc<Object>) -> bool {
+        let mut gone = Vec::new();
+        let mut policy = self.policy();
+        let replaced = self.replaced_by(object);
+        let kept = self.admit(&mut policy, object, replaced, &mut gone);
+        drop(policy);
         // Bodies are freed here, where nobody waits for a lock.
         drop(gone);
-        kept.then_some(object)
+        kept
+    }
+
+    /// Keeps a response that comes back from the disk, unless a newer one is there by now.
+    pub fn put_back(&self, object: &Arc<Object>) -> bool {
+        let mut gone = Vec::new();
+        let mut policy = self.policy();
+        let kept =
+            self.replaced_by(object).is_empty() && self.admit(&mut policy, object, Vec::new(), &mut gone);
+        drop(policy);
+        drop(gone);
+        kept
     }
 
     /// Puts a response in place of one that is kept, with its use: its head was updated. False if that one is no longer there.
