@@ -1,4 +1,5 @@
 use super::*;
+use crate::fill::{Begun, Place};
 use crate::store::samples::{stored, tagged};
 use crate::store::{Body, Object};
 use crate::{Engine, EngineConfig};
@@ -7,6 +8,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::Instant;
 
 fn verdict(purges: &Purges, key: &str, tags: &[&str], since: u64) -> Verdict {
     let tags: Vec<Box<str>> = tags.iter().map(|tag| (*tag).into()).collect();
@@ -273,4 +275,59 @@ fn no_response_is_older_than_an_acknowledged_purge() {
             is_over.store(true, Ordering::Relaxed);
         });
     }
+}
+
+/// The same for those who wait for a fetch: whoever joins one after a purge was acknowledged reads nothing from before it.
+#[test]
+fn no_fetch_that_is_joined_is_older_than_an_acknowledged_purge() {
+    let cache = Arc::new(Engine::open(&EngineConfig::of_memory(1 << 20)).unwrap());
+    let (origin, acknowledged) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (is_over, joined) = (AtomicBool::new(false), AtomicU64::new(0));
+    let key = cache.key(b"site/a");
+    let client = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            while !is_over.load(Ordering::Relaxed) {
+                let least = acknowledged.load(Ordering::SeqCst);
+                let now = Instant::now();
+                let body = match cache.join(&key, 0, now) {
+                    Place::Alone => unreachable!("all of it can be shared"),
+                    Place::Lead(mut lead) => {
+                        let content = origin.load(Ordering::SeqCst).to_le_bytes();
+                        thread::yield_now();
+                        lead.keep(tagged(&["red"]), now);
+                        thread::yield_now();
+                        lead.push(&content, now).await.unwrap();
+                        let finished = lead.finish().unwrap().unwrap();
+                        cache.keep(key.clone(), &finished);
+                        Body::copy_of(&content)
+                    }
+                    Place::Follow(mut reader) => {
+                        assert!(matches!(reader.head().await, Begun::Head(_)));
+                        joined.fetch_add(1, Ordering::Relaxed);
+                        Body::copy_of(&reader.piece().await.unwrap().unwrap())
+                    }
+                };
+                let content = u64::from_le_bytes(body.chunks()[0][..].try_into().unwrap());
+                assert!(content >= least, "{content} after a purge at {least}");
+            }
+        });
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(client);
+        }
+        for round in 1.. {
+            origin.store(round, Ordering::SeqCst);
+            let targets =
+                [Target::Key(b"site/a"), Target::Prefix(b"site/"), Target::Tag("red"), Target::Everything];
+            cache.purge(targets[round as usize % 4], Mode::Hard).unwrap();
+            acknowledged.store(round, Ordering::SeqCst);
+            thread::yield_now();
+            if round >= 3000 && joined.load(Ordering::Relaxed) > 100 {
+                break;
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }

@@ -46,7 +46,7 @@ pub struct DiskConfig {
     pub bytes_max: u64,
 }
 
-/// Responses on the disk. Dropped, it writes what waits.
+/// Responses on the disk. Where it is dropped, what waits is written first: not on a thread of the data plane.
 pub struct Disk {
     shared: Arc<Shared>,
     reads: Option<SyncSender<Read>>,

@@ -106,7 +106,8 @@ impl Memory {
         kept
     }
 
-    /// Puts a response in place of one that is kept, with its use: its head was updated. False if that one is no longer there.
+    /// Puts a response in place of one that is kept, with its use: its head was updated. `None` if that one is
+    /// no longer there, or the new one has no room.
     pub fn update(&self, old: &Arc<Object>, new: Object) -> Option<Arc<Object>> {
         let (new, mut gone) = (Arc::new(new), Vec::new());
         let kept = {
