@@ -68,7 +68,7 @@ impl Object {
         self.frequency.get()
     }
 
-    /// A soft purge was about it: it is stale, however fresh it says it is. True of what [`crate::Cache::find`] has returned.
+    /// A soft purge was about it: it is stale, however fresh it says it is. True of what [`crate::Engine::find`] has returned.
     #[inline]
     pub fn is_purged_softly(&self) -> bool {
         self.checked.load(Ordering::Relaxed) & 1 == 1
