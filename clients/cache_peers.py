@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 from conftest import eventually, free_port
@@ -66,7 +67,7 @@ class Peer:
 
 class Nginx(Peer):
     name, program = "nginx", "nginx"
-    knows = frozenset({"coalesce", "stale"})
+    knows = frozenset({"coalesce", "stale", "stale-if-reset", "range", "ranges", "empty"})
 
     def version(self):
         return version(["nginx", "-v"])
@@ -97,6 +98,7 @@ http {{
             proxy_cache_lock_timeout 30s;
             proxy_cache_lock_age 30s;
             proxy_cache_background_update on;
+            proxy_force_ranges on;
             proxy_cache_key $scheme$http_host$request_uri;
             add_header X-Cache $upstream_cache_status always;
         }}
@@ -108,7 +110,7 @@ http {{
 
 class Varnish(Peer):
     name, program = "varnish", "varnishd"
-    knows = frozenset({"coalesce", "stale", "range"})
+    knows = frozenset({"coalesce", "stale", "range", "empty"})
 
     def version(self):
         return version(["varnishd", "-V"])
@@ -133,15 +135,22 @@ sub vcl_deliver {{
 
 class TrafficServer(Peer):
     name, program = "trafficserver", "traffic_server"
-    knows = frozenset({"range"})
+    knows = frozenset({"ranges"})
+
+    def __init__(self, folder, origin):
+        super().__init__(folder, origin)
+        # It never serves as root, and gives itself away to `account`, which must reach its files.
+        self.folder = Path(tempfile.mkdtemp(prefix="nines-peer-"))
+        self.folder.chmod(0o755)
+
+    def __exit__(self, *_):
+        super().__exit__()
+        shutil.rmtree(self.folder)
 
     def version(self):
         return version(["traffic_server", "-V"])
 
     def command(self):
-        # It never serves as root, and gives itself away to this account: which must reach its files.
-        for folder in (self.folder.parent, self.folder):
-            folder.chmod(0o755)
         folders = {name: self.folder / name for name in
                    ("sysconfdir", "datadir", "localstatedir", "runtimedir", "logdir", "cachedir")}
         for folder in folders.values():
