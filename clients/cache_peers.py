@@ -110,7 +110,7 @@ http {{
 
 class Varnish(Peer):
     name, program = "varnish", "varnishd"
-    knows = frozenset({"coalesce", "stale", "range", "empty"})
+    knows = frozenset({"coalesce", "stream", "stale", "range", "empty", "purge"})
 
     def version(self):
         return version(["varnishd", "-V"])

@@ -2,8 +2,10 @@
 
 import dataclasses
 import itertools
+import random
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 
 from backend import Backend, Gone
@@ -44,7 +46,7 @@ class Fault:
 
 @dataclass
 class Thing:
-    """What is at a path. `fields` are sent as they are."""
+    """What is at a path, its query included. `fields` are sent as they are."""
 
     path: str
     size: int = 1000
@@ -57,11 +59,17 @@ class Thing:
     ranges: bool = True
     gate: Gate | None = None
     fault: Fault | None = None
+    jitter: float = 0  # seconds, at most, before the head and in the middle of the body
     instead: object = None  # called with the exchange, and answers it
     asked: list = field(default_factory=list)
 
     def body(self, request):
         return Body(self.path, self.version, self.size, "|".join(request.get(name, "") for name in self.vary))
+
+    def dawdle(self):
+        """Being slow is what it is told to, and nothing that a test waits for."""
+        if self.jitter:
+            time.sleep(random.uniform(0, self.jitter))
 
     def tag(self, body):
         tag = f'"{body.version}-{hash_of(body.variant)}"'
@@ -97,7 +105,7 @@ class Origin(Backend):
     def answer(self, exchange):
         request = exchange.request
         exchange.read_body()
-        known = self.things.get(request.path)
+        known = self.things.get(request.target)
         if known is None:
             return exchange.respond(404, b"nothing here", reason="Not Found")
         with self.lock:
@@ -107,6 +115,7 @@ class Origin(Backend):
             return thing.instead(exchange)
         if thing.gate and thing.gate.at is None:
             thing.gate.hold()
+        thing.dawdle()
         Answer(exchange, thing).send()
 
 
@@ -168,6 +177,7 @@ class Answer:
             until = min(stop, at + PART, *(one.at for one in (gate, fault) if one and one.at and one.at > at))
             self.send_part(self.body.bytes(at, until))
             at = until
+            self.thing.dawdle()
         if self.thing.framing == "chunked":
             self.exchange.send(b"0\r\n\r\n")
         if fault and fault.kind == "more":

@@ -16,8 +16,8 @@ from cdn_bytes import checked
 from wire import Response, Truncated, Wire
 
 # What the scenarios need of a cache.
-ABILITIES = frozenset({"coalesce", "stream", "stale", "stale-if-reset", "stale-if-503", "range", "ranges", "empty", "purge", "variants",
-                       "status", "deadline", "strict"})
+ABILITIES = frozenset({"coalesce", "stream", "stale", "stale-if-reset", "stale-if-503", "range", "ranges", "empty", "purge", "exact-purge",
+                       "variants", "status", "deadline", "strict"})
 # In the node's folder of data.
 DISK = "cdn"
 
@@ -120,8 +120,12 @@ class World:
         except urllib.error.HTTPError as error:
             raise AssertionError(f"purge {what}: {error.code} {error.read().decode(errors='replace')}") from None
 
+    def url(self, path, host="cdn.test"):
+        """As the cache knows it."""
+        return f"http://{host}{path}"
+
     def purge_url(self, thing, host="cdn.test", **more):
-        """By the method, as every peer that can purge has it."""
+        """By the method, as every peer that can purge has it; acknowledged when it returns. The status."""
         with self.ask(thing, method="PURGE", host=host, **more) as wire:
             return wire.response().status
 

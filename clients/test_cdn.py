@@ -82,6 +82,13 @@ def test_two_hosts_share_nothing(world):
     assert world.get(thing, host="one.test").version == 1
 
 
+def test_two_queries_share_nothing(world):
+    things = [world.put(path=f"/query{query}") for query in ("", "?", "?a", "?b", "?a&b", "?b&a")]
+    for _ in range(2):
+        assert [world.get(thing).version for thing in things] == [1] * len(things)
+    assert [len(thing.asked) for thing in things if thing.path != "/query?"] == [1] * 5
+
+
 def test_what_was_asked_with_authorization_is_for_nobody_else(world):
     world.needs("strict")
     thing = world.put(vary=())
