@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import random
 import re
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -101,6 +102,19 @@ class Origin(Backend):
                 setattr(thing, name, value)
             thing.version += 1
             return thing.version
+
+    def die(self):
+        """As a process does: nobody listens, and what was connected ends."""
+        self.stop()
+        for reader in list(self.readers):
+            try:
+                reader.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:  # it is gone already
+                pass
+
+    def revive(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
+        threading.Thread(target=self.accept, daemon=True).start()
 
     def answer(self, exchange):
         request = exchange.request

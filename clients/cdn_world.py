@@ -22,23 +22,21 @@ ABILITIES = frozenset({"coalesce", "stream", "stale", "stale-if-reset", "stale-i
 DISK = "cdn"
 
 
-def pool(origin):
-    # Never ejected, never tried again: what the origin is asked is counted.
-    return f'[pool.all]\nservers = ["127.0.0.1:{origin}"]\neject = {{ failures = 0 }}\nretry = {{ budget = "0%" }}\n'
-
-
-def file(origin, cdn="", route=""):
-    """What follows `[edge]` in nines.toml: everything is cached."""
+def file(origin, cdn=""):
+    """What follows `[edge]` in nines.toml: everything is cached. The origin is never ejected and never tried again, since what it
+    is asked is counted."""
     return f"""
-[edge.timeout]
-body_idle = "2s"
-{pool(origin)}
+[pool.all]
+servers = ["127.0.0.1:{origin}"]
+eject = {{ failures = 0 }}
+retry = {{ budget = "0%" }}
+timeout = {{ idle = "5s" }}
 [cdn]
 memory = "64MiB"
 purge = ["127.0.0.1/32"]
 {cdn}
 [site.default.route]
-"/" = {{ pool = "all", cache = "cdn"{route} }}
+"/" = {{ pool = "all", cache = "cdn" }}
 """
 
 

@@ -1,10 +1,13 @@
 """A cache seen from outside: what is kept, what is confirmed, and that no byte is ever one of another body."""
 
 import random
+import time
 
+import cdn_world
 import pytest
 from cdn_bytes import Body, Wrong, checked
-from cdn_origin import Fault, Gate
+from cdn_origin import Fault, Gate, Origin
+from cdn_world import World
 from conftest import eventually
 from wire import Response
 
@@ -313,6 +316,35 @@ def test_a_stale_answer_is_served_while_the_origin_fails(world, failure):
     assert all(world.get(thing).version == 1 for _ in range(5))
     world.origin.publish(thing, instead=None)
     eventually(lambda: world.get(thing).version == 3)
+
+
+def test_a_stale_answer_is_served_while_the_origin_is_dead(world):
+    world.needs("stale-if-reset")
+    thing = world.put(fields=(("Cache-Control", "max-age=1, stale-if-error=60"),))
+    world.warm(thing)
+    stale = time.monotonic() + 2
+    world.origin.publish(thing)
+    world.origin.die()
+    try:
+        eventually(lambda: world.get(thing).version == 1 and time.monotonic() > stale)
+    finally:
+        world.origin.revive()
+    eventually(lambda: world.get(thing).version == 2)
+
+
+@pytest.mark.parametrize("grace", ["error", "revalidate"])
+def test_grace_of_the_file_is_for_answers_that_say_nothing_of_it(start, grace):
+    origin = Origin()
+    nines = World("nines", start(cdn_world.file(origin.port, f'stale = {{ {grace} = "1h" }}')), origin)
+    thing, gate = nines.put(fields=(("Cache-Control", "max-age=1"),)), Gate()
+    nines.warm(thing)
+    origin.publish(thing, **{"error": {"instead": FAILURES["reset"]}, "revalidate": {"gate": gate}}[grace])
+    eventually(lambda: nines.get(thing).version == 1 and len(thing.asked) > 1)
+    assert nines.get(thing).version == 1
+    gate.open()
+    origin.publish(thing, instead=None, gate=None)
+    eventually(lambda: nines.get(thing).version > 1)
+    origin.stop()
 
 
 def test_what_must_be_confirmed_is_not_served_while_the_origin_fails(world):

@@ -4,6 +4,7 @@ The suite calls a test *required* where it sees the RFC broken, *optimal* where 
 where it only asks. It is older than RFC 9110 to 9112, and is at odds with them in some places: these are `ACCEPTED`.
 """
 
+import cdn_world
 import http_cache
 import pytest
 from cache_peers import PEERS
@@ -36,17 +37,7 @@ ACCEPTED = {
 @pytest.fixture(scope="module")
 def results(start):
     with http_cache.origin() as port:
-        # The suite counts what its origin sees, which also fails on purpose.
-        nines = start(f"""
-[pool.all]
-servers = ["127.0.0.1:{port}"]
-eject = {{ failures = 0 }}
-retry = {{ budget = "0%" }}
-[cdn]
-memory = "64MiB"
-[site.default.route]
-"/" = {{ pool = "all", cache = "cdn" }}
-""")
+        nines = start(cdn_world.file(port))
         yield http_cache.settled(nines.url(), ACCEPTED)
 
 
