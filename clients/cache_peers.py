@@ -168,9 +168,9 @@ class TrafficServer(Peer):
         values = {
             "http.server_ports": f"STRING {self.port}:ip-in=127.0.0.1", "http.cache.http": "INT 1",
             "http.cache.required_headers": "INT 2", "http.cache.when_to_revalidate": "INT 0",
-            "http.cache.ignore_client_cc_max_age": "INT 0", "http.normalize_ae": "INT 1",
+            "http.cache.ignore_client_cc_max_age": "INT 1", "http.normalize_ae": "INT 1",
             "http.cache.cache_responses_to_cookies": "INT 1", "http.insert_response_via_str": "INT 0",
-            "http.negative_caching_enabled": "INT 0", "http.cache.range.write": "INT 1", "http.cache.post_method": "INT 1",
+            "http.negative_caching_enabled": "INT 0", "http.cache.range.write": "INT 1",
             "url_remap.pristine_host_hdr": "INT 1", "reverse_proxy.enabled": "INT 1", "log.logging_enabled": "INT 0",
             "cache.limits.http.max_alts": "INT 5", "exec_thread.autoconfig": "INT 0", "exec_thread.limit": "INT 2",
             "diags.output.diag": "STRING E", "admin.user_id": f"STRING {self.account()}",
