@@ -7,7 +7,7 @@ import cdn_world
 import pytest
 from cdn_bytes import Body, Wrong, checked
 from cdn_origin import Fault, Gate, Origin
-from cdn_world import World
+from cdn_world import World, in_threads
 from conftest import eventually
 from wire import Response
 
@@ -353,3 +353,50 @@ def test_what_must_be_confirmed_is_not_served_while_the_origin_fails(world):
     world.warm(thing)
     world.origin.publish(thing, instead=FAILURES["reset"])
     eventually(lambda: world.get(thing).status in (502, 504))
+
+
+# --- all at once ---
+
+class Visitor:
+    """Asks for anything in any way, and remembers the tags that it saw."""
+
+    def __init__(self, world, things, seed):
+        self.world, self.things, self.drawn, self.tags, self.whole = world, things, random.Random(seed), {}, 0
+
+    def visit(self):
+        thing, draw = self.drawn.choice(self.things), self.drawn.random()
+        fields = [("X-Shape", self.drawn.choice("ab"))] if thing.vary else []
+        tag = self.tags.get(thing.path, '"none"')
+        if draw < 0.05:
+            fault = self.drawn.choice([None, None, Fault("end", 20_000), Fault("reset", 20_000)])
+            return self.world.origin.publish(thing, size=self.drawn.choice([30_000, 30_001, 90_000]), fault=fault)
+        if draw < 0.1:
+            return self.world.ask(thing, fields).close()
+        if draw < 0.5:
+            first = self.drawn.randrange(100_000)
+            spec = self.drawn.choice([f"{first}-{first + self.drawn.randrange(70_000)}", f"{first}-", f"-{first + 1}", "0-9,20-29"])
+            fields.append(("Range", f"bytes={spec}"))
+            if self.drawn.random() < 0.3:
+                fields.append(("If-Range", tag))
+        elif draw < 0.6:
+            fields.append(("If-None-Match", tag))
+        got = self.world.get(thing, fields, "HEAD" if draw > 0.95 else "GET")
+        assert got.status in (0, 200, 206, 304, 416, 502, 503, 504)
+        self.tags[thing.path] = got.response.get("etag", tag)
+        self.whole += got.whole
+        return got
+
+
+def test_whoever_asks_for_whatever_in_any_order_gets_bytes_that_belong_together(world):
+    controls = ["max-age=60", "max-age=1", "no-cache", "no-store", "max-age=0, stale-while-revalidate=60"]
+    things = [world.put(size=30_000, etag=etag, framing=framing, vary=vary, fields=(("Cache-Control", control),))
+              for etag in ("strong", "weak", None) for framing in ("length", "chunked") for vary in ((), ("X-Shape",))
+              for control in controls]
+    visitors = [Visitor(world, things, seed) for seed in range(6)]
+    in_threads(*(lambda visitor=visitor: [visitor.visit() for _ in range(400)] for visitor in visitors))
+    assert sum(visitor.whole for visitor in visitors) > 1000
+    for thing in things:
+        world.origin.publish(thing, fault=None)
+        if "no-" in thing.fields[0][1]:
+            got = world.get(thing)
+            assert got.whole and got.version == thing.version
