@@ -75,23 +75,28 @@ def checked(path, response, method="GET", whole=True):
     told = response.all("x-body")
     if len(told) > 1:
         raise Wrong(f"{path}: two bodies' heads in one: {told}")
-    if not told:
-        if response.status in (200, 206):
-            raise Wrong(f"{path}: {response.status} without the origin's own field: {response.headers}")
-        return Got(response, whole, None)
-    body = Body.of(path, told[0])
+    if not told and response.status in (200, 206):
+        raise Wrong(f"{path}: {response.status} without the origin's own field: {response.headers}")
+    body = Body.of(path, told[0]) if told else None
+    if body:
+        try:
+            check(body, response, method, whole)
+        except Wrong as wrong:
+            raise Wrong(f"{wrong}\nin answer to {method}: {response.status} {response.headers}") from None
+    return Got(response, whole, body)
+
+
+def check(body, response, method, whole):
     length = response.get("content-length")
-    if method == "HEAD" or response.status == 304:
+    if method == "HEAD":
         if length is not None and response.status == 200 and int(length) != body.size:
-            raise Wrong(f"{path}: HEAD says {length} bytes of {body}")
+            raise Wrong(f"HEAD says {length} bytes of {body}")
     elif response.status == 206 and response.get("content-type", "").startswith("multipart/byteranges"):
         check_parts(body, response, whole)
     elif response.status == 206:
-        start, stop = place(body, response.get("content-range"))
-        same(body, response.body, start, stop, whole)
+        same(body, response.body, *place(body, response.get("content-range")), whole)
     elif response.status == 200:
         same(body, response.body, 0, body.size, whole)
-    return Got(response, whole, body)
 
 
 def place(body, value):

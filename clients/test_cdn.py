@@ -333,9 +333,10 @@ def test_a_stale_answer_is_served_while_the_origin_is_dead(world):
 
 
 @pytest.mark.parametrize("grace", ["error", "revalidate"])
-def test_grace_of_the_file_is_for_answers_that_say_nothing_of_it(start, grace):
+def test_grace_of_the_file_is_for_answers_that_say_nothing_of_it(world, request, grace):
+    world.needs("status")
     origin = Origin()
-    nines = World("nines", start(cdn_world.file(origin.port, f'stale = {{ {grace} = "1h" }}')), origin)
+    nines = World("nines", request.getfixturevalue("start")(cdn_world.file(origin.port, f'stale = {{ {grace} = "1h" }}')), origin)
     thing, gate = nines.put(fields=(("Cache-Control", "max-age=1"),)), Gate()
     nines.warm(thing)
     origin.publish(thing, **{"error": {"instead": FAILURES["reset"]}, "revalidate": {"gate": gate}}[grace])
