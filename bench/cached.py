@@ -8,7 +8,6 @@ import http.server
 import os
 import select
 import socket
-import subprocess
 import threading
 import time
 import urllib.request
