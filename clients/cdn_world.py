@@ -22,7 +22,7 @@ ABILITIES = frozenset({"coalesce", "stream", "stale", "stale-if-reset", "stale-i
 DISK = "cdn"
 
 
-def file(origin, cdn=""):
+def file(origin, cdn="", memory="64MiB"):
     """What follows `[edge]` in nines.toml: everything is cached. The origin is never ejected and never tried again, since what it
     is asked is counted."""
     return f"""
@@ -32,7 +32,7 @@ eject = {{ failures = 0 }}
 retry = {{ budget = "0%" }}
 timeout = {{ idle = "5s" }}
 [cdn]
-memory = "64MiB"
+memory = "{memory}"
 purge = ["127.0.0.1/32"]
 {cdn}
 [site.default.route]

@@ -16,11 +16,11 @@ LASTING = (("Cache-Control", "max-age=86400"), ("Surrogate-Key", "lasting"))
 
 
 class Kept:
-    """A nines with a disk tier, and things that it was asked for."""
+    """A nines with a disk tier, and little memory, so that the disk has something to do; and things that it was asked for."""
 
-    def __init__(self, start, cdn):
+    def __init__(self, start, cdn, memory):
         self.origin = Origin()
-        self.nines = start(cdn_world.file(self.origin.port, cdn))
+        self.nines = start(cdn_world.file(self.origin.port, cdn, memory))
         self.world = cdn_world.World("nines", self.nines, self.origin)
         self.disk = self.nines.folder / "data" / cdn_world.DISK
 
@@ -63,8 +63,8 @@ class Kept:
 def kept(start):
     made = []
 
-    def make(cdn='disk = "256MiB"'):
-        made.append(Kept(start, cdn))
+    def make(cdn='disk = "256MiB"', memory="16MiB"):
+        made.append(Kept(start, cdn, memory))
         return made[-1]
 
     yield make
@@ -202,7 +202,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_files_cost_what_was_in_them_and_no_more(kept, damage):
     cache = kept()
-    things = cache.fill(80, [0, 100, 5000, 100 * KIB, 500 * KIB])
+    things = cache.fill(250, [0, 100, 5000, 100 * KIB, 500 * KIB])
     cache.nines.stop()
     files = sorted(path for path in cache.disk.rglob("*") if path.is_file() and path.stat().st_size)
     assert files, f"nothing is kept in {cache.disk}"
@@ -239,7 +239,7 @@ def test_a_full_disk_is_no_fault_of_an_answer(kept):
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
     try:
         cache.nines.begin()
-        things = cache.fill(60, [100 * KIB, 400 * KIB])
+        things = cache.fill(150, [100 * KIB, 400 * KIB])
         assert shutil.disk_usage(cache.disk).free < 2 * MIB, "the disk is not full: nothing is shown"
         cache.hits(things)
         for thing in things[:10]:
@@ -269,7 +269,7 @@ def test_the_disk_takes_no_more_than_it_was_given(kept):
 
 def test_memory_takes_no_more_than_it_was_given(kept):
     """64 MiB are given; 400 MB go through. What the process takes beside them is bounded too."""
-    cache = kept("")
+    cache = kept("", memory="64MiB")
     cache.fill(20, [MIB])
     for _ in range(20):
         cache.fill(20, [MIB])
@@ -279,7 +279,7 @@ def test_memory_takes_no_more_than_it_was_given(kept):
 def test_what_does_not_fit_in_memory_is_served_from_disk(kept):
     cache = kept('disk = "256MiB"')
     things = cache.fill(150, [MIB])
-    # Twice what memory holds; the disk holds all.
+    # Nine times what memory holds; the disk holds all.
     assert cache.hits(things) == len(things)
     drawn = random.Random(3)
     for thing in drawn.sample(things, 40):
