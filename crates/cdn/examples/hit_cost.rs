@@ -96,6 +96,7 @@ fn stored() -> Stored {
         lifetime: 3600,
         stale_while_revalidate: 0,
         stale_if_error: 0,
+        not_stored: None,
         must_revalidate: false,
         no_cache: false,
         vary: [].into(),

@@ -166,6 +166,7 @@ fn object(id: u64, body_bytes: usize) -> Object {
         lifetime: 0,
         stale_while_revalidate: 0,
         stale_if_error: 0,
+        not_stored: None,
         must_revalidate: false,
         no_cache: false,
         vary: [].into(),

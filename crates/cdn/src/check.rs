@@ -21,6 +21,7 @@ pub fn check(cdn: &CdnConfig, faults: &mut Faults) {
             "what is on disk is served through memory: \"64MiB\"",
         );
     }
+    admission::check_networks(&cdn.purge, "[cdn] purge", None, faults);
     let mut report = |message: String| faults.add(None, format!("cdn: {message}"));
     check_stale(cdn.stale, &mut report);
     check_whole("ttl_max", cdn.ttl_max, &mut report);

@@ -2,6 +2,7 @@
 
 use crate::key::QueryPolicy;
 use crate::rules::{Policy, SetCookie};
+use admission::NetworkEntry;
 use notation::{Duration, Name, Percent, Size, TextOr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,11 @@ pub struct CdnConfig {
     pub client_control: ClientControl,
     /// What becomes of responses that set cookies.
     pub set_cookie: SetCookie,
+    /// How long a request waits for the fetch of another before it asks the origin on its own.
+    pub wait: Duration,
+    /// Networks whose clients may purge a URL by the method PURGE; nobody when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub purge: Vec<NetworkEntry>,
     /// Whether clients get `Surrogate-Control`, `CDN-Cache-Control` and the tags of responses: `"pass"` where clients are caches
     /// themselves.
     pub control_fields: ControlFields,
@@ -41,6 +47,8 @@ impl Default for CdnConfig {
             ttl_max: Duration::secs(365 * 86_400),
             client_control: ClientControl::default(),
             set_cookie: SetCookie::default(),
+            wait: Duration::secs(5),
+            purge: Vec::new(),
             control_fields: ControlFields::default(),
         }
     }

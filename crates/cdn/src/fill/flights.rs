@@ -106,6 +106,29 @@ impl Flights {
         }
     }
 
+    /// For one who has waited too long for another's fetch: begins a fetch that takes its place for whoever comes from now on, or joins
+    /// the one that another has begun in its place. What is passed over is not kept when it comes after all: it may be older than
+    /// what has come meanwhile.
+    pub fn pass_over(self: &Arc<Self>, reader: &Reader, key: &Key, variant: u64) -> Place {
+        let slot = Slot { key: key.bytes.clone(), variant };
+        let mut table = self.lock();
+        if let Some(flight) = table.flights.get(&slot)
+            && !reader.is_of(&flight.shared)
+            && self.may_join(flight, key)
+        {
+            return Place::Follow(Reader::new(&flight.shared, false));
+        }
+        match self.begin(&mut table, slot) {
+            Some(lead) => Place::Lead(lead),
+            None => Place::Alone,
+        }
+    }
+
+    /// A response that was remembered as nothing to wait for could be kept by now: the next one is fetched for all.
+    pub fn forget_pass(&self, key: &Key, variant: u64) {
+        self.lock().passes.remove(&Slot { key: key.bytes.clone(), variant });
+    }
+
     /// Begins to fetch a response if nobody does so already: to confirm it beside those who are served what is kept.
     pub fn lead(self: &Arc<Self>, key: &Key, variant: u64) -> Option<Lead> {
         let slot = Slot { key: key.bytes.clone(), variant };
@@ -127,6 +150,11 @@ impl Flights {
             alone: count(&self.alone),
             full: count(&self.full),
         }
+    }
+
+    /// Whether a fetch is the one that others join.
+    pub(super) fn is_current(&self, slot: &Slot, shared: &Arc<Shared>) -> bool {
+        self.lock().flights.get(slot).is_some_and(|flight| Arc::ptr_eq(&flight.shared, shared))
     }
 
     pub(super) fn limits(&self) -> &FillLimits {

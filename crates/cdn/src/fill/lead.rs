@@ -130,10 +130,11 @@ impl Lead {
             self.shared.tell(|state| end(state, End::Failed(Failure::Length)));
             return Err(Failure::Length);
         }
+        let is_current = self.flights.is_current(&self.slot, &self.shared);
         self.shared.tell(|state| end(state, End::Whole));
         let state = self.shared.state();
         let stored = state.head.clone().expect("a body follows its head");
-        if state.is_for != For::All {
+        if state.is_for != For::All || !is_current {
             return Ok(None);
         }
         let pieces = state.pieces();

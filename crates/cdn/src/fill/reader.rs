@@ -35,6 +35,10 @@ impl Reader {
         Self { shared: Arc::clone(shared), seat }
     }
 
+    pub(super) fn is_of(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
+    }
+
     /// Waits for the head. May be dropped and called again.
     pub async fn head(&mut self) -> Begun {
         poll_fn(|context| self.poll_head(context)).await

@@ -94,14 +94,14 @@ pub(crate) fn values<'a>(
 
 /// A number that stands for the values which a request has for the fields that a stored response varies by: requests with the same are
 /// answered alike. 0 where it varies by none.
-pub fn variant<'a>(stored: &Stored, request: impl RequestLines<'a>) -> u64 {
+pub fn variant<'a>(stored: &Stored, request: &impl RequestLines<'a>) -> u64 {
     if stored.vary.is_empty() {
         return 0;
     }
     let mut hasher = DefaultHasher::new();
     for (name, _) in &stored.vary {
         name.hash(&mut hasher);
-        normalized(name, request.clone(), &mut |bytes| hasher.write(bytes));
+        normalized(name, request, &mut |bytes| hasher.write(bytes));
         hasher.write_u8(0xff);
     }
     hasher.finish().max(1)

@@ -117,7 +117,9 @@ fn write_stored(stored: &Stored, out: &mut Vec<u8>) {
         tags,
         length,
         range,
+        not_stored,
     } = stored;
+    assert!(not_stored.is_none(), "what is kept is stored");
     out.extend_from_slice(&status.to_le_bytes());
     for time in [requested, received] {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -176,6 +178,7 @@ fn read_stored(bytes: &[u8]) -> Option<Stored> {
         unsent: input.bytes()?.into(),
         vary: input.list(|input| Some((input.text()?.into(), input.bytes()?.into())))?,
         tags: input.list(|input| Some(input.text()?.into()))?,
+        not_stored: None,
     };
     (input.0.is_empty() && flags < 16).then_some(stored)
 }
@@ -274,6 +277,7 @@ mod tests {
                 tags: tags.into_iter().map(Into::into).collect(),
                 length,
                 range,
+                not_stored: None,
             };
             let mut bytes = Vec::new();
             write_stored(&stored, &mut bytes);
