@@ -13,9 +13,13 @@ use crate::sites::{Route, Site};
 use crate::wire::Wire;
 use balance::Pool;
 use cdn::fill::{Failure, Lead};
-use cdn::rules::{accept_encoding, is_withheld, write_conditions};
+use cdn::rules::{
+    Asked, Lines, Method, Serve, Stored, accept_encoding, is_withheld, matches, serve, write_conditions,
+};
+use cdn::store::Object;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What a fetch goes through. It outlives the request that began it.
 pub(super) struct Fetch {
@@ -29,72 +33,122 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
-    /// Begins to fetch what a request asks for.
+    /// Begins to fetch what a request asks for. The task ends with its exchange, by the timeouts of that, or with its core.
     pub(super) fn spawn(self, lead: Lead, wanted: Wanted, asking: &Work) {
         let mut work = self.core.take_work();
-        let prepared = prepare(&self.caching, &wanted, asking, &mut work);
-        let Some(lines) = prepared else {
-            self.core.give_back(work);
-            return lead.fail(Failure::Origin(Refusal::Endpoint("").status()));
-        };
-        tokio::task::spawn_local(self.run(lead, wanted, work, lines));
+        let mut head = Vec::with_capacity(asking.request.len + 256);
+        let start = write_head(&self.caching, asking, &mut head);
+        work.request.clear();
+        work.request.version = asking.request.version;
+        work.extra.clear();
+        work.ids = asking.ids.clone();
+        work.client = asking.client;
+        (work.is_trusted, work.is_secure) = (asking.is_trusted, asking.is_secure);
+        work.host.clone_from(&asking.host);
+        work.path.clone_from(&asking.path);
+        tokio::task::spawn_local(self.run(lead, wanted, work, head, start));
     }
 
-    async fn run(self, lead: Lead, wanted: Wanted, mut work: Box<Work>, lines: Box<[u8]>) {
-        let Self { core, snapshot, site, route, pool, caching, peer } = self;
-        let filler = Filler::new(caching, wanted, lines, lead);
+    async fn run(self, lead: Lead, mut wanted: Wanted, mut work: Box<Work>, mut head: Vec<u8>, start: usize) {
+        if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
+            match self.find_on_disk(&wanted, &head[start..]).await {
+                Some((object, None)) => {
+                    self.core.give_back(work);
+                    return lead.confirm(object);
+                }
+                Some((object, Some(if_error_until))) => {
+                    wanted.if_error_until = if_error_until;
+                    wanted.kept = Some(object);
+                }
+                None => {}
+            }
+        }
+        if let Some(kept) = &wanted.kept {
+            write_conditions([&kept.stored], &mut head);
+        }
+        let lines: Box<[u8]> = head[start..].into();
+        head.extend_from_slice(b"\r\n");
+        if take_in(&head, &mut work) {
+            self.exchange(lead, wanted, &mut work, lines).await;
+        } else {
+            lead.fail(Failure::Origin(Refusal::Endpoint("").status()));
+        }
+        work.down.release();
+        self.core.give_back(work);
+    }
+
+    /// What is on the disk for these lines; with it, if the origin has to confirm it, until when it stands in for that.
+    async fn find_on_disk(
+        &self,
+        wanted: &Wanted,
+        lines: &[u8],
+    ) -> Option<(Arc<Object>, Option<Option<SystemTime>>)> {
+        let own = lines.to_vec();
+        let fits = move |stored: &Stored| stored.range.is_none() && matches(stored, &Lines::of(&own));
+        let object = self.caching.engine.find_on_disk(&wanted.key, fits).await?;
+        let asked = Asked::of(Method::Get, Lines::of(lines));
+        let stale_since = object.is_purged_softly().then_some(wanted.at);
+        let served = serve(&object.stored, &asked, &self.caching.policy, stale_since, wanted.at);
+        Some(match served {
+            Serve::Validate { if_error_until, .. } => (object, Some(if_error_until)),
+            // It was not asked for by who takes nothing else; what is stale but may be served is confirmed now, since it is led.
+            Serve::Unavailable | Serve::StaleAndRefresh | Serve::StaleAsAsked => (object, Some(None)),
+            Serve::Fresh => (object, None),
+        })
+    }
+
+    async fn exchange(&self, lead: Lead, wanted: Wanted, work: &mut Work, lines: Box<[u8]>) {
+        let filler = Filler::new(Arc::clone(&self.caching), wanted, lines, lead);
+        let peer = Rc::clone(&self.peer);
         let mut client = Client { wire: Wire::Cache(Box::new(filler)), peer };
         let mut report = Report::default();
         let mark = work.down.mark();
         let exchange = Exchange {
-            core: &core,
-            snapshot: &snapshot,
-            site: &site,
-            route: &route,
+            core: &self.core,
+            snapshot: &self.snapshot,
+            site: &self.site,
+            route: &self.route,
             client: &mut client,
-            work: &mut work,
+            work,
             report: &mut report,
             mark,
         };
-        let ended = exchange::run(exchange, &pool).await;
+        let run = exchange::run(exchange, &self.pool);
+        let ended = match self.snapshot.config.timeout.request {
+            None => run.await,
+            Some(limit) => match tokio::time::timeout(limit.get(), run).await {
+                Ok(ended) => ended,
+                Err(_) => Ended::Refused(Refusal::EndpointTimeout),
+            },
+        };
         if let Ended::Refused(refusal) = &ended {
-            let (site, path) = (&site.name, String::from_utf8_lossy(&work.path));
-            tracing::debug!(target: "cdn", %site, %path, %refusal, "a fetch has failed");
+            let (site, path) = (&self.site.name, String::from_utf8_lossy(&work.path));
+            tracing::debug!(target: "edge", %site, %path, %refusal, "a fetch for the cache has failed");
         }
         if let Wire::Cache(filler) = client.wire {
             filler.conclude(ended).await;
         }
-        work.down.release();
-        core.give_back(work);
     }
 }
 
-/// Writes the head of a fetch, and takes it in as a request of its own. Returned are its header lines. `None`: it has become too long.
-fn prepare(caching: &Caching, wanted: &Wanted, asking: &Work, work: &mut Work) -> Option<Box<[u8]>> {
-    let mut head = Vec::with_capacity(asking.request.len + 256);
-    let start = write_head(caching, wanted, asking, &mut head);
-    let lines = head[start..].into();
-    let limits = RequestLimits { head_bytes_max: head.len(), fields_max: asking.request.fields.len() + 4 };
-    work.down.grow(head.len());
-    work.down.spare()[..head.len()].copy_from_slice(&head);
-    work.down.fill(head.len());
+/// Takes the head in as a request of its own. `false`: it has become too long.
+fn take_in(head: &[u8], work: &mut Work) -> bool {
+    let version = work.request.version;
     work.request.clear();
-    if !work.request.parse(work.down.filled(), 0, limits).ok()? {
-        return None;
+    work.down.grow(head.len());
+    work.down.spare()[..head.len()].copy_from_slice(head);
+    work.down.fill(head.len());
+    let limits = RequestLimits { head_bytes_max: head.len(), fields_max: usize::MAX };
+    if !matches!(work.request.parse(work.down.filled(), 0, limits), Ok(true)) {
+        return false;
     }
     work.down.hold(work.request.len);
-    work.request.version = asking.request.version;
-    work.extra.clear();
-    work.ids = asking.ids.clone();
-    work.client = asking.client;
-    (work.is_trusted, work.is_secure) = (asking.is_trusted, asking.is_secure);
-    work.host.clone_from(&asking.host);
-    work.path.clone_from(&asking.path);
-    Some(lines)
+    work.request.version = version;
+    true
 }
 
-/// The head of the request, as GET, without what is the client's own; with what the cache asks. Returned is where its lines start.
-fn write_head(caching: &Caching, wanted: &Wanted, asking: &Work, out: &mut Vec<u8>) -> usize {
+/// The head of the request, as GET, without what is the client's own, and without the empty line. Returned is where its lines start.
+fn write_head(caching: &Caching, asking: &Work, out: &mut Vec<u8>) -> usize {
     let Work { request, down, .. } = asking;
     let head = down.held();
     out.extend_from_slice(b"GET ");
@@ -125,9 +179,5 @@ fn write_head(caching: &Caching, wanted: &Wanted, asking: &Work, out: &mut Vec<u
         out.extend_from_slice(codings.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    if let Some(kept) = &wanted.kept {
-        write_conditions([&kept.stored], out);
-    }
-    out.extend_from_slice(b"\r\n");
     start
 }

@@ -1,5 +1,6 @@
 //! What the cache is to an exchange: a client that keeps what it is sent.
 
+use super::aftermath::remembered_until;
 use super::caching::Caching;
 use super::look_up::Wanted;
 use crate::error::Refusal;
@@ -8,16 +9,14 @@ use crate::protocol::ResponseHead;
 use crate::wire::Part;
 use cdn::fill::{Failure, Lead};
 use cdn::rules::{
-    Asked, Came, Lines, Method, NotStored, Stored, Times, freshened, is_failure, may_store, merged_lines, passing,
+    Asked, Came, Lines, Method, NotStored, Stored, Times, freshened, is_failure, may_store, merged_lines,
+    passing,
 };
 use cdn::store::{Body, Object};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
-
-/// How long it is remembered that a URL's responses cannot be kept: until then nobody waits for another's.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+use std::time::{Instant, SystemTime};
 
 /// Takes a response in.
 pub(crate) struct Filler {
@@ -27,6 +26,8 @@ pub(crate) struct Filler {
     request: Box<[u8]>,
     requested: SystemTime,
     lead: Option<Lead>,
+    /// Whoever waits has the head.
+    has_begun: bool,
     /// What answers the one who asked and is not kept: a confirmed response that is not to be stored any longer.
     last: Option<Body>,
 }
@@ -40,7 +41,8 @@ pub(crate) enum Wants {
 
 impl Filler {
     pub(super) fn new(caching: Arc<Caching>, wanted: Wanted, request: Box<[u8]>, lead: Lead) -> Self {
-        Self { caching, wanted, request, requested: SystemTime::now(), lead: Some(lead), last: None }
+        let requested = SystemTime::now();
+        Self { caching, wanted, request, requested, lead: Some(lead), has_begun: false, last: None }
     }
 
     /// The final head of the response has come.
@@ -48,48 +50,64 @@ impl Filler {
         let received = SystemTime::now();
         let status_line = memchr::memchr(b'\n', head).map_or(head.len(), |end| end + 1);
         let lines = Lines::of(&head[status_line..]);
-        let request = Lines::of(&self.request);
-        let asked = Asked::of(Method::Get, request.clone());
         let came = Came::of(response.status, lines.clone(), received);
         let times = Times { requested: self.requested, received };
         let Some(mut lead) = self.lead.take() else { return Wants::Nothing };
-        let policy = &self.caching.policy;
-        if let Some(kept) = &self.wanted.kept {
-            if response.status == 304 {
-                let fresh = freshened(&kept.stored, &asked, request, &came, lines.clone(), policy, times);
-                match fresh {
-                    Ok(stored) => {
-                        let cache = &self.caching.cache;
-                        let object = cache.update(kept, stored.clone(), lead.asked()).unwrap_or_else(|| {
-                            Arc::new(Object::new(kept.key.clone(), stored, kept.body.clone(), lead.asked()))
-                        });
-                        lead.confirm(object);
-                    }
-                    Err(reason) => {
-                        self.caching.cache.remove(kept);
-                        let lines = merged_lines(&kept.stored, &came, lines, policy).into();
-                        let stored = Stored { lines, not_stored: Some(reason), ..kept.stored.clone() };
-                        self.last = Some(kept.body.clone());
-                        lead.pass(stored, None);
-                        self.lead = Some(lead);
-                    }
-                }
-                return Wants::Nothing;
-            }
-            if is_failure(response.status) && self.stands_in(received) {
-                lead.confirm(Arc::clone(kept));
-                return Wants::Nothing;
-            }
+        if let Some(kept) = self.wanted.kept.clone().filter(|_| response.status == 304) {
+            self.take_confirmation(lead, &kept, &came, lines, times);
+            return Wants::Nothing;
         }
-        match may_store(&asked, request, &came, lines.clone(), policy, times) {
+        if is_failure(response.status)
+            && let Some(kept) = self.wanted.stands_in(received)
+        {
+            lead.confirm(Arc::clone(kept));
+            return Wants::Nothing;
+        }
+        let request = Lines::of(&self.request);
+        let asked = Asked::of(Method::Get, request.clone());
+        let policy = &self.caching.policy;
+        match may_store(&asked, &request, &came, lines.clone(), policy, times) {
             Ok(stored) => lead.keep(stored, Instant::now()),
             Err(reason) => {
-                let remembered = is_lasting(reason, response.status).then(|| Instant::now() + REMEMBERED_FOR);
+                let remembered = is_lasting(reason, response.status).then(remembered_until);
                 lead.pass(passing(&came, lines, policy, times, reason), remembered);
             }
         }
+        self.has_begun = true;
         self.lead = Some(lead);
         Wants::Body
+    }
+
+    /// RFC 9111 §4.3.3: what is kept is as it was.
+    fn take_confirmation<'a>(
+        &mut self,
+        mut lead: Lead,
+        kept: &Arc<Object>,
+        came: &Came<'a>,
+        lines: Lines<'a>,
+        times: Times,
+    ) {
+        let (engine, policy) = (&self.caching.engine, &self.caching.policy);
+        let request = Lines::of(&self.request);
+        let asked = Asked::of(Method::Get, request.clone());
+        match freshened(&kept.stored, &asked, &request, came, lines.clone(), policy, times) {
+            Ok(stored) => {
+                let updated = engine.update(kept, stored.clone(), lead.asked());
+                let object = updated.unwrap_or_else(|| {
+                    Arc::new(Object::new(kept.key.clone(), stored, kept.body.clone(), lead.asked()))
+                });
+                lead.confirm(object);
+            }
+            Err(reason) => {
+                engine.remove(kept);
+                let lines = merged_lines(&kept.stored, came, lines, policy).into();
+                let stored = Stored { lines, not_stored: Some(reason), ..kept.stored.clone() };
+                lead.pass(stored, None);
+                self.last = Some(kept.body.clone());
+                self.has_begun = true;
+                self.lead = Some(lead);
+            }
+        }
     }
 
     /// A part of the body.
@@ -103,7 +121,7 @@ impl Filler {
         {
             let finished = lead.finish().map_err(|_| io::ErrorKind::InvalidData)?;
             if let Some(finished) = finished {
-                self.caching.cache.keep(self.wanted.key.clone(), &finished);
+                self.caching.engine.keep(self.wanted.key.clone(), &finished);
             }
         }
         Ok(())
@@ -131,21 +149,15 @@ impl Filler {
             Ended::Refused(refusal) => refusal.status(),
             Ended::Answered(_) | Ended::Switched(_) => Refusal::Endpoint("").status(),
         };
-        match &self.wanted.kept {
-            Some(kept) if lead.received() == 0 && self.stands_in(SystemTime::now()) => {
-                lead.confirm(Arc::clone(kept));
-            }
+        match self.wanted.stands_in(SystemTime::now()) {
+            Some(kept) if !self.has_begun => lead.confirm(Arc::clone(kept)),
             _ => lead.fail(Failure::Origin(failure)),
         }
-    }
-
-    /// Whether what is kept stands in for an origin that fails.
-    fn stands_in(&self, now: SystemTime) -> bool {
-        self.wanted.if_error_until.is_some_and(|until| now < until)
     }
 }
 
 /// Whether the next request would fare the same.
 fn is_lasting(reason: NotStored, status: u16) -> bool {
-    !is_failure(status) && !matches!(reason, NotStored::Authorized | NotStored::RequestNoStore | NotStored::Method)
+    !is_failure(status)
+        && !matches!(reason, NotStored::Authorized | NotStored::RequestNoStore | NotStored::Method)
 }

@@ -1,8 +1,7 @@
 //! The head of an answer that comes from the cache.
 
-use crate::compress;
-use crate::core::Core;
 use crate::answer::reason;
+use crate::compress;
 use crate::forwarding::RequestIds;
 use crate::protocol::{Version, write_length, write_status_line};
 use crate::sites::{Route, Site};
@@ -11,7 +10,6 @@ use encoding::Plan;
 
 /// What such a head is written from.
 pub(super) struct Head<'a> {
-    pub(super) core: &'a Core,
     pub(super) site: &'a Site,
     pub(super) route: &'a Route,
     pub(super) status: u16,

@@ -1,9 +1,12 @@
 //! What the cache has for a request.
 
-use super::caching::{Caching, target_of};
+use super::caching::Caching;
 use crate::core::Work;
 use cdn::Key;
-use cdn::rules::{Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Serve, Stored, matches, serve, variant};
+use cdn::rules::{
+    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Stored, matches, select,
+    serve, variant,
+};
 use cdn::store::Object;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -23,6 +26,7 @@ pub(super) enum Looked {
 }
 
 /// What is to be fetched.
+#[derive(Clone)]
 pub(super) struct Wanted {
     pub(super) key: Key,
     /// Of the values that responses of this key differ by.
@@ -34,6 +38,15 @@ pub(super) struct Wanted {
     pub(super) if_error_until: Option<SystemTime>,
     /// The request is a HEAD.
     pub(super) is_head: bool,
+    /// When it was looked up.
+    pub(super) at: SystemTime,
+}
+
+impl Wanted {
+    /// Whether what is kept stands in for an origin that fails.
+    pub(super) fn stands_in(&self, now: SystemTime) -> Option<&Arc<Object>> {
+        self.kept.as_ref().filter(|_| self.if_error_until.is_some_and(|until| now < until))
+    }
 }
 
 /// The lines of a request.
@@ -49,43 +62,49 @@ pub(super) fn asked(work: &Work) -> Asked<'_> {
 
 /// Whether a response is one to this request as well.
 pub(super) fn answers(stored: &Stored, work: &Work) -> bool {
-    stored.not_stored.is_none() && matches(stored, lines(work))
+    stored.not_stored.is_none() && matches(stored, &lines(work)) && has_enough(stored, &asked(work))
+}
+
+/// Whether all that is asked for is there: of a response that is kept in part.
+fn has_enough(stored: &Stored, asked: &Asked<'_>) -> bool {
+    stored.range.is_none() || !matches!(select(stored, asked), Selected::NotHere | Selected::Many(_))
 }
 
 /// Looks a request up.
 pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime) -> Looked {
     let asked = asked(work);
-    let has_body = !work.request.body.is_finished();
-    match asked.bypass(&caching.policy) {
-        Some(Bypass::Method) => return Looked::Bypass(Forwarded::Method),
-        Some(Bypass::NoStore | Bypass::Condition) => return Looked::Bypass(Forwarded::Request),
-        // A body may change what the answer is.
-        None if has_body || work.request.upgrade.is_some() => return Looked::Bypass(Forwarded::Bypass),
-        None => {}
+    if let Some(bypass) = asked.bypass(&caching.policy) {
+        // Before its conditions or its method matter, a client that wants nothing but what is kept hears that this is nothing.
+        return match bypass {
+            Bypass::Condition if asked.control.only_if_cached => Looked::Unavailable,
+            _ => Looked::Bypass(bypass.into()),
+        };
+    }
+    // A body may change what the answer is.
+    if !work.request.body.is_finished() || work.request.upgrade.is_some() {
+        return Looked::Bypass(Forwarded::Bypass);
     }
     let key = caching.key(work);
     let lines = lines(work);
-    let is_head = asked.method == Method::Head;
-    let Some(object) = caching.cache.find(&key, |object| matches(&object.stored, lines.clone())) else {
+    let fits = |object: &Object| matches(&object.stored, &lines);
+    let found = caching.engine.find(&key, |object| fits(object) && has_enough(&object.stored, &asked));
+    let Some(object) = found else {
         if asked.control.only_if_cached {
             return Looked::Unavailable;
         }
-        let other = caching.cache.find(&key, |_| true);
-        let (variant, why) = match other {
-            Some(other) => (variant(&other.stored, lines), Forwarded::VaryMiss),
-            None => (0, Forwarded::UriMiss),
-        };
-        return Looked::Missing(Wanted { key, variant, why, kept: None, if_error_until: None, is_head });
+        return Looked::Missing(missing(caching, key, &asked, &lines, now));
     };
-    let stale_since = object.stale_since();
+    let stale_since = object.is_purged_softly().then_some(now);
     let ttl = object.stored.ttl(now);
+    let ttl = if stale_since.is_some() { ttl.min(0) } else { ttl };
     let wanted = |why, if_error_until| Wanted {
-        variant: variant(&object.stored, lines.clone()),
+        variant: variant(&object.stored, &lines),
         key,
         why,
         kept: Some(Arc::clone(&object)),
         if_error_until,
-        is_head,
+        is_head: asked.method == Method::Head,
+        at: now,
     };
     match serve(&object.stored, &asked, &caching.policy, stale_since, now) {
         Serve::Fresh | Serve::StaleAsAsked => Looked::Hit { status: CacheStatus::hit(ttl), object },
@@ -93,11 +112,29 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime) -> Looked
             let wanted = wanted(Forwarded::Stale, None);
             Looked::Stale { status: CacheStatus::hit(ttl), wanted, object }
         }
-        Serve::Validate { if_error_until } => {
-            let is_fresh = ttl > 0 && stale_since.is_none() && !object.stored.no_cache;
-            let why = if is_fresh { Forwarded::Request } else { Forwarded::Stale };
-            Looked::Missing(wanted(why, if_error_until))
-        }
+        Serve::Validate { why, if_error_until } => Looked::Missing(wanted(why.into(), if_error_until)),
         Serve::Unavailable => Looked::Unavailable,
     }
+}
+
+/// What is to be fetched where nothing fits.
+fn missing<'a>(
+    caching: &Caching,
+    key: Key,
+    asked: &Asked<'_>,
+    lines: &impl RequestLines<'a>,
+    now: SystemTime,
+) -> Wanted {
+    let mut is_part = false;
+    let newest = caching.engine.find(&key, |object| {
+        is_part |= matches(&object.stored, lines);
+        true
+    });
+    let (variant, why) = match newest {
+        Some(other) if is_part => (variant(&other.stored, lines), Forwarded::Partial),
+        Some(other) => (variant(&other.stored, lines), Forwarded::VaryMiss),
+        None => (0, Forwarded::UriMiss),
+    };
+    let is_head = asked.method == Method::Head;
+    Wanted { key, variant, why, kept: None, if_error_until: None, is_head, at: now }
 }

@@ -9,38 +9,36 @@ use cdn::purge::{Mode, Target};
 use std::sync::Arc;
 
 /// Purges what a PURGE is about. `None`: the request is none.
-pub(super) async fn run(cached: &mut Cached<'_>) -> Option<Ended> {
+pub(super) async fn run(cached: &mut Cached<'_>) -> Ended {
     let work = &mut *cached.work;
-    if work.request.method_name.of_head(work.down.held()) != b"PURGE" {
-        return None;
+    if !cached.caching.purgers.contains(work.client) {
+        return Ended::Refused(Refusal::Denied("is in no network of `[cdn] purge`".into()));
     }
-    let may = cached.caching.purgers.as_ref().is_some_and(|networks| networks.contain(work.client));
-    if !may {
-        return Some(Ended::Refused(Refusal::Method));
-    }
-    let (cache, key) = (Arc::clone(&cached.caching.cache), cached.caching.key(work));
-    let is_soft = work.request.value_of(work.down.held(), b"x-purge").is_some_and(|how| how.eq_ignore_ascii_case(b"soft"));
-    let mode = if is_soft { Mode::Soft } else { Mode::Hard };
-    let purging = move || cache.purge(Target::Key(&key.bytes), mode);
-    // It holds once it is on the disk.
-    match tokio::task::spawn_blocking(purging).await {
+    let (engine, key) = (Arc::clone(&cached.caching.engine), cached.caching.key(work));
+    let soft = work.request.value_of(work.down.held(), b"x-purge");
+    let mode = if soft.is_some_and(|how| how.eq_ignore_ascii_case(b"soft")) { Mode::Soft } else { Mode::Hard };
+    // Answered once it is on the disk, which a core does not wait for.
+    let purging = tokio::task::spawn_blocking(move || engine.purge(Target::Key(&key.bytes), mode));
+    match purging.await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => return Some(Ended::Refused(Refusal::Busy(error.to_string()))),
-        Err(_) => return Some(Ended::Refused(Refusal::Busy("the purge was given up".into()))),
+        Ok(Err(error)) => return Ended::Refused(Refusal::Busy(error.to_string())),
+        Err(_) => return Ended::Refused(Refusal::Busy("the purge was given up".into())),
     }
+    let work = &mut *cached.work;
     let after = discard_body(work, cached.core);
-    cached.report.status = 204;
+    cached.report.status = 200;
+    let body = b"purged\n";
     let answer = Answer {
-        status: 204,
-        content_type: "",
-        body: b"",
-        length: None,
-        lines: b"",
+        status: 200,
+        content_type: "text/plain",
+        body,
+        length: Some(body.len() as u64),
+        lines: b"Cache-Control: no-store\r\n",
         edits: None,
         head_only: false,
         connection: connection_option(after, work.request.version),
     };
     let sent =
         send_answer(cached.core, cached.client, work, cached.snapshot, &answer, after, cached.report).await;
-    Some(Ended::Answered(sent))
+    Ended::Answered(sent)
 }

@@ -19,6 +19,7 @@ use encoding::{Action, Plan, ResponseFacts, is_no_transform};
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -55,7 +56,9 @@ impl Cached<'_> {
             416 => b"",
             _ => &stored.lines,
         };
-        if stored.not_stored.is_none() {
+        if chosen.status == 416 {
+            self.core.write_date_line(&mut own);
+        } else if stored.not_stored.is_none() {
             write_age(stored.age(SystemTime::now()), &mut own);
         }
         status.write(&mut own);
@@ -72,7 +75,6 @@ impl Cached<'_> {
         let is_head = self.work.request.method == Method::Head;
         let Work { response_out, ids, extra, .. } = &mut *self.work;
         let head = Head {
-            core: self.core,
             site: self.site,
             route: self.route,
             status: chosen.status,
@@ -97,13 +99,14 @@ impl Cached<'_> {
                 Source::Arriving(Arriving::new(reader, chosen.range.clone(), chosen.length))
             }
         };
+        let peer = Rc::clone(&self.client.peer);
         let (_, sink) = self.client.wire.split();
         let sending = Sending {
             sink,
             work: &mut *self.work,
             coding,
             idle: self.snapshot.config.timeout.body_idle.get(),
-            pacing: Pacing::new(&self.client.peer, self.route.gate.bytes_per_second),
+            pacing: Pacing::new(&peer, self.route.gate.bytes_per_second),
             report: &mut *self.report,
             compressor,
         };
@@ -148,21 +151,35 @@ impl Cached<'_> {
 /// What the request's conditions and range make of a response; writes the lines that go with it.
 fn choose(stored: &Stored, work: &Work, own: &mut Vec<u8>) -> Chosen {
     let has_body = !matches!(stored.status, 204 | 304);
-    let whole = Chosen { status: stored.status, range: None, length: stored.length, has_body };
-    // One that only passes through is answered as the origin did: its conditions went there.
+    let first = stored.range.map_or(0, |(start, _)| start);
+    let whole = |own: &mut Vec<u8>| {
+        let (length, status) = (stored.range.map(|(start, end)| end - start).or(stored.length), stored.status);
+        if let (Some((start, end)), Some(whole)) = (stored.range, stored.length) {
+            ContentRange { start, end, whole }.write(own);
+        }
+        Chosen { status, range: None, length, has_body }
+    };
+    // A part that is not kept is what the origin chose to send.
+    if stored.not_stored.is_some() && stored.status == 206 {
+        return whole(own);
+    }
     match select(stored, &asked(work)) {
         Selected::NotModified => Chosen { status: 304, range: None, length: None, has_body: false },
         Selected::One(range) => {
             let length = stored.length.unwrap_or(range.end);
             ContentRange { start: range.start, end: range.end, whole: length }.write(own);
-            Chosen { status: 206, length: Some(range.end - range.start), range: Some(range), has_body }
+            let length = Some(range.end - range.start);
+            // Within the body, which may be a part itself.
+            let range = Some(range.start - first..range.end - first);
+            Chosen { status: 206, length, range, has_body }
         }
         Selected::Unsatisfiable(length) => {
             own.extend_from_slice(format!("Content-Range: bytes */{length}\r\n").as_bytes());
             Chosen { status: 416, range: None, length: Some(0), has_body: false }
         }
-        // Several ranges are answered with all of it (RFC 9110 §14.2 lets a server ignore them). Only whole responses are kept.
-        Selected::Whole | Selected::Many(_) | Selected::NotHere => whole,
+        // RFC 9110 §14.2: several ranges may be answered with all of it. What of a part is not here was looked for before; the one that
+        // it was fetched for gets it as the origin sent it.
+        Selected::Whole | Selected::Many(_) | Selected::NotHere => whole(own),
     }
 }
 
@@ -294,10 +311,11 @@ impl Sending<'_> {
         loop {
             let (piece, rest) = data.split_at(data.len().min(self.pacing.piece_bytes_max()));
             let is_end = is_last && rest.is_empty();
-            let part = Part { head: response_out, data: piece, end: is_end.then_some(b"") };
+            let part = Part { head: response_out, data: piece, end: is_end.then_some(&b""[..]) };
             self.sink.write(part, self.coding, timer, self.idle).await?;
             response_out.clear();
             self.report.sent_bytes += piece.len() as u64;
+            self.report.progress.sent_bytes.set(self.report.sent_bytes);
             self.pacing.wait(piece.len()).await;
             data = rest;
             if data.is_empty() {

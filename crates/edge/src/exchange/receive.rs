@@ -3,7 +3,7 @@
 use super::heads::{ResponseParts, copy_trailers, write_interim, write_response};
 use super::send::Sent;
 use crate::buffer::Buffer;
-use crate::cached::Wants;
+use crate::cached::{Aftermath, Wants};
 use crate::compress::{Compressor, Wanted};
 use crate::core::Core;
 use crate::forwarding::RequestIds;
@@ -81,6 +81,8 @@ pub(super) struct Receiving<'a> {
     pub(super) timeouts: Timeouts,
     /// Statuses that are tried again elsewhere.
     pub(super) unwanted: &'a dyn Fn(u16) -> bool,
+    /// What the response means to the cache that it goes by.
+    pub(super) aftermath: Option<&'a Aftermath>,
     pub(super) progress: &'a Progress,
     /// How fast the client is written to.
     pub(super) pacing: Pacing<'a>,
@@ -283,6 +285,9 @@ impl Receiving<'_> {
             .response
             .value_of(head, b"content-length")
             .and_then(|said| std::str::from_utf8(said).ok()?.parse().ok());
+        if let Some(aftermath) = self.aftermath {
+            aftermath.hear(self.response, head);
+        }
         if let Sink::Cache(filler) = &mut self.client {
             if filler.take_head(self.response, head) == Wants::Nothing {
                 return self.settle();

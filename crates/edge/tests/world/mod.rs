@@ -95,6 +95,7 @@ impl World {
             pools: pools.clone(),
             dir: ".".into(),
             data: "data".into(),
+            cdn: None,
             dns: None,
         };
         let edge = Edge::start(parts, registry, Vec::new()).expect("the edge starts");
@@ -136,6 +137,7 @@ impl World {
             pools: self.pools.clone(),
             dir: ".".into(),
             data: "data".into(),
+            cdn: None,
             dns: None,
         };
         edge.commit(edge.prepare(parts).unwrap());
@@ -156,6 +158,7 @@ impl World {
                 pools: self.pools.clone(),
                 dir: ".".into(),
                 data: "data".into(),
+                cdn: None,
                 dns: None,
             })
             .unwrap(),

@@ -60,11 +60,12 @@ impl EdgePart {
         topology: &Topology,
         dir: &Path,
         pools: HashMap<String, Arc<Pool>>,
+        cdn: Option<edge::Cdn>,
         dns: Arc<dyn DnsAnswers>,
         registry: &Registry,
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
-        let Some(mut parts) = parts(topology, dir, pools, Some(dns)) else { return Ok(Self(None)) };
+        let Some(mut parts) = parts(topology, dir, pools, cdn, Some(dns)) else { return Ok(Self(None)) };
         let open = inherited.edge_addresses();
         keep_ports(&mut parts.config, &open);
         let listeners = std::mem::take(&mut inherited.edge);
@@ -77,10 +78,11 @@ impl EdgePart {
         topology: &Topology,
         dir: &Path,
         pools: HashMap<String, Arc<Pool>>,
+        cdn: Option<edge::Cdn>,
         dns: Arc<dyn DnsAnswers>,
         registry: &Registry,
     ) -> Result<PreparedEdge, ReloadError> {
-        match (&self.0, parts(topology, dir, pools, Some(dns))) {
+        match (&self.0, parts(topology, dir, pools, cdn, Some(dns))) {
             (None, None) => Ok(PreparedEdge::Absent),
             (Some(_), None) => Ok(PreparedEdge::Removed),
             (None, Some(parts)) => Ok(PreparedEdge::Added(Edge::start(parts, registry.clone(), Vec::new())?)),
@@ -158,6 +160,7 @@ fn parts(
     topology: &Topology,
     dir: &Path,
     pools: HashMap<String, Arc<Pool>>,
+    cdn: Option<edge::Cdn>,
     dns: Option<Arc<dyn DnsAnswers>>,
 ) -> Option<EdgeParts> {
     let mut config = topology.edge.clone()?;
@@ -165,7 +168,7 @@ fn parts(
         *path = dir.join(&*path);
     }
     let data = dir.join(&topology.node.data);
-    Some(EdgeParts { config, sites: topology.site.clone(), pools, dir: dir.to_owned(), data, dns })
+    Some(EdgeParts { config, sites: topology.site.clone(), pools, dir: dir.to_owned(), data, cdn, dns })
 }
 
 /// Port 0 asks the kernel for a port once: a reload and a takeover keep the one it gave.
@@ -183,6 +186,6 @@ fn keep_ports(config: &mut EdgeConfig, open: &[SocketAddr]) {
 /// What [`super::Running::explain`] would say of a file that does not run: endpoints of pools are those
 /// that the file itself names.
 pub fn explain_file(checked: &Checked, query: &Query) -> Result<Explanation, ExplainError> {
-    let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), None);
+    let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), None, None);
     Ok(edge::explain(&parts.ok_or(ExplainError::NoEdge)?, query)?)
 }

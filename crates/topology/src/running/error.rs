@@ -67,6 +67,9 @@ pub enum StartError {
     /// The edge cannot be started.
     #[error(transparent)]
     Edge(#[from] edge::Error),
+    /// Nothing can be kept where the file wants it.
+    #[error(transparent)]
+    Cdn(#[from] cdn::Error),
     /// TCP and UDP cannot be served.
     #[error(transparent)]
     Layer4(#[from] layer4::Error),
@@ -118,6 +121,9 @@ pub enum ReloadError {
     /// A port is taken, or the edge cannot use its configuration.
     #[error(transparent)]
     Edge(#[from] edge::Error),
+    /// Nothing can be kept where the file wants it.
+    #[error(transparent)]
+    Cdn(#[from] cdn::Error),
     /// A port of TCP or UDP is taken, or their configuration cannot be used.
     #[error(transparent)]
     Layer4(#[from] layer4::Error),

@@ -1,5 +1,6 @@
 //! Starting, from nothing or from a running nines.
 
+use super::cdn_part::CdnPart;
 use super::dns_part::{self, DnsPart};
 use super::edge_part::{self, EdgePart};
 use super::events::Events;
@@ -99,6 +100,7 @@ async fn take_over(
 
 /// What clients meet.
 struct Fronts {
+    cdn: CdnPart,
     edge: EdgePart,
     layer4: Layer4Part,
     dns: DnsPart,
@@ -176,7 +178,10 @@ impl Backends {
         // An edge that is dropped again, where this fails, ends by itself.
         let over_http = Arc::<dns_part::OverHttp>::default();
         let pools = pools::by_name(&self.pools);
-        let edge = EdgePart::start(topology, dir, pools, over_http.clone(), &self.registry, inherited)?;
+        let cdn = CdnPart::start(topology, dir, &self.registry)?;
+        let of_edge = cdn.of_edge(topology);
+        let edge =
+            EdgePart::start(topology, dir, pools, of_edge, over_http.clone(), &self.registry, inherited)?;
         let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
         dns_part::bind(&checked.zones, &pools::by_name(&self.pools));
         let dns = DnsPart::start(
@@ -188,7 +193,7 @@ impl Backends {
             dns_sockets,
             over_http,
         )?;
-        Ok(Fronts { edge, layer4, dns })
+        Ok(Fronts { cdn, edge, layer4, dns })
     }
 
     /// Waits until the pools that DNS answers with have been checked once, whatever was found.
@@ -239,7 +244,7 @@ async fn finish(
     backends: Backends,
     fronts: Result<Fronts, StartError>,
 ) -> Result<Arc<Running>, StartError> {
-    let Fronts { edge, layer4, dns } = match fronts {
+    let Fronts { cdn, edge, layer4, dns } = match fronts {
         Ok(fronts) => fronts,
         Err(error) => {
             backends.stop().await;
@@ -249,7 +254,7 @@ async fn finish(
     let topology = Arc::new(checked.topology);
     let service_names = ServiceNames::follow(&topology, &dns, &backends.services, &backends.pools);
     let leaving = JoinSet::new();
-    let live = Live { topology, pools: backends.pools, edge, layer4, dns, service_names, leaving };
+    let live = Live { topology, pools: backends.pools, cdn, edge, layer4, dns, service_names, leaving };
     let running = Arc::new(Running {
         path: checked.path,
         dir,
