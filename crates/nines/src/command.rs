@@ -5,6 +5,7 @@ mod completions;
 mod config;
 mod drain;
 mod explain;
+mod purge;
 mod reload;
 mod status;
 mod up;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Reload(args) => reload::run(&args),
         Command::Drain(args) => drain::run(&args, drain::Wish::Drain),
         Command::Undrain(args) => drain::run(&args, drain::Wish::Undrain),
+        Command::Purge(args) => purge::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Demo { port } => return crate::demo::run(port),
         Command::Guard => return services::guard_main(),

@@ -50,6 +50,7 @@ impl File {
             pools: self.pools.clone(),
             dir: self.folder.path().to_owned(),
             data: self.folder.path().join("data"),
+            cdn: None,
             dns: None,
         }
     }
