@@ -15,8 +15,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use topology::{
     Changes, DnsExplanation, DnsQuestion, EndpointError, EndpointStatus, Explanation, InstanceState,
-    Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Purge, PurgeError, PurgeMode, Query, ReloadError, Running,
-    ServiceStatus, Status,
+    Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Purge, PurgeError, PurgeMode, Query,
+    ReloadError, Running, ServiceStatus, Status,
 };
 
 /// What the answers are made from.

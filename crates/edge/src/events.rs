@@ -167,11 +167,18 @@ pub(crate) struct CacheEvents {
 impl CacheEvents {
     pub(crate) fn new(registry: &Registry, site: &str) -> Self {
         let counters = |name, help| {
-            CacheUse::ALL.map(|cache| registry.counter(name, help, &[("site", site), ("cache", cache.name())]))
+            CacheUse::ALL
+                .map(|cache| registry.counter(name, help, &[("site", site), ("cache", cache.name())]))
         };
         Self {
-            requests: counters("nines_cdn_requests_total", "Requests to routes with a cache, by what it was to them."),
-            sent: counters("nines_cdn_sent_bytes_total", "Bytes of bodies sent to clients, by what the cache was to their requests."),
+            requests: counters(
+                "nines_cdn_requests_total",
+                "Requests to routes with a cache, by what it was to them.",
+            ),
+            sent: counters(
+                "nines_cdn_sent_bytes_total",
+                "Bytes of bodies sent to clients, by what the cache was to their requests.",
+            ),
         }
     }
 

@@ -4,12 +4,12 @@
 //! up exactly, then by its prefixes from the longest. Among routes of one path the first whose `when` holds
 //! wins; when none holds, the search goes on with shorter prefixes.
 
+use crate::cached::{Caching, CdnParts};
 use crate::config::{
     EdgeConfig, HeaderEdits, Hsts, HstsPolicy, HttpsOnly, HttpsPort, Respond, Rewrite, RouteConfig,
     SiteConfig, redirect_parts,
 };
 use crate::error::Error;
-use crate::cached::{Caching, CdnParts};
 use crate::events::{CacheEvents, SiteEvents};
 use crate::gate::{self, Gate, Gates};
 use crate::json_field::{JsonFields, JsonPath};

@@ -316,3 +316,33 @@ fn five_hundred_on_many_threads_share_one_fetch() {
     let figures = flights.figures();
     assert_eq!((figures.fills, figures.coalesced, figures.filling_bytes), (1, 500, 0));
 }
+
+#[test]
+fn who_waits_too_long_begins_anew_and_the_late_answer_is_not_kept() {
+    let flights = flights(FillLimits::default());
+    let key = key("a");
+    let at = Instant::now();
+    let Place::Lead(mut late) = flights.join(&key, 0, at) else { panic!("it is the first") };
+    let Place::Follow(one) = flights.join(&key, 0, at) else { panic!("it waits") };
+    let Place::Follow(other) = flights.join(&key, 0, at) else { panic!("it waits") };
+    let Place::Lead(mut new) = flights.pass_over(&one, &key, 0) else { panic!("it begins anew") };
+    let Place::Follow(_) = flights.pass_over(&other, &key, 0) else { panic!("another has begun anew") };
+    let Place::Follow(_) = flights.join(&key, 0, at) else { panic!("it waits for the new one") };
+    late.keep(stored(), at);
+    assert!(late.finish().unwrap().is_none());
+    new.keep(stored(), at);
+    assert!(new.finish().unwrap().is_some());
+}
+
+#[test]
+fn what_was_remembered_as_not_shared_is_fetched_for_all_again_once_it_may_be() {
+    let flights = flights(FillLimits::default());
+    let key = key("a");
+    let at = Instant::now();
+    let Place::Lead(mut lead) = flights.join(&key, 0, at) else { panic!("it is the first") };
+    lead.pass(stored(), Some(at + std::time::Duration::from_secs(9)));
+    drop(lead);
+    assert!(matches!(flights.join(&key, 0, at), Place::Alone));
+    flights.forget_pass(&key, 0);
+    assert!(matches!(flights.join(&key, 0, at), Place::Lead(_)));
+}

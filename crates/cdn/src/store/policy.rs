@@ -6,7 +6,7 @@
 //!
 //! Invariant: the weights of all that is kept are within the bound, at every return.
 //!
-//! Beyond the paper: what is larger than a part of the small queue is let in only if its ghost is there, so that an object
+//! Beyond the paper: where others would have to go for it, what is larger than a part of the small queue is let in only if its ghost is there, so that an object
 //! that is asked for once does not push out all that is new. The policy reads no clock and takes no lock.
 
 mod ghost;
@@ -88,7 +88,8 @@ impl<T: Kept> Policy<T> {
         }
         let which = if self.ghost.take(item.fingerprint()) {
             Which::Main
-        } else if weight > self.bytes_max / SMALL_PART / LARGE_PART {
+        } else if weight > self.bytes_max / SMALL_PART / LARGE_PART && self.bytes() + weight > self.bytes_max
+        {
             self.remember(item.fingerprint(), weight);
             return Admission::Later;
         } else {

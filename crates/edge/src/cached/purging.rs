@@ -16,7 +16,8 @@ pub(super) async fn run(cached: &mut Cached<'_>) -> Ended {
     }
     let (engine, key) = (Arc::clone(&cached.caching.engine), cached.caching.key(work));
     let soft = work.request.value_of(work.down.held(), b"x-purge");
-    let mode = if soft.is_some_and(|how| how.eq_ignore_ascii_case(b"soft")) { Mode::Soft } else { Mode::Hard };
+    let mode =
+        if soft.is_some_and(|how| how.eq_ignore_ascii_case(b"soft")) { Mode::Soft } else { Mode::Hard };
     // Answered once it is on the disk, which a core does not wait for.
     let purging = tokio::task::spawn_blocking(move || engine.purge(Target::Key(&key.bytes), mode));
     match purging.await {

@@ -153,7 +153,8 @@ fn choose(stored: &Stored, work: &Work, own: &mut Vec<u8>) -> Chosen {
     let has_body = !matches!(stored.status, 204 | 304);
     let first = stored.range.map_or(0, |(start, _)| start);
     let whole = |own: &mut Vec<u8>| {
-        let (length, status) = (stored.range.map(|(start, end)| end - start).or(stored.length), stored.status);
+        let (length, status) =
+            (stored.range.map(|(start, end)| end - start).or(stored.length), stored.status);
         if let (Some((start, end)), Some(whole)) = (stored.range, stored.length) {
             ContentRange { start, end, whole }.write(own);
         }

@@ -151,7 +151,8 @@ fn what_may_not_be_kept_is_asked_for_each_time_without_fields_that_are_for_cache
 #[test]
 fn what_becomes_fit_to_be_kept_is_kept_again() {
     let origin = Origin::new(|stream, _, before| {
-        let fields = if before == 0 { "Cache-Control: no-store\r\n" } else { "Cache-Control: max-age=60\r\n" };
+        let fields =
+            if before == 0 { "Cache-Control: no-store\r\n" } else { "Cache-Control: max-age=60\r\n" };
         respond(stream, "200 OK", fields, &format!("body {before}"))
     });
     let world = plain(&origin);
@@ -196,7 +197,10 @@ fn a_body_that_is_too_short_is_broken_off_and_not_kept() {
     });
     let world = plain(&origin);
     let first = world.ask(&get("/"));
-    assert!(first.contains("Content-Length: 100\r\n") && first.len() < 500 && !first.ends_with("whole"), "{first}");
+    assert!(
+        first.contains("Content-Length: 100\r\n") && first.len() < 500 && !first.ends_with("whole"),
+        "{first}"
+    );
     let second = world.ask(&get("/"));
     assert!(second.contains("chunked") && !second.ends_with("0\r\n\r\n"), "{second}");
     assert_eq!(body(&ask(&world, &get("/"))), "whole");
@@ -233,7 +237,12 @@ fn what_is_stale_is_served_while_it_is_asked_for_anew() {
 #[test]
 fn what_is_stale_stands_in_for_an_origin_that_fails() {
     let origin = Origin::new(|stream, _, before| match before {
-        0 => respond(stream, "200 OK", "Cache-Control: max-age=0, stale-if-error=60\r\nETag: \"v\"\r\n", "kept"),
+        0 => respond(
+            stream,
+            "200 OK",
+            "Cache-Control: max-age=0, stale-if-error=60\r\nETag: \"v\"\r\n",
+            "kept",
+        ),
         1 => respond(stream, "503 Service Unavailable", "", "failed"),
         _ => false,
     });
@@ -270,7 +279,10 @@ fn ranges_and_conditions_are_answered_from_what_is_kept() {
     let part = ask(&world, &with("/", "Range: bytes=-1\r\n"));
     assert_eq!((body(&part), field(&part, "Content-Range")), ("0", Some("bytes 5-5/6")), "{part}");
     let beyond = ask(&world, &with("/", "Range: bytes=9-\r\n"));
-    assert!(beyond.starts_with("HTTP/1.1 416 ") && beyond.contains("Content-Range: bytes */6\r\n"), "{beyond}");
+    assert!(
+        beyond.starts_with("HTTP/1.1 416 ") && beyond.contains("Content-Range: bytes */6\r\n"),
+        "{beyond}"
+    );
     let mut client = world.connect();
     client.send(&with("/", "If-None-Match: \"v\"\r\n"));
     let same = client.read_until("\r\n\r\n");
@@ -300,7 +312,9 @@ fn a_post_invalidates_what_is_kept_of_its_url_and_of_those_it_names() {
 #[test]
 fn who_may_purge_does_and_others_hear_403() {
     let purge = "PURGE / HTTP/1.1\r\nHost: a\r\n\r\n";
-    for (networks, status, then) in [("['127.0.0.0/8']", "200", "body 1"), ("['192.0.2.0/24']", "403", "body 0")] {
+    for (networks, status, then) in
+        [("['127.0.0.0/8']", "200", "body 1"), ("['192.0.2.0/24']", "403", "body 0")]
+    {
         let origin = Origin::counting("Cache-Control: max-age=60\r\n");
         let world = world(&origin, &format!("purge = {networks}"), "");
         assert_eq!(body(&ask(&world, &get("/"))), "body 0");
@@ -387,7 +401,12 @@ fn what_is_kept_is_compressed_for_who_takes_it() {
     let text = Arc::<str>::from("hello ".repeat(500));
     let sent = Arc::clone(&text);
     let origin = Origin::new(move |stream, _, _| {
-        respond(stream, "200 OK", "Cache-Control: max-age=60\r\nContent-Type: text/plain\r\nETag: \"v\"\r\n", &sent)
+        respond(
+            stream,
+            "200 OK",
+            "Cache-Control: max-age=60\r\nContent-Type: text/plain\r\nETag: \"v\"\r\n",
+            &sent,
+        )
     });
     let world = world(&origin, "", "compress = true");
     assert_eq!(body(&ask(&world, &get("/"))), &*text);
@@ -395,7 +414,9 @@ fn what_is_kept_is_compressed_for_who_takes_it() {
     client.send(&with("/", "Accept-Encoding: gzip\r\nConnection: close\r\n"));
     let answer = client.rest();
     let head = answer.split_once("\r\n\r\n").unwrap().0;
-    for line in ["Content-Encoding: gzip", "ETag: W/\"v\"", "Vary: Accept-Encoding", "Transfer-Encoding: chunked"] {
+    for line in
+        ["Content-Encoding: gzip", "ETag: W/\"v\"", "Vary: Accept-Encoding", "Transfer-Encoding: chunked"]
+    {
         assert!(head.lines().any(|known| known == line), "{line}: {head}");
     }
     assert!(answer.len() < 1000 && head.contains("; hit"), "{head}");

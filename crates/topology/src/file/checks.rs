@@ -91,7 +91,9 @@ fn cache(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faul
         super::add(faults, fault);
     }
     let routes = topology.site.values().flat_map(|site| &site.route);
-    for (path, route) in routes.flat_map(|(path, routes)| routes.as_slice().iter().map(move |one| (path, one))) {
+    for (path, route) in
+        routes.flat_map(|(path, routes)| routes.as_slice().iter().map(move |one| (path, one)))
+    {
         let Some(cache) = &route.cache else { continue };
         cdn::check_route(cache, config, path, faults);
         if is_whole && topology.cdn.is_none() {

@@ -193,7 +193,8 @@ impl Purger {
 /// All that routes make of a query; as it stands, in any case.
 fn queries(topology: &Topology) -> Vec<QueryPolicy> {
     let mut queries = vec![QueryPolicy::All];
-    let routes = topology.site.values().flat_map(|site| site.route.values()).flat_map(|routes| routes.as_slice());
+    let routes =
+        topology.site.values().flat_map(|site| site.route.values()).flat_map(|routes| routes.as_slice());
     for cache in routes.filter_map(|route| route.cache.as_ref()) {
         let query = cdn::CacheConfig::of(cache).query_policy();
         if !queries.contains(&query) {

@@ -68,7 +68,8 @@ async fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadErr
     if !added.is_empty() {
         until_ready(running, &added).await;
     }
-    let fronts = Box::new(PreparedFronts { cdn: plan.cdn, edge: plan.edge, layer4: plan.layer4, dns: plan.dns });
+    let fronts =
+        Box::new(PreparedFronts { cdn: plan.cdn, edge: plan.edge, layer4: plan.layer4, dns: plan.dns });
     match commit(running, new, &plan.configs, plan.changed, fronts) {
         Ok(()) => running.services.commit(plan.services),
         Err(unused) => {

@@ -29,7 +29,6 @@ pub(crate) fn stored() -> Stored {
         lifetime: 60,
         stale_while_revalidate: 0,
         stale_if_error: 0,
-        not_stored: None,
         must_revalidate: false,
         no_cache: false,
         vary: Box::default(),
