@@ -20,14 +20,16 @@ LOST_SHARE_MAX = 0.001
 HERE = Path(__file__).parent
 
 
-def saturate(url, seconds, close=False, coding=None):
-    """wrk in a closed loop: as many requests as `CONNECTIONS` connections can carry."""
-    command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HERE / "wrk.lua"]
+def saturate(url, seconds, close=False, coding=None, pages=None):
+    """wrk in a closed loop: as many requests as `CONNECTIONS` connections can carry. With `pages` it asks for `url` followed by
+    a number below that, drawn anew for each request."""
+    command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", HERE / ("wrk-pages.lua" if pages else "wrk.lua")]
     if close:
         command += ["-H", "Connection: close"]
     if coding:
         command += ["-H", f"Accept-Encoding: {coding}"]
-    counts = json.loads(output(command + [url]).strip().splitlines()[-1])
+    more = ["--", pages] if pages else []
+    counts = json.loads(output(command + [url] + more).strip().splitlines()[-1])
     failed = {key: counts[key] for key in ("connect", "read", "write", "status", "timeout") if counts[key]}
     return {
         "requests": counts["requests"],

@@ -157,7 +157,7 @@ class Backend:
 
     def __init__(self, name="backend", port=0, tls=None):
         self.name, self.tls = name, tls
-        self.handlers, self.begin = {}, None
+        self.handlers, self.otherwise, self.begin = {}, describe, None
         self.busy, self.idle = 0, threading.Condition()
         self.readers, self.era = set(), 0
         self.listener = socket.create_server(("127.0.0.1", port), backlog=512)
@@ -266,7 +266,7 @@ class Backend:
                 if reader.era == self.era:  # otherwise it is of a memory that was forgotten
                     self.requests.append(request)
             exchange = Exchange(self, reader, request)
-            self.handlers.get(request.path, describe)(exchange)
+            self.handlers.get(request.path, self.otherwise)(exchange)
             if not exchange.body_is_read and exchange.keep:
                 exchange.read_body()
             return exchange.keep

@@ -142,6 +142,33 @@ def backends():
         backend.stop()
 
 
+def pytest_addoption(parser):
+    parser.addoption("--caches", default="nines", help="for the scenarios of a cache: nines, nginx, varnish, trafficserver")
+
+
+def pytest_generate_tests(metafunc):
+    if "world" in metafunc.fixturenames:
+        names = metafunc.config.getoption("--caches").split(",")
+        metafunc.parametrize("world", names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def world(request, tmp_path_factory):
+    """A cache before an origin, see `cdn_world`."""
+    import cdn_world
+    from cache_peers import PEERS
+    from cdn_origin import Origin
+
+    origin = Origin()
+    if request.param == "nines":
+        yield cdn_world.World("nines", request.getfixturevalue("start")(cdn_world.file(origin.port)), origin)
+    else:
+        with PEERS[request.param](tmp_path_factory.mktemp("peer"), origin.port) as peer:
+            yield cdn_world.World(request.param, peer, origin)
+    origin.stop()
+    assert origin.failures == []
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))

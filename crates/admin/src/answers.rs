@@ -15,8 +15,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use topology::{
     Changes, DnsExplanation, DnsQuestion, DnsRollError, EndpointError, EndpointStatus, Explanation,
-    InstanceState, Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Query, ReloadError,
-    RolledKey, Running, ServiceStatus, Status,
+    InstanceState, Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Purge, PurgeError,
+    PurgeMode, Query, ReloadError, RolledKey, Running, ServiceStatus, Status,
 };
 
 /// What the answers are made from.
@@ -89,6 +89,29 @@ pub(crate) struct DsSeen {
     zone: String,
     /// How long it may be remembered: `1d`; as the file says when absent.
     ttl: Option<String>,
+}
+
+/// What is to be purged: one of `url`, `prefix`, `tag` and `all`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WhatToPurge {
+    /// A URL, with all its variants: `https://shop.test/img/1.png`.
+    url: Option<String>,
+    /// All URLs that begin so: `https://shop.test/img/`.
+    prefix: Option<String>,
+    /// All responses with this surrogate key (`Surrogate-Key`, `Cache-Tag`, `xkey`).
+    tag: Option<String>,
+    /// All there is.
+    all: bool,
+    /// It is not removed but stale from now on, and confirmed before its next use.
+    soft: bool,
+}
+
+/// A purge that holds.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Purged {
+    /// Its number; each purge has a higher one than those before.
+    sequence: u64,
 }
 
 /// What was done to an endpoint.
@@ -212,6 +235,32 @@ pub(crate) async fn undrain(
     Body(which): Body<Which>,
 ) -> Result<Json<Moved>, Problem> {
     api.undrain(which)
+}
+
+pub(crate) async fn purge(
+    State(api): State<Api>,
+    Body(what): Body<WhatToPurge>,
+) -> Result<Json<Purged>, Problem> {
+    let mode = if what.soft { PurgeMode::Soft } else { PurgeMode::Hard };
+    let wanted = [
+        what.url.map(Purge::Url),
+        what.prefix.map(Purge::Prefix),
+        what.tag.map(Purge::Tag),
+        what.all.then_some(Purge::All),
+    ];
+    let mut wanted = wanted.into_iter().flatten();
+    let (Some(purge), None) = (wanted.next(), wanted.next()) else {
+        return Err(bad("the body has exactly one of `url`, `prefix`, `tag` and `all`".into()));
+    };
+    let sequence = api.running.purge(purge, mode).await.map_err(|error| {
+        let status = match &error {
+            PurgeError::NoCdn => StatusCode::NOT_FOUND,
+            PurgeError::Url(_) => StatusCode::BAD_REQUEST,
+            PurgeError::Cdn(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Problem::new(status, error.to_string())
+    })?;
+    Ok(Json(Purged { sequence }))
 }
 
 pub(crate) async fn reload(State(api): State<Api>) -> Result<Json<Changes>, Problem> {

@@ -154,6 +154,7 @@ const NO_ROLL: (StatusCode, &str) =
 const NO_LISTENER: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such listener");
 const AMBIGUOUS: (StatusCode, &str) = (StatusCode::CONFLICT, "several pools have an endpoint of this name");
 const BAD_REQUEST: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "a parameter or the body is malformed");
+const NO_CDN: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[cdn]`");
 const NOT_READY: (StatusCode, &str) =
     (StatusCode::SERVICE_UNAVAILABLE, "not ready, or stopping; `reasons` says what is waited for");
 const BAD_FILE: (StatusCode, &str) =
@@ -162,7 +163,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 31] = [
+pub(crate) static ROUTES: [Route; 32] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -248,6 +249,14 @@ pub(crate) static ROUTES: [Route; 31] = [
         problems: &[BAD_REQUEST, NO_ENDPOINT, AMBIGUOUS],
         ..told("/api/v1/undrain", "undrain", "Send an endpoint, found by its name, requests again", || {
             post(answers::undrain)
+        })
+    },
+    Route {
+        body: Some(Takes::Json(schema::<answers::WhatToPurge>)),
+        answer: Answer::Json("the purge holds, for every request from now on", schema::<answers::Purged>),
+        problems: &[BAD_REQUEST, NO_CDN],
+        ..told("/api/v1/purge", "purge", "Remove responses from the cache, or make them stale", || {
+            post(answers::purge)
         })
     },
     Route {

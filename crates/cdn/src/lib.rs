@@ -10,5 +10,30 @@
 //! - A body is served whole and unmixed, or broken off where its client can tell.
 //! - Nothing that was asked for before a purge is served after it.
 
+mod check;
+mod config;
+mod engine;
+mod error;
+mod events;
+pub mod fill;
+pub mod key;
+pub mod purge;
 pub mod rules;
+mod siphash;
 pub mod store;
+
+pub use check::{check, check_route};
+pub use config::{
+    Cache, CacheConfig, CdnConfig, ClientControl, ControlFields, HeuristicConfig, QueryConfig, StaleConfig,
+};
+pub use engine::{Engine, EngineConfig, Figures};
+pub use error::Error;
+pub use events::register;
+pub use key::Key;
+
+/// Reads any bytes as a log of purges, and as a record of the disk. For the fuzz target.
+#[doc(hidden)]
+pub fn read_any_of_disk(bytes: &[u8]) {
+    purge::check_any(bytes);
+    store::check_any(bytes);
+}

@@ -224,6 +224,9 @@ fn check_route(path: &Name, route: &RouteConfig, faults: &mut Faults) {
             faults.add(path.span(), format!("route {path}: `request_headers` is for routes to a pool"));
         }
     }
+    if let Some(cache) = &route.cache {
+        check_cache(path, route, cache, faults);
+    }
     if let Some(folder) = &route.files {
         files::check(folder, path, faults);
     }
@@ -257,6 +260,31 @@ fn check_route(path: &Name, route: &RouteConfig, faults: &mut Faults) {
         for header in when.header.keys() {
             check_header_name(header, faults);
         }
+    }
+}
+
+fn check_cache(path: &Name, route: &RouteConfig, cache: &cdn::Cache, faults: &mut Faults) {
+    if route.pool.is_none() {
+        faults.add(path.span(), format!("route {path}: `cache` is for routes to a pool"));
+    }
+    let depends = route
+        .when
+        .as_ref()
+        .is_some_and(|when| !(when.header.is_empty() && when.cookie.is_empty() && when.json.is_empty()));
+    if depends {
+        // Another route of the same URL would find what this one has kept.
+        faults.add_with_help(
+            path.span(),
+            format!("route {path}: `cache` where `when` asks for a header, a cookie or a field of the body"),
+            "what is kept is found by the URL: take `cache` away, or let `when` ask for the method and the query alone",
+        );
+    }
+    if let TextOr::Long(config) = cache
+        && config.query.is_some()
+        && route.when.as_ref().is_some_and(|when| !when.query.is_empty())
+    {
+        let message = format!("route {path}: `when` asks for the query, and `cache` leaves some of it out");
+        faults.add(path.span(), message);
     }
 }
 

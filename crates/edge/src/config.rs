@@ -318,6 +318,9 @@ pub struct RouteConfig {
     /// Answer queries of DNS (DoH, RFC 8484), as `[dns]` does.
     #[serde(skip_serializing_if = "is_off")]
     pub dns: bool,
+    /// Keep responses of the pool for all clients: `"cdn"`, or what of it and for how long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<cdn::Cache>,
     /// Change the path before it goes to the pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewrite: Option<Rewrite>,

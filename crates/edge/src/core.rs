@@ -3,6 +3,7 @@
 //! Invariant: what a request touches lives on its core. Only the pools' figures are shared between cores.
 
 use crate::buffer::Buffer;
+use crate::cached::CdnParts;
 use crate::config::EdgeConfig;
 use crate::dns_answer::DnsAnswers;
 use crate::events::EdgeEvents;
@@ -56,6 +57,8 @@ pub(crate) struct Snapshot {
     pub(crate) proxies: Option<Networks>,
     /// Whose word about a client is believed.
     pub(crate) trust: Trust,
+    /// Where routes with a cache keep responses.
+    pub(crate) cdn: Option<CdnParts>,
     /// Who answers queries of DNS.
     pub(crate) dns: Option<Arc<dyn DnsAnswers>>,
 }
@@ -74,6 +77,8 @@ impl Snapshot {
         }
         let access = self.access.as_ref().map(Access::refresh).unwrap_or_default();
         let proxies = self.proxies.as_ref().map(Networks::refresh).unwrap_or_default();
+        let purgers = self.cdn.as_ref().map(CdnParts::refresh).unwrap_or_default();
+        let access = access.and(purgers);
         let sites = self.sites.all().map(|site| site.refresh());
         let all = sites.fold(access.and(proxies).and(self.trust.refresh()), Refreshed::and);
         if all.is_changed {

@@ -100,6 +100,9 @@ pub(crate) enum Refusal {
     /// The pool has nobody to ask.
     #[error("{0}")]
     NoEndpoint(String),
+    /// The client takes what is kept alone (RFC 9111 §5.2.1.7), and nothing is.
+    #[error("nothing is kept, and the client takes nothing else")]
+    NotKept,
     /// The endpoint could not be reached or ended the connection.
     #[error("endpoint failed: {0}")]
     Endpoint(&'static str),
@@ -138,7 +141,7 @@ impl Refusal {
             Self::NoRoute => 404,
             Self::Busy(_) | Self::NoEndpoint(_) => 503,
             Self::Endpoint(_) | Self::EndpointHead(_) => 502,
-            Self::EndpointTimeout => 504,
+            Self::EndpointTimeout | Self::NotKept => 504,
             Self::EndpointStatus(status) => *status,
         }
     }

@@ -1,5 +1,6 @@
 //! What the edge counts, and one line of its access log.
 
+use crate::cached::CacheUse;
 use crate::flood::Flood;
 use crate::forwarding::RequestIds;
 use encoding::{Coding, Reason};
@@ -157,6 +158,37 @@ pub(crate) struct SiteEvents {
     pub(crate) retries: Counter,
 }
 
+/// Counted for each site that has a route with a cache.
+pub(crate) struct CacheEvents {
+    requests: [Counter; CacheUse::ALL.len()],
+    sent: [Counter; CacheUse::ALL.len()],
+}
+
+impl CacheEvents {
+    pub(crate) fn new(registry: &Registry, site: &str) -> Self {
+        let counters = |name, help| {
+            CacheUse::ALL
+                .map(|cache| registry.counter(name, help, &[("site", site), ("cache", cache.name())]))
+        };
+        Self {
+            requests: counters(
+                "nines_cdn_requests_total",
+                "Requests to routes with a cache, by what it was to them.",
+            ),
+            sent: counters(
+                "nines_cdn_sent_bytes_total",
+                "Bytes of bodies sent to clients, by what the cache was to their requests.",
+            ),
+        }
+    }
+
+    /// Counts one request.
+    pub(crate) fn answered(&self, cache: CacheUse, sent_bytes: u64) {
+        self.requests[cache as usize].inc();
+        self.sent[cache as usize].add(sent_bytes);
+    }
+}
+
 impl SiteEvents {
     pub(crate) fn new(registry: &Registry, site: &str) -> Self {
         let requests = ["1xx", "2xx", "3xx", "4xx", "5xx"].map(|code| {
@@ -208,6 +240,7 @@ pub(crate) struct AccessRecord<'a> {
     pub(crate) referer: &'a [u8],
     pub(crate) user_agent: &'a [u8],
     pub(crate) cause: &'a str,
+    pub(crate) cache: &'a str,
     pub(crate) ids: &'a RequestIds,
     pub(crate) at: SystemTime,
 }
@@ -235,6 +268,7 @@ impl AccessRecord<'_> {
         text("site", self.site.as_bytes());
         text("route", self.route.as_bytes());
         text("endpoint", self.endpoint.as_bytes());
+        text("cache", self.cache.as_bytes());
         text("referer", self.referer);
         text("user_agent", self.user_agent);
         text("cause", self.cause.as_bytes());

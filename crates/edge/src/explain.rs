@@ -208,7 +208,8 @@ fn explain_route(
             explanation.action = format!("file {within} of {}", folder.path().display());
         }
         Action::Pool(pool) => {
-            explanation.action = format!("pool {}", pool.name());
+            let cached = if route.caching.is_some() { ", through the cache" } else { "" };
+            explanation.action = format!("pool {}{cached}", pool.name());
             let mut line = head.method_name.of_head(bytes).to_vec();
             line.push(b' ');
             route.write_path(path, &mut line);
@@ -263,6 +264,7 @@ mod tests {
             pushes: None,
             dir: ".".into(),
             data: "data".into(),
+            cdn: None,
             dns: None,
         };
         let action = |client: &str, body: &str| {

@@ -13,11 +13,12 @@
 //! 5. [`gate`] asks whether it is served: by HTTPS alone, by networks, rates, passwords, certificates; before a body is
 //!    read for its route, as far as it does not depend on that;
 //! 6. the route answers by itself ([`reply`], [`answer`]), with a file ([`file_answer`]), or names a pool;
-//! 7. [`exchange`] takes the request through the pool: a place in its gate, an endpoint ([`balance`]), a
+//! 7. where the route has a cache, [`cached`] answers with what is kept, or fetches it for all who ask;
+//! 8. [`exchange`] takes the request through the pool: a place in its gate, an endpoint ([`balance`]), a
 //!    connection to it ([`upstream`]; [`multiplexed`]: shared, in HTTP/2), the request out, the response back, another
 //!    try where that is safe; after a 101 the two connections become a [`tunnel`];
-//! 8. on its way out a response is compressed ([`compress`]) and slowed down ([`pacing`]) where that is wished for;
-//! 9. [`events`] counts it and writes its line in the access log.
+//! 9. on its way out a response is compressed ([`compress`]) and slowed down ([`pacing`]) where that is wished for;
+//! 10. [`events`] counts it and writes its line in the access log.
 //!
 //! Both sides of a request are a [`wire`]: bytes of a [`stream`], with TLS or without, or frames.
 //!
@@ -34,6 +35,7 @@
 mod answer;
 mod arrival;
 mod buffer;
+mod cached;
 mod check;
 mod compress;
 mod config;
@@ -77,6 +79,7 @@ mod upstream;
 mod when;
 mod wire;
 
+pub use cached::Cdn;
 pub use check::{check, check_doors};
 pub use config::*;
 pub use dns_answer::{DnsAnswered, DnsAnswers};

@@ -1,5 +1,6 @@
 //! From the file's types to what requests are decided by: everything that is read, and so may fail.
 
+use crate::cached::CdnParts;
 use crate::config::{AccessLogTarget, EdgeConfig, SiteConfig};
 use crate::core::{Snapshot, TlsDoor};
 use crate::error::Error;
@@ -47,7 +48,7 @@ pub(crate) fn compile(
     origins: Origins<'_>,
     before: Option<&Snapshot>,
 ) -> Result<Snapshot, Error> {
-    let EdgeParts { config, sites, pools, pushes, dir, data, dns } = parts;
+    let EdgeParts { config, sites, pools, pushes, dir, data, cdn, dns } = parts;
     let access_log = match before {
         Some(before) if before.config.access_log == config.access_log => before.access_log.clone(),
         _ => open_access_log(&config.access_log)?,
@@ -65,8 +66,16 @@ pub(crate) fn compile(
     let has_proxies = !config.proxy_protocol.is_empty();
     let proxies = has_proxies.then(|| Networks::load(&config.proxy_protocol, &dir)).transpose()?;
     let trust = Trust::load(&config.trust_forwarded, &dir)?;
-    let with =
-        SiteParts { pools: &pools, pushes: pushes.as_ref(), edge: &config, dir: &dir, admission, registry };
+    let cdn = cdn.map(|cdn| CdnParts::load(cdn, &dir)).transpose()?;
+    let with = SiteParts {
+        pools: &pools,
+        pushes: pushes.as_ref(),
+        edge: &config,
+        dir: &dir,
+        admission,
+        registry,
+        cdn: cdn.as_ref(),
+    };
     let sites = Sites::compile(&sites, &with)?;
     let quic = tls.as_ref().map(|tls: &TlsDoor| http3::config(&config, &tls.server)).transpose()?.flatten();
     let alt_svc_line = http3::alt_svc_line(&config);
@@ -85,6 +94,7 @@ pub(crate) fn compile(
         access,
         proxies,
         trust,
+        cdn,
         dns,
     })
 }
@@ -160,6 +170,7 @@ pub(crate) fn compile_offline(parts: &EdgeParts) -> Result<Snapshot, Error> {
         pushes: None,
         dir: parts.dir.clone(),
         data: parts.data.clone(),
+        cdn: parts.cdn.clone(),
         dns: None,
     };
     silent.config.access_log = AccessLogTarget::Off;

@@ -2,7 +2,8 @@
 
 use crate::answer::{Answer, ErrorPage};
 use crate::arrival::Peer;
-use crate::core::{Core, Snapshot, Work};
+use crate::cached::{self, CacheUse, Cached};
+use crate::core::{Core, CoreSnapshot, Snapshot, Work};
 use crate::dns_answer::answer_dns;
 use crate::error::Refusal;
 use crate::events::AccessRecord;
@@ -15,7 +16,7 @@ use crate::reply::{answer_ourselves, answer_proof, refuse, send_answer};
 use crate::sites::{Action, Route, Site};
 use crate::wire::Wire;
 use admission::{came_by_https, real_client};
-use balance::Endpoint;
+use balance::{Endpoint, Pool};
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,6 +50,8 @@ pub(crate) struct Report {
     pub(crate) tries: u32,
     pub(crate) endpoint: Option<Arc<Endpoint>>,
     pub(crate) cause: Option<Cow<'static, str>>,
+    /// What the cache was to it, where the route has one.
+    pub(crate) cache: Option<CacheUse>,
     /// Of the present try.
     pub(crate) progress: Progress,
 }
@@ -120,18 +123,7 @@ pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &m
         Err(TurnedAway { refusal, .. }) => Ended::Refused(refusal.clone()),
         Ok(Admitted { site, route, .. }) => match &route.action {
             Action::Pool(pool) => {
-                let mark = work.down.mark();
-                let exchange = Exchange {
-                    core,
-                    snapshot: &snapshot,
-                    site,
-                    route,
-                    client: &mut *client,
-                    work: &mut *work,
-                    report: &mut report,
-                    mark,
-                };
-                let run = exchange::run(exchange, pool);
+                let run = pass_on(core, &snapshot, (site, route, pool), client, work, &mut report);
                 match snapshot.config.timeout.request {
                     None => run.await,
                     Some(limit) => match tokio::time::timeout(limit.get(), run).await {
@@ -179,12 +171,34 @@ pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &m
     let events = site.map_or(&core.events.unrouted, |site| &site.events);
     events.answered(report.status, took);
     events.sent.add(report.sent_bytes);
+    if let (Some(site), Some(cache)) = (site, report.cache) {
+        site.cache_events.iter().for_each(|events| events.answered(cache, report.sent_bytes));
+    }
     let route = match &admitted {
-        Ok(admitted) => Some(admitted.route),
+        Ok(admitted) => Some(&**admitted.route),
         Err(turned_away) => turned_away.route,
     };
-    log(&snapshot, client, work, site, route, &report, took);
+    log(&snapshot, client, work, site.map(|site| &**site), route, &report, took);
     after
+}
+
+/// Serves a request from a pool, or from what the cache has of it.
+async fn pass_on(
+    core: &Rc<Core>,
+    snapshot: &CoreSnapshot,
+    (site, route, pool): (&Arc<Site>, &Arc<Route>, &Arc<Pool>),
+    client: &mut Client,
+    work: &mut Work,
+    report: &mut Report,
+) -> Ended {
+    if let Some(caching) = &route.caching {
+        let cached = Cached { core, snapshot, site, route, pool, caching, client, work, report };
+        // What a cache needs is not carried by requests of routes that have none.
+        return Box::pin(cached::run(cached)).await;
+    }
+    let mark = work.down.mark();
+    let exchange = Exchange { core, snapshot, site, route, client, work, report, mark };
+    exchange::run(exchange, pool).await
 }
 
 /// What a certificate authority looks for below a well-known path (RFC 8555 §8.3), whatever the host.
@@ -212,14 +226,14 @@ fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) 
     request.write_looked_up(head, host, path);
 }
 
-fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Site> {
-    snapshot.sites.find(&work.host).map(|(site, _)| &**site)
+fn find_site<'s>(snapshot: &'s Snapshot, work: &Work) -> Option<&'s Arc<Site>> {
+    snapshot.sites.find(&work.host).map(|(site, _)| site)
 }
 
 /// A request that is served, and counts among its client's until this is dropped.
 struct Admitted<'s> {
-    site: &'s Site,
-    route: &'s Route,
+    site: &'s Arc<Site>,
+    route: &'s Arc<Route>,
     _passed: Passed,
 }
 
@@ -241,7 +255,7 @@ async fn admit<'s>(
     snapshot: &'s Snapshot,
     client: &mut Client,
     work: &mut Work,
-    site: Option<&'s Site>,
+    site: Option<&'s Arc<Site>>,
 ) -> Result<Admitted<'s>, TurnedAway<'s>> {
     if work.request.method.is_refused() {
         return Err(Refusal::Method.into());
@@ -261,7 +275,7 @@ async fn admit_by_body<'s>(
     snapshot: &'s Snapshot,
     client: &mut Client,
     work: &mut Work,
-    site: &'s Site,
+    site: &'s Arc<Site>,
 ) -> Result<Admitted<'s>, TurnedAway<'s>> {
     let routes = site.find_by_head(&work.path, &work.request, work.down.held());
     let passed = gate::pass_unread(core, work, &routes).await?;
@@ -276,8 +290,8 @@ async fn admit_by_body<'s>(
 async fn pass<'s>(
     core: &Core,
     work: &mut Work,
-    site: &'s Site,
-    route: &'s Route,
+    site: &'s Arc<Site>,
+    route: &'s Arc<Route>,
 ) -> Result<Admitted<'s>, TurnedAway<'s>> {
     match route.gate.pass(core, work).await {
         Ok(passed) => Ok(Admitted { site, route, _passed: passed }),
@@ -331,6 +345,7 @@ fn log(
         referer: named(b"referer"),
         user_agent: named(b"user-agent"),
         cause: report.cause.as_deref().unwrap_or_default(),
+        cache: report.cache.map_or("", CacheUse::name),
         ids,
     };
     access_log.line(|out| record.write(out));

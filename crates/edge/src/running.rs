@@ -1,6 +1,7 @@
 //! The edge as the topology sees it: started, changed without a stop, handed over, drained.
 
 use crate::arrival::Door;
+use crate::cached::Cdn;
 use crate::config::{EdgeConfig, SiteConfig};
 use crate::core::{Core, CoreParts, Snapshot};
 use crate::dns_answer::DnsAnswers;
@@ -38,6 +39,8 @@ pub struct EdgeParts {
     pub dir: PathBuf,
     /// The node's data folder, where certificates of its own are kept.
     pub data: PathBuf,
+    /// Where routes with `cache` keep responses; there is no such route without it.
+    pub cdn: Option<Cdn>,
     /// Who answers queries of DNS that come over HTTP, for routes with `dns = true`.
     pub dns: Option<Arc<dyn DnsAnswers>>,
 }

@@ -4,12 +4,13 @@
 //! up exactly, then by its prefixes from the longest. Among routes of one path the first whose `when` holds
 //! wins; when none holds, the search goes on with shorter prefixes.
 
+use crate::cached::{Caching, CdnParts};
 use crate::config::{
     EdgeConfig, HeaderEdits, Hsts, HstsPolicy, HttpsOnly, HttpsPort, Respond, Rewrite, RouteConfig,
     SiteConfig, redirect_parts,
 };
 use crate::error::Error;
-use crate::events::SiteEvents;
+use crate::events::{CacheEvents, SiteEvents};
 use crate::gate::{self, Gate, Gates};
 use crate::json_field::{JsonFields, JsonPath};
 use crate::protocol::RequestHead;
@@ -48,6 +49,8 @@ pub(crate) struct Site {
     /// The fields of JSON bodies that its routes ask for.
     pub(crate) json: JsonFields,
     pub(crate) events: SiteEvents,
+    /// Where a route has a cache.
+    pub(crate) cache_events: Option<CacheEvents>,
 }
 
 /// One route.
@@ -63,6 +66,8 @@ pub(crate) struct Route {
     pub(crate) gate: Arc<Gate>,
     /// `Some(None)`: none, whatever the site says.
     compression: Option<Option<Compression>>,
+    /// What of its responses is kept, if any is.
+    pub(crate) caching: Option<Arc<Caching>>,
 }
 
 /// What a route does.
@@ -117,6 +122,11 @@ impl Edits {
             }
         }
         out.extend_from_slice(&self.lines);
+    }
+
+    /// Whether any is.
+    pub(crate) fn drops_any(&self) -> bool {
+        !self.gone.is_empty()
     }
 
     /// Whether a header of the message is dropped.
@@ -185,6 +195,7 @@ pub(crate) struct SiteParts<'a> {
     pub(crate) dir: &'a Path,
     pub(crate) admission: &'a gate::Shared,
     pub(crate) registry: &'a telemetry::Registry,
+    pub(crate) cdn: Option<&'a CdnParts>,
 }
 
 impl Site {
@@ -204,6 +215,7 @@ impl Site {
             compression: config.compress.as_ref().and_then(Compression::new),
             json: JsonFields::default(),
             events: SiteEvents::new(registry, name),
+            cache_events: None,
         };
         for (path, routes) in &config.route {
             let mut compiled = Vec::new();
@@ -213,6 +225,10 @@ impl Site {
             }
             let map = if path.ends_with('/') { &mut site.prefix } else { &mut site.exact };
             map.insert(path.as_bytes().into(), compiled);
+        }
+        let mut routes = site.exact.values().chain(site.prefix.values()).flatten();
+        if routes.any(|route| route.caching.is_some()) {
+            site.cache_events = Some(CacheEvents::new(registry, name));
         }
         // Those that are no paths were faults of the file.
         site.json = JsonFields::new(paths.iter().filter_map(|path| JsonPath::parse(path).ok()));
@@ -231,6 +247,11 @@ impl Site {
     /// first (RFC 6797 §8.1).
     pub(crate) fn says_itself(&self, name: &[u8]) -> bool {
         !self.secure_lines.is_empty() && name.eq_ignore_ascii_case(b"strict-transport-security")
+    }
+
+    /// Whether there are response headers that are not passed on, or that the site says itself.
+    pub(crate) fn hides_any(&self) -> bool {
+        !self.hidden.is_empty() || !self.secure_lines.is_empty()
     }
 
     /// Whether a response header is not passed on.
@@ -314,6 +335,7 @@ impl Route {
             request_edits: Edits::compile(&config.request_headers),
             response_edits: Edits::compile(&config.response_headers),
             compression: config.compress.as_ref().map(Compression::new),
+            caching: config.cache.as_ref().zip(parts.cdn).map(|(cache, cdn)| Arc::new(cdn.caching(cache))),
         })
     }
 

@@ -1,6 +1,7 @@
-//! How a message gets to a peer and from it: as bytes of HTTP/1.1 on a connection of its own, or in frames on one
-//! that it shares with others.
+//! How a message gets to a peer and from it: as bytes of HTTP/1.1 on a connection of its own, in frames on one
+//! that it shares with others, or into the cache.
 
+use crate::cached::Filler;
 use crate::io::{Timer, poll_timed_out, write_all};
 use crate::message::{Incoming, Message, Outgoing};
 use crate::protocol::write_chunk_start;
@@ -18,18 +19,23 @@ use tokio::net::TcpStream;
 pub(crate) enum Wire {
     Bytes(Stream),
     Frames(Box<Message>),
+    /// What asks for itself is the cache.
+    Cache(Box<Filler>),
 }
 
 /// The side that is read.
 pub(crate) enum Source<'a> {
     Bytes(ReadHalf<'a>),
     Frames(&'a mut Incoming),
+    /// The cache sends nothing but a head.
+    Nothing,
 }
 
 /// The side that is written.
 pub(crate) enum Sink<'a> {
     Bytes(WriteHalf<'a>),
     Frames(&'a mut Outgoing),
+    Cache(&'a mut Filler),
 }
 
 /// How a body is told from what follows it, where it goes as bytes. Frames tell it by themselves.
@@ -63,6 +69,7 @@ impl Wire {
                 let Message { incoming, outgoing } = &mut **message;
                 (Source::Frames(incoming), Sink::Frames(outgoing))
             }
+            Self::Cache(filler) => (Source::Nothing, Sink::Cache(filler)),
         }
     }
 }
@@ -73,19 +80,24 @@ impl Source<'_> {
         match self {
             Self::Bytes(half) => half.poll_readable(cx),
             Self::Frames(incoming) => incoming.poll_readable(cx).map(drop),
+            Self::Nothing => Poll::Ready(()),
         }
     }
 
     /// Whether it is known that nothing follows. Bytes do not tell it before they are read.
     pub(crate) fn is_ended(&self) -> bool {
-        matches!(self, Self::Frames(incoming) if incoming.is_ended())
+        match self {
+            Self::Bytes(_) => false,
+            Self::Frames(incoming) => incoming.is_ended(),
+            Self::Nothing => true,
+        }
     }
 
     /// Waits for the end of a body in frames that has come whole by its length: trailers may stand before it.
     pub(crate) async fn end(&mut self) -> io::Result<()> {
         match self {
             Self::Frames(incoming) => poll_fn(|cx| incoming.poll_readable(cx)).await,
-            Self::Bytes(_) => Ok(()),
+            Self::Bytes(_) | Self::Nothing => Ok(()),
         }
     }
 
@@ -97,7 +109,7 @@ impl Source<'_> {
     /// The trailer lines of a body that came in frames and has ended.
     pub(crate) fn trailers(&self) -> &[u8] {
         match self {
-            Self::Bytes(_) => b"",
+            Self::Bytes(_) | Self::Nothing => b"",
             Self::Frames(incoming) => incoming.trailers(),
         }
     }
@@ -108,6 +120,7 @@ impl AsyncRead for Source<'_> {
         match self.get_mut() {
             Self::Bytes(half) => Pin::new(half).poll_read(cx, buf),
             Self::Frames(incoming) => Pin::new(&mut **incoming).poll_read(cx, buf),
+            Self::Nothing => Poll::Ready(Ok(())),
         }
     }
 }
@@ -132,6 +145,7 @@ impl Sink<'_> {
                 None => Ok(()),
                 Some(rest) => Box::pin(write_frames(outgoing, rest, timer, idle)).await,
             },
+            Self::Cache(filler) => Box::pin(filler.write(part)).await,
         }
     }
 
@@ -139,7 +153,7 @@ impl Sink<'_> {
     pub(crate) fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Bytes(half) => half.plain(),
-            Self::Frames(_) => None,
+            Self::Frames(_) | Self::Cache(_) => None,
         }
     }
 
@@ -174,6 +188,7 @@ impl Sink<'_> {
         match self {
             Self::Bytes(half) => half.poll_gone(cx),
             Self::Frames(outgoing) => outgoing.poll_gone(cx),
+            Self::Cache(filler) => filler.poll_gone(cx),
         }
     }
 
@@ -182,6 +197,7 @@ impl Sink<'_> {
         match self {
             Self::Bytes(half) => half.shutdown().await,
             Self::Frames(outgoing) => outgoing.finish(b"").await,
+            Self::Cache(_) => Ok(()),
         }
     }
 }

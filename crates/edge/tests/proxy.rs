@@ -1,5 +1,6 @@
 //! The edge as its clients and backends see it: raw bytes on real sockets.
 
+mod cached;
 mod gate;
 #[cfg(feature = "http3")]
 mod http3;

@@ -138,6 +138,15 @@ Environment:
   NINES_PUSH_TOKEN  the store's token, unless --token-env names another variable")]
     Push(PushArgs),
 
+    /// Remove responses from the cache: the next request asks the origin
+    #[command(after_help = "\
+Examples:
+  nines purge https://shop.test/img/1.png     a URL, with all its variants
+  nines purge --prefix https://shop.test/img/ all URLs that begin so
+  nines purge --tag product-7                 all responses with this surrogate key
+  nines purge --all --soft                    all of it is stale: the origin confirms it at its next use")]
+    Purge(PurgeArgs),
+
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -332,6 +341,18 @@ pub(crate) struct FlushArgs {
     pub(crate) node: NodeArgs,
 }
 
+/// `nines purge`.
+#[derive(Debug, Args)]
+pub(crate) struct PurgeArgs {
+    #[command(flatten)]
+    pub(crate) what: PurgeWhat,
+    /// Keep it, but ask the origin about it before its next use
+    #[arg(long)]
+    pub(crate) soft: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
 /// A zone of a node.
 #[derive(Debug, Args)]
 pub(crate) struct DnsArgs {
@@ -403,6 +424,23 @@ fn expiry(text: &str) -> Result<(String, notation::Duration), String> {
     let (path, time) = text.rsplit_once('=').unwrap_or(("", text));
     let time: notation::Duration = time.parse().map_err(|error| format!("{error}"))?;
     if time.get().is_zero() { Err("it would have ended at once".into()) } else { Ok((path.to_owned(), time)) }
+}
+
+/// One of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct PurgeWhat {
+    /// The URL, as clients ask for it
+    pub(crate) url: Option<String>,
+    /// All URLs that begin so
+    #[arg(long, value_name = "URL")]
+    pub(crate) prefix: Option<String>,
+    /// All responses with this surrogate key
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// All there is
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Parses an IP address, with a port or without.

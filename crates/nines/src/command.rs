@@ -7,6 +7,7 @@ mod dns;
 mod drain;
 mod explain;
 mod flush;
+mod purge;
 mod push;
 mod reload;
 mod status;
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Drain(args) => drain::run(&args, drain::Wish::Drain),
         Command::Undrain(args) => drain::run(&args, drain::Wish::Undrain),
         Command::Dns { what } => dns::run(&what),
+        Command::Purge(args) => purge::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Demo { port } => return crate::demo::run(port),
         Command::Guard => return services::guard_main(),

@@ -29,6 +29,9 @@ pub struct Changes {
     /// Whether something of DNS that holds for all zones changed.
     #[serde(default)]
     pub dns: bool,
+    /// Whether something of the cache changed.
+    #[serde(default)]
+    pub cdn: bool,
     /// Listeners, by address.
     pub listeners: NameChanges,
     /// Whether something of the edge that holds for all sites changed: limits, timeouts, the access log.
@@ -63,6 +66,7 @@ impl Changes {
                 .and(NameChanges::between(&old.udp, &new.udp).of_kind("udp")),
             zones: NameChanges::between(&zones(old), &zones(new)),
             dns: !is_dns_alike(old, new),
+            cdn: old.cdn != new.cdn,
             listeners: NameChanges::between_listeners(&listeners(old), &listeners(new)),
             edge: !is_edge_alike(old, new),
             node: old.node != new.node,
@@ -80,7 +84,7 @@ impl Changes {
             &self.zones,
             &self.listeners,
         ];
-        !self.edge && !self.dns && !self.node && kinds.into_iter().all(NameChanges::is_empty)
+        !self.edge && !self.dns && !self.cdn && !self.node && kinds.into_iter().all(NameChanges::is_empty)
     }
 }
 
@@ -196,6 +200,7 @@ impl fmt::Display for Changes {
         for (what, is_changed) in [
             ("edge settings changed", self.edge),
             ("dns settings changed", self.dns),
+            ("cdn settings changed", self.cdn),
             ("node settings changed", self.node),
         ] {
             if is_changed {

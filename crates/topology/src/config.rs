@@ -1,6 +1,7 @@
 //! The whole file as types, and `[node]`, the part that belongs to no tier.
 
 use balance::PoolConfig;
+use cdn::CdnConfig;
 use dns::DnsConfig;
 use edge::{EdgeConfig, SiteConfig};
 use layer4::{TcpConfig, UdpConfig};
@@ -34,6 +35,9 @@ pub struct Topology {
     /// Stores that files are pushed to, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub push: Named<PushConfig>,
+    /// The cache of HTTP responses, for routes with `cache`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<CdnConfig>,
     /// Connections of TCP that are passed on to pools, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tcp: Named<TcpConfig>,

@@ -28,8 +28,9 @@ pub use file::{Checked, load, parse};
 pub use node_secret::SharedSecretError;
 pub use problem::{Level, Problem, Rejected};
 pub use running::{
-    DnsExplainError, DnsFlushError, DnsRollError, EndpointError, ExplainError, ReloadError, Running,
-    StartError, StartOptions, TakeoverError, explain_dns_file, explain_file, explain_layer4_file,
+    DnsExplainError, DnsFlushError, DnsRollError, EndpointError, ExplainError, Purge, PurgeError, PurgeMode,
+    ReloadError, Running, StartError, StartOptions, TakeoverError, explain_dns_file, explain_file,
+    explain_layer4_file,
 };
 pub use schema::json_schema;
 pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};

@@ -22,6 +22,7 @@ use telemetry::Registry;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+mod cdn_part;
 mod dns_part;
 mod edge_part;
 mod endpoints;
@@ -39,11 +40,14 @@ mod service_names;
 mod start;
 mod stop;
 
+pub use cdn::purge::Mode as PurgeMode;
+pub use cdn_part::{Purge, PurgeError};
 pub use dns_part::{DnsExplainError, DnsFlushError, DnsRollError, explain_dns_file};
 pub use edge_part::{ExplainError, explain_file};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
 pub use layer4_part::explain_layer4_file;
 
+use cdn_part::CdnPart;
 use dns_part::DnsPart;
 use edge_part::EdgePart;
 use home::Home;
@@ -88,6 +92,7 @@ struct Live {
     topology: Arc<Topology>,
     pools: BTreeMap<String, PoolPart>,
     pushes: PushPart,
+    cdn: CdnPart,
     edge: EdgePart,
     layer4: Layer4Part,
     dns: DnsPart,
@@ -144,6 +149,28 @@ impl Running {
     /// Ends a [`Running::drain`]. Returns the endpoint's full name.
     pub fn undrain(&self, endpoint: &str) -> Result<String, EndpointError> {
         endpoints::set_draining(self, endpoint, false)
+    }
+
+    /// Purges what the cache has, and returns the purge's number: it holds for every request from now on, and over a restart.
+    pub async fn purge(&self, purge: Purge, mode: PurgeMode) -> Result<u64, PurgeError> {
+        let purger = {
+            let live = self.live();
+            live.cdn.purger(&live.topology)?
+        };
+        // It waits for the disk.
+        let purging = tokio::task::spawn_blocking(move || {
+            let sequence = purger.purge(&purge, mode);
+            (sequence, purger, purge)
+        });
+        let (sequence, purger, purge) = match purging.await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        if sequence.is_ok() && mode == PurgeMode::Hard && !matches!(purge, Purge::Url(_)) {
+            // Whoever asked does not wait for memory to be freed.
+            tokio::task::spawn_blocking(move || purger.tend());
+        }
+        sequence
     }
 
     /// Everything that runs, with live figures.

@@ -23,7 +23,7 @@ pub struct Status {
     pub at: Option<String>,
     /// Whether it serves, prepares or drains.
     pub readiness: Readiness,
-    /// The tiers that the file names: `services`, `balance`, `edge`, `layer4`, `dns`.
+    /// The tiers that the file names: `services`, `balance`, `edge`, `cdn`, `layer4`, `dns`.
     pub tiers: Vec<String>,
     /// What listens where.
     pub listeners: Vec<ListenerStatus>,

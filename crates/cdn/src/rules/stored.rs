@@ -1,14 +1,21 @@
 //! A response as it is kept, its body aside.
 
+use super::storing::NotStored;
 use std::time::SystemTime;
+
+/// A request field that a response varies by, in lower case, and the normalised value.
+pub type VaryField = (Box<str>, Box<[u8]>);
 
 /// The head of a response that is kept, and what was decided about it when it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The final status.
     pub status: u16,
-    /// Its header lines, each ended by CRLF, as they are sent again: without those of one connection, and without `Age`.
+    /// Its header lines, each ended by CRLF, as they are sent again: without those of one connection, and without `Age`,
+    /// `Content-Length`, and `Content-Range` of a 206. `Date` is always there.
     pub lines: Box<[u8]>,
+    /// Lines in the same form that are for this cache alone: targeted fields and tags, which clients do not get.
+    pub unsent: Box<[u8]>,
     /// When the request was sent that it answers. A purge at this time or later is about it.
     pub requested: SystemTime,
     /// When its head came, or when it was last confirmed.
@@ -21,16 +28,18 @@ pub struct Stored {
     pub stale_while_revalidate: u32,
     /// For how long after that it may be served where the origin fails, in seconds (RFC 5861 §4).
     pub stale_if_error: u32,
-    /// It is never served stale (RFC 9111 §5.2.2.2, §5.2.2.8).
+    /// It is never served stale (RFC 9111 §5.2.2.2, §5.2.2.8, §5.2.2.10).
     pub must_revalidate: bool,
     /// It is confirmed before each use (RFC 9111 §5.2.2.4).
     pub no_cache: bool,
     /// The request fields that `Vary` names, in lower case and sorted, each with the value, normalised, that was asked with.
-    pub vary: Box<[(Box<str>, Box<[u8]>)]>,
+    pub vary: Box<[VaryField]>,
     /// Surrogate keys: what it is purged by.
     pub tags: Box<[Box<str>]>,
     /// The length of the whole body, where it is known.
     pub length: Option<u64>,
     /// The first byte of the body that is kept, and the byte after its last, if it is not the whole of it (206).
     pub range: Option<(u64, u64)>,
+    /// Why it is not kept, if it only passes through.
+    pub not_stored: Option<NotStored>,
 }

@@ -8,6 +8,7 @@ use crate::protocol::{
 };
 use crate::sites::{Route, Site};
 use crate::wire::Coding;
+use cdn::rules::{CAPABILITY_LINE, is_for_caches};
 use encoding::Plan;
 use std::net::{IpAddr, SocketAddr};
 
@@ -108,6 +109,10 @@ pub(super) fn write_request(parts: &RequestParts<'_>, out: &mut Vec<u8>) {
         values(b"forwarded").map(|field| field.value.of_head(head)),
     );
     parts.ids.write_lines(out);
+    if route.caching.is_some() {
+        // Only who says so is sent `Surrogate-Control` (W3C Edge Architecture §2.2).
+        out.extend_from_slice(CAPABILITY_LINE);
+    }
     edits.apply_to_added(out, added);
     out.extend_from_slice(b"\r\n");
 }
@@ -160,6 +165,7 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
     // RFC 9110 §8.6: no Content-Length in 1xx and 204; with chunks there is none.
     let has_length = response.status >= 200 && response.status != 204 && parts.coding == Coding::Identity;
     let mut said_length = false;
+    let strips_control = route.caching.as_ref().is_some_and(|caching| !caching.policy.is_control_passed);
     copy_kept_lines(head, &response.fields, response.len - 2, out, |field| {
         let name = field.name.of_head(head);
         let passes = match field.kind {
@@ -173,7 +179,12 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
             _ => !nominates || !is_nominated(head, &response.fields, name),
         };
         let is_void = parts.compressed.is_some_and(|plan| compress::voids(plan, name));
-        passes && !is_void && !edits.drops(name) && !site.hides(name) && !site.says_itself(name)
+        passes
+            && !is_void
+            && !edits.drops(name)
+            && !site.hides(name)
+            && !site.says_itself(name)
+            && !(strips_control && is_for_caches(name))
     });
     let added = out.len();
     if let Some(plan) = parts.compressed {

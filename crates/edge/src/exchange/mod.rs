@@ -12,6 +12,7 @@ mod receive;
 mod send;
 
 use crate::buffer::Mark;
+use crate::cached::Aftermath;
 use crate::compress::Wanted;
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
@@ -21,9 +22,10 @@ use crate::request::{After, Client, Report};
 use crate::retry::{self, Tried};
 use crate::sites::{Route, Site};
 use crate::upstream::{self, Towards, Upstream};
+use crate::wire::Wire;
 use balance::{EndpointId, KeySource, Outcome, Picked, Pool, PoolConfig, RetryOn, Wish, hash_key};
-pub(crate) use conclude::Switched;
 use conclude::Talked;
+pub(crate) use conclude::{CLIENT_GONE, Switched};
 use heads::RequestParts;
 pub(crate) use receive::Progress;
 use receive::{ReceiveEnd, Received, Receiving, RequestFacts, Timeouts};
@@ -241,6 +243,9 @@ impl Exchange<'_> {
         can_retry: bool,
     ) -> Talked {
         let client_idle = self.snapshot.config.timeout.body_idle.get();
+        // What the cache keeps is as the endpoint sent it, for any client.
+        let is_for_cache = matches!(self.client.wire, Wire::Cache(_));
+        let aftermath = if is_for_cache { None } else { Aftermath::of(self.route, self.work) };
         let reach = if self.body_is_here() { Reach::Replayable } else { Reach::Passed };
         let Work {
             down,
@@ -275,7 +280,8 @@ impl Exchange<'_> {
         // Whatever another endpoint has left behind is no part of this answer.
         self.core.take_back(up);
         response_out.clear();
-        let compression = self.site.compression(self.route);
+        let sticky = sticky.filter(|_| !is_for_cache);
+        let compression = self.site.compression(self.route).filter(|_| !is_for_cache);
         let wanted = compression.map(|compression| Wanted::new(compression, request, down.held()));
         let head = match upstream.open(out, request.body.is_finished()) {
             Ok(true) => b"",
@@ -327,8 +333,9 @@ impl Exchange<'_> {
                 client_idle,
             },
             unwanted: &unwanted,
+            aftermath: aftermath.as_deref(),
             progress: &self.report.progress,
-            pacing: Pacing::new(&peer, self.route.gate.bytes_per_second),
+            pacing: Pacing::new(&peer, self.route.gate.bytes_per_second.filter(|_| !is_for_cache)),
         };
         let sending = Sending {
             client: client_read,

@@ -3,6 +3,7 @@
 use super::heads::{ResponseParts, copy_trailers, write_interim, write_response};
 use super::send::Sent;
 use crate::buffer::Buffer;
+use crate::cached::{Aftermath, Wants};
 use crate::compress::{Compressor, Wanted};
 use crate::core::Core;
 use crate::forwarding::RequestIds;
@@ -80,6 +81,8 @@ pub(super) struct Receiving<'a> {
     pub(super) timeouts: Timeouts,
     /// Statuses that are tried again elsewhere.
     pub(super) unwanted: &'a dyn Fn(u16) -> bool,
+    /// What the response means to the cache that it goes by.
+    pub(super) aftermath: Option<&'a Aftermath>,
     pub(super) progress: &'a Progress,
     /// How fast the client is written to.
     pub(super) pacing: Pacing<'a>,
@@ -198,6 +201,7 @@ impl Receiving<'_> {
     async fn pass_interim(&mut self) -> Result<(), ReceiveEnd> {
         // RFC 9110 §15.2: never to an HTTP/1.0 client; and a 100 only to one that waits for it.
         let is_wanted = self.request.version >= Version::Http11
+            && !matches!(self.client, Sink::Cache(_))
             && (self.response.status != 100 || self.request.expects_continue);
         let head_len = self.response.len;
         if is_wanted {
@@ -281,13 +285,22 @@ impl Receiving<'_> {
             .response
             .value_of(head, b"content-length")
             .and_then(|said| std::str::from_utf8(said).ok()?.parse().ok());
+        if let Some(aftermath) = self.aftermath {
+            aftermath.hear(self.response, head);
+        }
+        if let Sink::Cache(filler) = &mut self.client {
+            if filler.take_head(self.response, head) == Wants::Nothing {
+                return self.settle();
+            }
+            self.out.clear();
+        }
         let (plan, mut compressor) = self.plan_compression(said);
         let mut body = std::mem::take(&mut self.response.body);
         let endpoint_persists =
             self.response.connection.persists(self.response.version) && !body.ends_with_connection();
         let has_no_length = body.is_chunked() || body.ends_with_connection() || compressor.is_some();
-        let coding = match self.request.version {
-            Version::Http11 if has_no_length => Coding::Chunked,
+        let coding = match (&self.client, self.request.version) {
+            (Sink::Bytes(_), Version::Http11) if has_no_length => Coding::Chunked,
             _ => Coding::Identity,
         };
         // A request that has not come whole by now leaves its rest in the connection.
@@ -295,7 +308,9 @@ impl Receiving<'_> {
             && matches!(self.sent.get(), Sent::Whole(_))
             && !(has_no_length && coding == Coding::Identity)
             && !self.core.is_draining();
-        self.write_head(coding, keeps_connection, plan.as_ref());
+        if !matches!(self.client, Sink::Cache(_)) {
+            self.write_head(coding, keeps_connection, plan.as_ref());
+        }
         self.up.consume(self.response.len);
         self.progress.has_begun.set(true);
         // A head that is all there is stays that: gRPC tells a failure so ("Trailers-Only").
@@ -306,6 +321,17 @@ impl Receiving<'_> {
         let is_reusable =
             endpoint_persists && matches!(self.sent.get(), Sent::Whole(_)) && self.up.filled().is_empty();
         Ok(Received::Whole { is_reusable, keeps_connection })
+    }
+
+    /// The cache has all that it wants: the head was news enough. An endpoint whose response has no more keeps its connection.
+    fn settle(&mut self) -> Result<Received, ReceiveEnd> {
+        let body = std::mem::take(&mut self.response.body);
+        self.up.consume(self.response.len);
+        let is_reusable = body.is_finished()
+            && self.response.connection.persists(self.response.version)
+            && matches!(self.sent.get(), Sent::Whole(_))
+            && self.up.filled().is_empty();
+        Ok(Received::Whole { is_reusable, keeps_connection: true })
     }
 
     /// Passes on the body, the first of it together with the head that is in `out`.

@@ -92,7 +92,7 @@ impl Sending<'_> {
             // RFC 9113 §8.1.1: less than the head said is malformed; bytes that end early are a client that left.
             Ok(0) => self.body.end_of_connection().map_err(|bad| match self.client {
                 Source::Frames(_) => SendEnd::Refused(Refusal::Body(bad)),
-                Source::Bytes(_) => SendEnd::ClientGone,
+                Source::Bytes(_) | Source::Nothing => SendEnd::ClientGone,
             }),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {

@@ -51,6 +51,7 @@ impl File {
             pushes: None,
             dir: self.folder.path().to_owned(),
             data: self.folder.path().join("data"),
+            cdn: None,
             dns: None,
         }
     }

@@ -202,6 +202,7 @@ fn start_on(address: SocketAddr, inherited: Vec<TcpListener>, cores: u32) -> Edg
         pushes: None,
         dir: ".".into(),
         data: "data".into(),
+        cdn: None,
         dns: None,
     };
     Edge::start(parts, telemetry::Registry::new(), inherited).expect("the edge starts")

@@ -74,7 +74,17 @@ impl World {
         Self::build("", &format!("servers = ['{}']", backend.address), &[("default", site)])
     }
 
+    /// A world with a cache before one server.
+    pub(crate) fn with_cdn(server: SocketAddr, cdn: edge::Cdn, site: &str) -> Self {
+        let pool = format!("servers = ['{server}']\neject = {{ failures = 0 }}\nretry = {{ attempts = 1 }}");
+        Self::build_with(Some(cdn), "", &pool, &[("default", site)])
+    }
+
     fn build(edge: &str, pool: &str, sites: &[(&str, &str)]) -> Self {
+        Self::build_with(None, edge, pool, sites)
+    }
+
+    fn build_with(cdn: Option<edge::Cdn>, edge: &str, pool: &str, sites: &[(&str, &str)]) -> Self {
         let registry = telemetry::Registry::new();
         let pool_config: PoolConfig = toml::from_str(pool).expect("the pool is good");
         let context = PoolContext { name: "p".into(), at: None, secret: [7; 16], registry: registry.clone() };
@@ -96,6 +106,7 @@ impl World {
             pushes: None,
             dir: ".".into(),
             data: "data".into(),
+            cdn,
             dns: None,
         };
         let edge = Edge::start(parts, registry, Vec::new()).expect("the edge starts");
@@ -138,6 +149,7 @@ impl World {
             pushes: None,
             dir: ".".into(),
             data: "data".into(),
+            cdn: None,
             dns: None,
         };
         edge.commit(edge.prepare(parts).unwrap());
@@ -159,6 +171,7 @@ impl World {
                 pushes: None,
                 dir: ".".into(),
                 data: "data".into(),
+                cdn: None,
                 dns: None,
             })
             .unwrap(),

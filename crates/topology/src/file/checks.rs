@@ -76,6 +76,7 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faul
     if is_whole && topology.dns.is_none() {
         routes_without_dns(topology, faults);
     }
+    cache(topology, tree, is_whole, faults);
     let mut of_edge = Faults::default();
     let config = topology.edge.clone().unwrap_or_default();
     edge::check(&config, &topology.site, &mut of_edge);
@@ -85,6 +86,29 @@ fn tiers(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faul
     for mut fault in of_edge.into_vec() {
         fault.span = fault.span.or_else(|| tree.key("edge"));
         super::add(faults, fault);
+    }
+}
+
+/// `[cdn]`, and what routes keep by it.
+fn cache(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faults) {
+    let default = cdn::CdnConfig::default();
+    let config = topology.cdn.as_ref().unwrap_or(&default);
+    let mut of_cdn = Faults::default();
+    cdn::check(config, &mut of_cdn);
+    for mut fault in of_cdn.into_vec() {
+        fault.span = fault.span.or_else(|| tree.key("cdn"));
+        super::add(faults, fault);
+    }
+    let routes = topology.site.values().flat_map(|site| &site.route);
+    for (path, route) in
+        routes.flat_map(|(path, routes)| routes.as_slice().iter().map(move |one| (path, one)))
+    {
+        let Some(cache) = &route.cache else { continue };
+        cdn::check_route(cache, config, path, faults);
+        if is_whole && topology.cdn.is_none() {
+            let message = format!("route {path} keeps responses, and the file has no `[cdn]`");
+            faults.add_with_help(path.span(), message, "add `[cdn]` with `memory = \"256MiB\"`");
+        }
     }
 }
 
@@ -119,6 +143,13 @@ fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
             format!("push {name} is not used"),
             format!("a route serves what is pushed to it: `\"/assets/\" = {{ push = \"{name}\" }}`"),
         );
+    }
+    let has_cache = |site: &edge::SiteConfig| {
+        site.route.values().flat_map(|routes| routes.as_slice()).any(|route| route.cache.is_some())
+    };
+    if topology.cdn.is_some() && !topology.site.values().any(has_cache) {
+        let help = "a route keeps responses of its pool: `\"/img/\" = { pool = \"shop\", cache = \"cdn\" }`";
+        warnings.add_with_help(tree.key("cdn"), "cdn is not used", help);
     }
     match (&topology.edge, topology.site.keys().next()) {
         (None, Some(site)) => warnings.add_with_help(

@@ -2,8 +2,7 @@
 //! own instead of "unknown key": whoever writes it is right, only early.
 
 /// A path in the file, `*` standing for any name, and what to do until it is there.
-const LATER: [(&[&str], &str); 16] = [
-    (&["cdn"], TIERS),
+const LATER: [(&[&str], &str); 14] = [
     (&["cache"], TIERS),
     (&["sql"], TIERS),
     (&["queue"], TIERS),
@@ -14,14 +13,14 @@ const LATER: [(&[&str], &str); 16] = [
     (&["dashboard"], TIERS),
     (&["simulator"], TIERS),
     (&["registry"], TIERS),
-    (&["site", "*", "route", "*", "cache"], "the route works without it; remove the key"),
     (&["site", "*", "route", "*", "grpc"], ROUTES),
     (&["service", "*", "rollout"], "a changed service is replaced instance by instance; remove the key"),
     (&["service", "*", "scale"], "`instances` sets how many run"),
     (&["service", "*", "limit"], "instances share the node's memory and processors; remove the key"),
 ];
 
-const TIERS: &str = "this nines serves `service`, `pool`, `edge`, `site`, `push`, `tcp`, `udp` and `dns`";
+const TIERS: &str =
+    "this nines serves `service`, `pool`, `edge`, `site`, `push`, `cdn`, `tcp`, `udp` and `dns`";
 const ROUTES: &str = "a route may have `pool`, `redirect`, `respond`, `files`, `push` or `dns`";
 
 /// What to do about a key that is planned but not built; `None` for a key that is not planned.

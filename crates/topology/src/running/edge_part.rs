@@ -21,6 +21,15 @@ use thiserror::Error;
 /// The stores that routes name.
 pub(super) type Pushes = HashMap<String, Arc<push::Assets>>;
 
+/// What routes serve that is kept here.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// What was pushed; `None` where only the file is known.
+    pub(super) pushes: Option<Pushes>,
+    /// Responses of pools.
+    pub(super) cdn: Option<edge::Cdn>,
+}
+
 /// The edge, if the file names one.
 #[derive(Default)]
 pub(super) struct EdgePart(Option<Edge>);
@@ -63,14 +72,12 @@ impl EdgePart {
         topology: &Topology,
         dir: &Path,
         pools: HashMap<String, Arc<Pool>>,
-        pushes: Pushes,
+        kept: Kept,
         dns: Arc<dyn DnsAnswers>,
         registry: &Registry,
         inherited: &mut Inherited,
     ) -> Result<Self, StartError> {
-        let Some(mut parts) = parts(topology, dir, pools, Some(pushes), Some(dns)) else {
-            return Ok(Self(None));
-        };
+        let Some(mut parts) = parts(topology, dir, pools, kept, Some(dns)) else { return Ok(Self(None)) };
         let open = inherited.edge_addresses();
         keep_ports(&mut parts.config, &open);
         let listeners = std::mem::take(&mut inherited.edge);
@@ -83,11 +90,11 @@ impl EdgePart {
         topology: &Topology,
         dir: &Path,
         pools: HashMap<String, Arc<Pool>>,
-        pushes: Pushes,
+        kept: Kept,
         dns: Arc<dyn DnsAnswers>,
         registry: &Registry,
     ) -> Result<PreparedEdge, ReloadError> {
-        match (&self.0, parts(topology, dir, pools, Some(pushes), Some(dns))) {
+        match (&self.0, parts(topology, dir, pools, kept, Some(dns))) {
             (None, None) => Ok(PreparedEdge::Absent),
             (Some(_), None) => Ok(PreparedEdge::Removed),
             (None, Some(parts)) => Ok(PreparedEdge::Added(Edge::start(parts, registry.clone(), Vec::new())?)),
@@ -165,7 +172,7 @@ fn parts(
     topology: &Topology,
     dir: &Path,
     pools: HashMap<String, Arc<Pool>>,
-    pushes: Option<Pushes>,
+    kept: Kept,
     dns: Option<Arc<dyn DnsAnswers>>,
 ) -> Option<EdgeParts> {
     let mut config = topology.edge.clone()?;
@@ -173,8 +180,8 @@ fn parts(
         *path = dir.join(&*path);
     }
     let data = dir.join(&topology.node.data);
-    let sites = topology.site.clone();
-    Some(EdgeParts { config, sites, pools, pushes, dir: dir.to_owned(), data, dns })
+    let (sites, Kept { pushes, cdn }) = (topology.site.clone(), kept);
+    Some(EdgeParts { config, sites, pools, pushes, dir: dir.to_owned(), data, cdn, dns })
 }
 
 /// Port 0 asks the kernel for a port once: a reload and a takeover keep the one it gave.
@@ -192,6 +199,6 @@ fn keep_ports(config: &mut EdgeConfig, open: &[SocketAddr]) {
 /// What [`super::Running::explain`] would say of a file that does not run: endpoints of pools are those
 /// that the file itself names.
 pub fn explain_file(checked: &Checked, query: &Query) -> Result<Explanation, ExplainError> {
-    let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), None, None);
+    let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), Kept::default(), None);
     Ok(edge::explain(&parts.ok_or(ExplainError::NoEdge)?, query)?)
 }

@@ -70,6 +70,9 @@ pub enum StartError {
     /// A store that files are pushed to cannot be used.
     #[error(transparent)]
     Push(#[from] push::Error),
+    /// Nothing can be kept where the file wants it.
+    #[error(transparent)]
+    Cdn(#[from] cdn::Error),
     /// TCP and UDP cannot be served.
     #[error(transparent)]
     Layer4(#[from] layer4::Error),
@@ -124,6 +127,9 @@ pub enum ReloadError {
     /// A store that files are pushed to cannot be used.
     #[error(transparent)]
     Push(#[from] push::Error),
+    /// Nothing can be kept where the file wants it.
+    #[error(transparent)]
+    Cdn(#[from] cdn::Error),
     /// A port of TCP or UDP is taken, or their configuration cannot be used.
     #[error(transparent)]
     Layer4(#[from] layer4::Error),

@@ -3,8 +3,9 @@
 //! What is new is started before requests are sent to it, and what is gone ends after the last request could
 //! be: so a route moves from one pool to another without a gap.
 
+use super::cdn_part::PreparedCdn;
 use super::dns_part::{self, PreparedDns};
-use super::edge_part::PreparedEdge;
+use super::edge_part::{Kept, PreparedEdge};
 use super::layer4_part::PreparedLayer4;
 use super::pools::{self, PoolMaker, PoolPart};
 use super::push_part::PushPart;
@@ -70,8 +71,13 @@ async fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadErr
     if !added.is_empty() {
         until_ready(running, &added).await;
     }
-    let fronts =
-        Box::new(PreparedFronts { pushes: plan.pushes, edge: plan.edge, layer4: plan.layer4, dns: plan.dns });
+    let fronts = Box::new(PreparedFronts {
+        pushes: plan.pushes,
+        cdn: plan.cdn,
+        edge: plan.edge,
+        layer4: plan.layer4,
+        dns: plan.dns,
+    });
     match commit(running, new, &plan.configs, plan.changed, fronts) {
         Ok(()) => running.services.commit(plan.services),
         Err(unused) => {
@@ -85,6 +91,7 @@ async fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadErr
 /// What clients meet, changed.
 struct PreparedFronts {
     pushes: PushPart,
+    cdn: PreparedCdn,
     edge: PreparedEdge,
     layer4: PreparedLayer4,
     dns: PreparedDns,
@@ -101,6 +108,7 @@ impl PreparedFronts {
 /// A reload that can no longer fail.
 struct Plan {
     pushes: PushPart,
+    cdn: PreparedCdn,
     edge: PreparedEdge,
     layer4: PreparedLayer4,
     dns: PreparedDns,
@@ -155,14 +163,15 @@ fn prepare(
     let with_leaving = by_name.clone();
     by_name.retain(|name, _| configs.contains_key(name));
     let layer4 = live.layer4.prepare(new, &running.dir, by_name.clone(), registry)?;
-    let (stores, over_http) = (pushes.by_name(), live.dns.over_http());
-    let edge = live.edge.prepare(new, &running.dir, by_name, stores, over_http, registry)?;
+    let cdn = live.cdn.prepare(new, &running.dir, registry)?;
+    let kept = Kept { pushes: Some(pushes.by_name()), cdn: live.cdn.of_edge_after(&cdn, new) };
+    let edge = live.edge.prepare(new, &running.dir, by_name, kept, live.dns.over_http(), registry)?;
     // Pools that go are seen by the routes until these are gone as well.
     dns_part::bind(zones, &with_leaving);
     let dns = live.dns.prepare(new, &running.dir, zones, &running.secret, registry).inspect_err(|_| {
         dns_part::bind(&live.dns.zones(), &pools::by_name(&live.pools));
     })?;
-    Ok(Plan { pushes, edge, layer4, dns, services, services_of_both, added, changed, configs })
+    Ok(Plan { pushes, cdn, edge, layer4, dns, services, services_of_both, added, changed, configs })
 }
 
 /// Runs the new pools, which nothing is sent to yet.
@@ -227,6 +236,12 @@ fn commit(
         let deadline = running.drain_deadline_of(&live.topology);
         live.leaving.spawn(async move {
             gone.drain(deadline).await;
+        });
+    }
+    let gone = live.cdn.commit(fronts.cdn);
+    if let Some(gone) = gone {
+        live.leaving.spawn(async move {
+            let _ = tokio::task::spawn_blocking(move || gone.close()).await;
         });
     }
     if let Some(gone) = live.edge.commit(fronts.edge) {

@@ -96,6 +96,7 @@ fn tiers(topology: &Topology) -> Vec<String> {
         ("services", !topology.service.is_empty()),
         ("balance", !topology.pool.is_empty()),
         ("edge", topology.edge.is_some()),
+        ("cdn", topology.cdn.is_some()),
         ("layer4", !topology.tcp.is_empty() || !topology.udp.is_empty()),
         ("dns", topology.dns.is_some()),
     ];

@@ -1,7 +1,8 @@
 //! Starting, from nothing or from a running nines.
 
+use super::cdn_part::CdnPart;
 use super::dns_part::{self, DnsPart};
-use super::edge_part::{self, EdgePart};
+use super::edge_part::{self, EdgePart, Kept};
 use super::events::Events;
 use super::handover::{self, Previous};
 use super::home::Home;
@@ -105,6 +106,7 @@ async fn take_over(
 /// What clients meet.
 struct Fronts {
     pushes: PushPart,
+    cdn: CdnPart,
     edge: EdgePart,
     layer4: Layer4Part,
     dns: DnsPart,
@@ -183,8 +185,9 @@ impl Backends {
         // An edge that is dropped again, where this fails, ends by itself.
         let over_http = Arc::<dns_part::OverHttp>::default();
         let pools = pools::by_name(&self.pools);
-        let (registry, stores) = (&self.registry, pushes.by_name());
-        let edge = EdgePart::start(topology, dir, pools, stores, over_http.clone(), registry, inherited)?;
+        let cdn = CdnPart::start(topology, dir, &self.registry)?;
+        let kept = Kept { pushes: Some(pushes.by_name()), cdn: cdn.of_edge(topology) };
+        let edge = EdgePart::start(topology, dir, pools, kept, over_http.clone(), &self.registry, inherited)?;
         let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
         dns_part::bind(&checked.zones, &pools::by_name(&self.pools));
         let dns = DnsPart::start(
@@ -196,7 +199,7 @@ impl Backends {
             dns_sockets,
             over_http,
         )?;
-        Ok(Fronts { pushes, edge, layer4, dns })
+        Ok(Fronts { pushes, cdn, edge, layer4, dns })
     }
 
     /// Waits until the pools that DNS answers with have been checked once, whatever was found.
@@ -247,7 +250,7 @@ async fn finish(
     backends: Backends,
     fronts: Result<Fronts, StartError>,
 ) -> Result<Arc<Running>, StartError> {
-    let Fronts { mut pushes, edge, layer4, dns } = match fronts {
+    let Fronts { mut pushes, cdn, edge, layer4, dns } = match fronts {
         Ok(fronts) => fronts,
         Err(error) => {
             backends.stop().await;
@@ -258,7 +261,8 @@ async fn finish(
     let service_names = ServiceNames::follow(&topology, &dns, &backends.services, &backends.pools);
     pushes.run();
     let leaving = JoinSet::new();
-    let live = Live { topology, pools: backends.pools, pushes, edge, layer4, dns, service_names, leaving };
+    let live =
+        Live { topology, pools: backends.pools, pushes, cdn, edge, layer4, dns, service_names, leaving };
     let running = Arc::new(Running {
         path: checked.path,
         dir,

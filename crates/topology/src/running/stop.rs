@@ -15,19 +15,20 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
     if before == Phase::Serving {
         let _ = std::fs::remove_file(running.home.socket());
     }
-    let (edge, layer4, dns, pools, pushes, mut leaving) = {
+    let (cdn, edge, layer4, dns, pools, pushes, mut leaving) = {
         let mut live = running.live();
         live.edge.stop_accepting();
         live.layer4.stop_accepting();
         live.dns.stop_accepting();
         let names = std::mem::take(&mut live.service_names);
         live.leaving.spawn(names.stop());
+        let cdn = std::mem::take(&mut live.cdn);
         let edge = std::mem::take(&mut live.edge);
         let layer4 = std::mem::take(&mut live.layer4);
         let dns = std::mem::take(&mut live.dns);
         let pools = std::mem::take(&mut live.pools);
         let pushes = std::mem::take(&mut live.pushes);
-        (edge, layer4, dns, pools, pushes, std::mem::replace(&mut live.leaving, JoinSet::new()))
+        (cdn, edge, layer4, dns, pools, pushes, std::mem::replace(&mut live.leaving, JoinSet::new()))
     };
     let drained = tokio::join!(edge.drain(deadline), layer4.drain(deadline), dns.drain(deadline));
     let is_drained = drained.0 && drained.1 && drained.2;
@@ -36,6 +37,8 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
     for (_, pool) in pools {
         pool.stop().await;
     }
+    // All that was kept is on the disk before the node is another's.
+    let _ = tokio::task::spawn_blocking(move || cdn.close()).await;
     while leaving.join_next().await.is_some() {}
     running.home.unlock();
     tracing::info!(target: "topology", drained = is_drained, "stopped");

@@ -1,0 +1,250 @@
+//! The cache at work: looks up, fetches once, keeps, purges.
+
+use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Place};
+use crate::key::KeyHasher;
+use crate::purge::{Mode, Purges, Target, Verdict};
+use crate::rules::Stored;
+use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object};
+use crate::{Error, Key};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// How much is kept, and where.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Memory for responses, in bytes; it is never exceeded by what is counted.
+    pub memory_bytes: u64,
+    /// What is larger is not kept: head and body, in bytes.
+    pub object_bytes_max: u64,
+    /// What fetches may take.
+    pub fill: FillLimits,
+    /// The disk behind memory, if there is to be one.
+    pub disk: Option<DiskConfig>,
+}
+
+impl EngineConfig {
+    /// So much memory; an object may take an eighth of it, and bodies that arrive another quarter together.
+    pub fn of_memory(memory_bytes: u64) -> Self {
+        let object_bytes_max = memory_bytes / 8;
+        let fill =
+            FillLimits { object_bytes_max, filling_bytes_max: memory_bytes / 4, ..FillLimits::default() };
+        Self { memory_bytes, object_bytes_max, fill, disk: None }
+    }
+}
+
+/// A shared cache. All cores use the same one.
+pub struct Engine {
+    hasher: KeyHasher,
+    memory: Memory,
+    disk: Option<Disk>,
+    flights: Arc<Flights>,
+    purges: Arc<Purges>,
+    purged: AtomicU64,
+}
+
+/// What all of it is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Of memory.
+    pub memory: MemoryFigures,
+    /// Of the disk.
+    pub disk: DiskFigures,
+    /// Of fetches.
+    pub flights: FlightsFigures,
+    /// Purges that are remembered.
+    pub purges_remembered: u64,
+    /// Purges since the start.
+    pub purges: u64,
+    /// The number of the last purge.
+    pub purge_sequence: u64,
+    /// Responses that a purge has removed from memory.
+    pub purged: u64,
+}
+
+impl Engine {
+    /// A cache with what its folder has from before, if there is a disk. What was purged before is purged still.
+    pub fn open(config: &EngineConfig) -> Result<Self, Error> {
+        let secret = [0, 1].map(|word: u64| RandomState::new().hash_one(word));
+        let hasher = KeyHasher::new(secret);
+        let (purges, disk) = match &config.disk {
+            None => (Arc::new(Purges::in_memory()), None),
+            Some(disk) => {
+                let (purges, disk) = open_disk(disk, hasher)?;
+                (purges, Some(disk))
+            }
+        };
+        Ok(Self {
+            hasher,
+            memory: Memory::new(config.memory_bytes, config.object_bytes_max),
+            disk,
+            flights: Flights::new(config.fill.clone(), Arc::clone(&purges)),
+            purges,
+            purged: AtomicU64::new(0),
+        })
+    }
+
+    /// The key of these bytes, as [`crate::key::write_key`] writes them. Its hash is of this cache alone.
+    pub fn key(&self, bytes: &[u8]) -> Key {
+        self.hasher.key(bytes)
+    }
+
+    /// The newest response in memory that is chosen and not purged. One that was purged softly is
+    /// [`Object::is_purged_softly`].
+    #[inline]
+    pub fn find(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
+        self.memory.find(key, |object| object.check(&self.purges) != Verdict::Hard && choose(object))
+    }
+
+    /// Joins those who wait for a response, or begins to fetch it: see [`Flights::join`].
+    pub fn join(&self, key: &Key, variant: u64, now: Instant) -> Place {
+        self.flights.join(key, variant, now)
+    }
+
+    /// Keeps what a fetch has brought. What was purged meanwhile is not kept.
+    pub fn keep(&self, key: Key, finished: &Finished) -> Option<Arc<Object>> {
+        self.put(Object::new(key, (*finished.stored).clone(), finished.body.clone(), finished.asked))
+    }
+
+    /// Keeps a response that was put together elsewhere: one whose parts were combined, or that no fetch was for. It is written to the
+    /// disk as well. `None` where it is not in memory.
+    pub fn put(&self, object: Object) -> Option<Arc<Object>> {
+        if object.check(&self.purges) == Verdict::Hard {
+            return None;
+        }
+        let object = Arc::new(object);
+        let is_kept = self.memory.put_shared(&object);
+        if let Some(disk) = &self.disk {
+            disk.write(&object);
+        }
+        is_kept.then_some(object)
+    }
+
+    /// Whether a look at the disk is worth while for what is not in memory.
+    pub fn may_be_on_disk(&self, key: &Key) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.may_have(key))
+    }
+
+    /// The newest response on the disk that is chosen and not purged, read whole and checked; it comes back to memory, if memory lets
+    /// it in. A crowd need not read it more than once: whoever leads a fetch may look here first, and [`crate::fill::Lead::confirm`] it.
+    pub async fn find_on_disk(
+        &self,
+        key: &Key,
+        choose: impl FnMut(&Stored) -> bool + Send + 'static,
+    ) -> Option<Arc<Object>> {
+        let disk = self.disk.as_ref()?;
+        let object = Arc::new(disk.read(key, choose).await?);
+        if object.check(&self.purges) == Verdict::Hard {
+            disk.remove(&object);
+            return None;
+        }
+        self.memory.put_back(&object);
+        Some(object)
+    }
+
+    /// Gives a response the head that its confirmation says (RFC 9111 §4.3.4). `asked` is of the request that was answered with
+    /// 304. `None` where the response is no longer kept: it may still be served to whoever asked.
+    pub fn update(&self, old: &Arc<Object>, stored: Stored, asked: u64) -> Option<Arc<Object>> {
+        let new = Object::new(old.key.clone(), stored, old.body.clone(), asked);
+        (new.check(&self.purges) != Verdict::Hard).then(|| self.memory.update(old, new)).flatten()
+    }
+
+    /// Removes one response, from the disk too.
+    pub fn remove(&self, object: &Arc<Object>) -> bool {
+        if let Some(disk) = &self.disk {
+            disk.remove(object);
+        }
+        self.memory.remove(object)
+    }
+
+    /// Purges, and returns the purge's number once it is on the disk: see [`Purges::purge`]. Not for a thread of the data plane.
+    pub fn purge(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
+        let sequence = self.purges.purge(target, mode)?;
+        if let (Target::Key(bytes), Mode::Hard) = (target, mode) {
+            self.forget_key(bytes);
+        }
+        if self.purges.is_crowded() {
+            self.tend()?;
+        }
+        Ok(sequence)
+    }
+
+    /// What an unsafe method invalidates (RFC 9111 §4.4): at once, without waiting for the disk.
+    pub fn invalidate(&self, key: &Key) -> Result<(), Error> {
+        self.purges.invalidate(Target::Key(&key.bytes), Mode::Hard)?;
+        self.forget_key(&key.bytes);
+        Ok(())
+    }
+
+    /// Frees the memory of what is purged, and forgets purges that are too many. Looks at all that is kept: for a
+    /// thread beside the cores, after purges and now and then.
+    pub fn tend(&self) -> Result<usize, Error> {
+        let upto = self.purges.sequence();
+        let removed = self.memory.sweep(|object| object.check(&self.purges) == Verdict::Hard);
+        self.purged.fetch_add(removed as u64, Ordering::Relaxed);
+        if self.purges.is_crowded() {
+            self.purges.forget(upto)?;
+        }
+        Ok(removed)
+    }
+
+    /// Sets other bounds of memory; what has no room goes.
+    pub fn resize(&self, memory_bytes: u64, object_bytes_max: u64) {
+        self.memory.resize(memory_bytes, object_bytes_max);
+    }
+
+    /// Waits until all is on its way to the disk that was kept before. Not for a thread of the data plane.
+    pub fn flush(&self) {
+        if let Some(disk) = &self.disk {
+            disk.flush();
+        }
+    }
+
+    /// Fetches that are under way.
+    pub fn flights(&self) -> &Arc<Flights> {
+        &self.flights
+    }
+
+    /// All purges.
+    pub fn purges(&self) -> &Arc<Purges> {
+        &self.purges
+    }
+
+    /// What all of it is like.
+    pub fn figures(&self) -> Figures {
+        let (purges_remembered, purges) = self.purges.counts();
+        Figures {
+            memory: self.memory.figures(),
+            disk: self.disk.as_ref().map(Disk::figures).unwrap_or_default(),
+            flights: self.flights.figures(),
+            purges_remembered,
+            purges,
+            purge_sequence: self.purges.sequence(),
+            purged: self.purged.load(Ordering::Relaxed),
+        }
+    }
+
+    fn forget_key(&self, bytes: &[u8]) {
+        let key = self.key(bytes);
+        let removed = self.memory.remove_key(&key);
+        if let Some(disk) = &self.disk {
+            disk.remove_key(&key);
+        }
+        self.purged.fetch_add(removed as u64, Ordering::Relaxed);
+    }
+}
+
+/// Opens the log of purges and what they are about.
+fn open_disk(config: &DiskConfig, hasher: KeyHasher) -> Result<(Arc<Purges>, Disk), Error> {
+    let log = config.folder.join("purges");
+    if !log.exists() {
+        Disk::clear(&config.folder)?;
+    }
+    let (purges, _) = Purges::open(&log)?;
+    let purges = Arc::new(purges);
+    let (disk, asked) = Disk::open(config, hasher, Arc::clone(&purges))?;
+    // The log may have lost purges that were not acknowledged, while records know their numbers.
+    purges.raise(asked);
+    Ok((purges, disk))
+}

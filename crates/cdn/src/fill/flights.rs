@@ -1,0 +1,217 @@
+//! Fetches that are under way, of all cores: at most one for each key, as far as responses can be shared.
+
+use super::FillLimits;
+use super::lead::Lead;
+use super::reader::Reader;
+use super::state::Shared;
+use crate::Key;
+use crate::purge::Purges;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// What requests have in common that share a fetch: the key, and what is known of the fields that `Vary` names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Slot {
+    key: Box<[u8]>,
+    variant: u64,
+}
+
+/// How to come by a response that is not there.
+pub enum Place {
+    /// Fetch it, for all who will ask.
+    Lead(Lead),
+    /// Somebody fetches it.
+    Follow(Reader),
+    /// Fetch it for yourself: it cannot be shared, or too many fetches are under way.
+    Alone,
+}
+
+/// Fetches that are under way, and what is known not to be worth to wait for.
+pub struct Flights {
+    limits: FillLimits,
+    purges: Arc<Purges>,
+    table: Mutex<Table>,
+    filling: Arc<AtomicU64>,
+    fills: AtomicU64,
+    coalesced: AtomicU64,
+    alone: AtomicU64,
+    full: AtomicU64,
+}
+
+#[derive(Default)]
+struct Table {
+    flights: HashMap<Slot, Flight>,
+    passes: HashMap<Slot, Instant>,
+}
+
+struct Flight {
+    shared: Arc<Shared>,
+    asked: u64,
+}
+
+/// What is under way, and what has been since the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FlightsFigures {
+    /// Fetches that are under way.
+    pub flights: u64,
+    /// Bytes of bodies that are kept while they arrive.
+    pub filling_bytes: u64,
+    /// Fetches that were begun.
+    pub fills: u64,
+    /// Requests that waited for the fetch of another.
+    pub coalesced: u64,
+    /// Requests for what is known not to be shared.
+    pub alone: u64,
+    /// Requests that found too many fetches under way.
+    pub full: u64,
+}
+
+impl Flights {
+    /// None yet.
+    pub fn new(limits: FillLimits, purges: Arc<Purges>) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            purges,
+            table: Mutex::default(),
+            filling: Arc::default(),
+            fills: AtomicU64::new(0),
+            coalesced: AtomicU64::new(0),
+            alone: AtomicU64::new(0),
+            full: AtomicU64::new(0),
+        })
+    }
+
+    /// Joins those who wait for a response, or begins to fetch it. `variant` stands for the values of the fields that
+    /// `Vary` is known to name, and is 0 where that is not known.
+    ///
+    /// A fetch that was begun before a purge is nothing for a request that comes after it.
+    pub fn join(self: &Arc<Self>, key: &Key, variant: u64, now: Instant) -> Place {
+        let slot = Slot { key: key.bytes.clone(), variant };
+        let mut table = self.lock();
+        if table.passes.get(&slot).is_some_and(|until| *until > now) {
+            self.alone.fetch_add(1, Ordering::Relaxed);
+            return Place::Alone;
+        }
+        if let Some(flight) = table.flights.get(&slot)
+            && self.may_join(flight, key)
+        {
+            self.coalesced.fetch_add(1, Ordering::Relaxed);
+            return Place::Follow(Reader::new(&flight.shared, false));
+        }
+        match self.begin(&mut table, slot) {
+            Some(lead) => Place::Lead(lead),
+            None => Place::Alone,
+        }
+    }
+
+    /// For one who has waited too long for another's fetch: begins a fetch that takes its place for whoever comes from now on, or joins
+    /// the one that another has begun in its place. What is passed over is not kept when it comes after all: it may be older than
+    /// what has come meanwhile.
+    pub fn pass_over(self: &Arc<Self>, reader: &Reader, key: &Key, variant: u64) -> Place {
+        let slot = Slot { key: key.bytes.clone(), variant };
+        let mut table = self.lock();
+        if let Some(flight) = table.flights.get(&slot)
+            && !reader.is_of(&flight.shared)
+            && self.may_join(flight, key)
+        {
+            return Place::Follow(Reader::new(&flight.shared, false));
+        }
+        match self.begin(&mut table, slot) {
+            Some(lead) => Place::Lead(lead),
+            None => Place::Alone,
+        }
+    }
+
+    /// A response that was remembered as nothing to wait for could be kept by now: the next one is fetched for all.
+    pub fn forget_pass(&self, key: &Key, variant: u64) {
+        self.lock().passes.remove(&Slot { key: key.bytes.clone(), variant });
+    }
+
+    /// Begins to fetch a response if nobody does so already: to confirm it beside those who are served what is kept.
+    pub fn lead(self: &Arc<Self>, key: &Key, variant: u64) -> Option<Lead> {
+        let slot = Slot { key: key.bytes.clone(), variant };
+        let mut table = self.lock();
+        if table.flights.get(&slot).is_some_and(|flight| self.may_join(flight, key)) {
+            return None;
+        }
+        self.begin(&mut table, slot)
+    }
+
+    /// What is under way, and what has been.
+    pub fn figures(&self) -> FlightsFigures {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        FlightsFigures {
+            flights: self.lock().flights.len() as u64,
+            filling_bytes: count(&self.filling),
+            fills: count(&self.fills),
+            coalesced: count(&self.coalesced),
+            alone: count(&self.alone),
+            full: count(&self.full),
+        }
+    }
+
+    /// Whether a fetch is the one that others join.
+    pub(super) fn is_current(&self, slot: &Slot, shared: &Arc<Shared>) -> bool {
+        self.lock().flights.get(slot).is_some_and(|flight| Arc::ptr_eq(&flight.shared, shared))
+    }
+
+    pub(super) fn limits(&self) -> &FillLimits {
+        &self.limits
+    }
+
+    /// Takes a fetch out, if it is still that which stands there.
+    pub(super) fn remove(&self, slot: &Slot, shared: &Arc<Shared>) {
+        let mut table = self.lock();
+        if table.flights.get(slot).is_some_and(|flight| Arc::ptr_eq(&flight.shared, shared)) {
+            table.flights.remove(slot);
+        }
+    }
+
+    /// Remembers until then that it is nothing to wait for.
+    pub(super) fn remember(&self, slot: &Slot, until: Instant) {
+        let mut table = self.lock();
+        if table.passes.len() >= self.limits.passes_max {
+            // What is known of half of them is found out again by asking.
+            let mut times: Vec<Instant> = table.passes.values().copied().collect();
+            let middle = times.len() / 2;
+            let median = *times.select_nth_unstable(middle).1;
+            table.passes.retain(|_, until| *until > median);
+        }
+        table.passes.insert(slot.clone(), until);
+    }
+
+    fn begin(self: &Arc<Self>, table: &mut Table, slot: Slot) -> Option<Lead> {
+        if table.flights.len() >= self.limits.flights_max {
+            self.full.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        self.fills.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::new(Shared::new(Arc::clone(&self.filling)));
+        let asked = self.purges.sequence();
+        table.flights.insert(slot.clone(), Flight { shared: Arc::clone(&shared), asked });
+        Some(Lead::new(self, &shared, slot, asked))
+    }
+
+    fn may_join(&self, flight: &Flight, key: &Key) -> bool {
+        let state = flight.shared.state();
+        if !state.is_open() {
+            return false;
+        }
+        let head = state.head.clone();
+        drop(state);
+        match head {
+            // Its tags are not known yet: a purge of any tag may be about it.
+            None => !self.purges.may_concern(&key.bytes, flight.asked),
+            Some(stored) => {
+                let (verdict, _) = self.purges.verdict(&key.bytes, &stored.tags, flight.asked);
+                verdict == crate::purge::Verdict::Clean
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

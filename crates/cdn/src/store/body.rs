@@ -1,0 +1,150 @@
+//! Bodies in chunks: a range or a stream is made of slices of them, without a copy.
+
+use bytes::{Bytes, BytesMut};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Every chunk but the last has this length, so that a byte is found by a division.
+pub const CHUNK_BYTES: usize = 64 << 10;
+
+/// A whole body. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Body {
+    chunks: Arc<[Bytes]>,
+    len: u64,
+}
+
+impl Body {
+    /// Copies pieces of any length into chunks that take exactly the memory that is counted for them.
+    pub fn gather<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, len: u64) -> Self {
+        let mut chunks = Vec::with_capacity((len as usize).div_ceil(CHUNK_BYTES));
+        let mut left = len;
+        let mut chunk = next_chunk(&mut left);
+        let mut total = 0;
+        for mut piece in pieces {
+            total += piece.len() as u64;
+            while !piece.is_empty() {
+                if chunk.len() == CHUNK_BYTES {
+                    chunks.push(std::mem::replace(&mut chunk, next_chunk(&mut left)).freeze());
+                }
+                let (now, later) = piece.split_at(piece.len().min(CHUNK_BYTES - chunk.len()));
+                chunk.extend_from_slice(now);
+                piece = later;
+            }
+        }
+        if !chunk.is_empty() {
+            chunks.push(chunk.freeze());
+        }
+        Self { chunks: chunks.into(), len: total }
+    }
+
+    /// A body of chunks that are full, but for the last.
+    pub(crate) fn of_chunks(chunks: Vec<Bytes>) -> Self {
+        let (last, full) = chunks.split_last().map_or((0, &chunks[..0]), |(last, full)| (last.len(), full));
+        assert!(full.iter().all(|chunk| chunk.len() == CHUNK_BYTES), "a chunk in the middle is not full");
+        Self { len: (full.len() * CHUNK_BYTES + last) as u64, chunks: chunks.into() }
+    }
+
+    /// A body of bytes that are in one place.
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        Self::gather([bytes], bytes.len() as u64)
+    }
+
+    /// Bytes that it has.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Its chunks, each of [`CHUNK_BYTES`] but for the last.
+    pub fn chunks(&self) -> &[Bytes] {
+        &self.chunks
+    }
+
+    /// The bytes of a range, in slices of chunks. What lies beyond the body is left out.
+    pub fn pieces(&self, range: Range<u64>) -> Pieces {
+        let end = range.end.min(self.len);
+        Pieces { chunks: Arc::clone(&self.chunks), at: range.start.min(end), end }
+    }
+}
+
+fn next_chunk(left: &mut u64) -> BytesMut {
+    let now = (*left).min(CHUNK_BYTES as u64);
+    *left -= now;
+    BytesMut::with_capacity(now as usize)
+}
+
+/// What is left of a range. It holds the body.
+#[derive(Debug, Clone)]
+pub struct Pieces {
+    chunks: Arc<[Bytes]>,
+    at: u64,
+    end: u64,
+}
+
+impl Pieces {
+    /// Bytes that are still to come.
+    pub fn remaining(&self) -> u64 {
+        self.end - self.at
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.at == self.end {
+            return None;
+        }
+        let chunk = &self.chunks[(self.at / CHUNK_BYTES as u64) as usize];
+        let start = (self.at % CHUNK_BYTES as u64) as usize;
+        let piece = chunk.slice(start..chunk.len().min(start + (self.end - self.at) as usize));
+        self.at += piece.len() as u64;
+        Some(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn any_range_of_any_pieces_is_what_it_is_of_the_whole(
+            lengths in proptest::collection::vec(0usize..100_000, 0..6),
+            start in any::<u64>(), end in any::<u64>(), is_known in any::<bool>(),
+        ) {
+            let whole: Vec<u8> = (0..lengths.iter().sum::<usize>()).map(|at| (at % 251) as u8).collect();
+            let mut rest = &whole[..];
+            let pieces: Vec<&[u8]> = lengths.iter().map(|len| rest.split_off(..*len).unwrap()).collect();
+            let body = Body::gather(pieces, if is_known { whole.len() as u64 } else { 0 });
+            prop_assert_eq!(body.len(), whole.len() as u64);
+            let (start, end) = (start % 400_000, end % 400_000);
+            let pieces = body.pieces(start..end);
+            let (from, to) = (whole.len().min(start as usize), whole.len().min(end as usize));
+            let expected = if from < to { &whole[from..to] } else { &[] };
+            prop_assert_eq!(pieces.remaining(), expected.len() as u64);
+            let got: Vec<u8> = pieces.flat_map(|piece| piece.to_vec()).collect();
+            prop_assert_eq!(&got[..], expected);
+        }
+    }
+
+    #[test]
+    fn chunks_take_no_more_memory_than_their_bytes() {
+        let bytes = vec![7; 2 * CHUNK_BYTES + 100];
+        let body = Body::copy_of(&bytes);
+        let lengths: Vec<usize> = body.chunks().iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [CHUNK_BYTES, CHUNK_BYTES, 100]);
+        for chunk in body.chunks().to_vec() {
+            drop(chunk);
+        }
+        let last = body.chunks()[2].clone();
+        drop(body);
+        assert!(last.try_into_mut().unwrap().capacity() <= 128);
+    }
+}

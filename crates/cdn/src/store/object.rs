@@ -1,0 +1,142 @@
+//! A response that is kept.
+
+use super::body::Body;
+use super::policy::{Frequency, Kept, Place};
+use crate::Key;
+use crate::purge::{Purges, Verdict};
+use crate::rules::Stored;
+use std::mem::size_of;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Memory of an object beside its head and body: itself, its places in the map and the queues, its share of the ghost, and
+/// what an allocator adds.
+const OVERHEAD_BYTES: u64 = size_of::<Object>() as u64 + 256;
+/// Of each chunk: its handle, and what shares it.
+const CHUNK_OVERHEAD_BYTES: u64 = 64;
+
+/// A response that is kept, whole.
+#[derive(Debug)]
+pub struct Object {
+    /// What it answers.
+    pub key: Key,
+    /// Its head, and what was decided about it.
+    pub stored: Stored,
+    /// Its body.
+    pub body: Body,
+    /// The purges that were known when it was asked for.
+    asked: u64,
+    /// The purges that it was held against, doubled; odd once one of them made it stale.
+    checked: AtomicU64,
+    frequency: Frequency,
+    place: AtomicU32,
+    weight: u64,
+}
+
+impl Object {
+    /// `asked` is what [`Purges::sequence`] said before the request was sent that this answers.
+    pub fn new(key: Key, stored: Stored, body: Body, asked: u64) -> Self {
+        let weight = OVERHEAD_BYTES
+            + key.bytes.len() as u64
+            + head_bytes(&stored)
+            + body.len()
+            + body.chunks().len() as u64 * CHUNK_OVERHEAD_BYTES;
+        Self {
+            key,
+            stored,
+            body,
+            asked,
+            checked: AtomicU64::new(asked << 1),
+            frequency: Frequency::default(),
+            place: AtomicU32::new(Place::MAX),
+            weight,
+        }
+    }
+
+    /// Bytes of memory that are counted for it.
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
+    /// The purges that were known when it was asked for.
+    pub fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// How often it was used lately: 0 to 3.
+    pub fn frequency(&self) -> u8 {
+        self.frequency.get()
+    }
+
+    /// A soft purge was about it: it is stale, however fresh it says it is. True of what [`crate::Engine::find`] has returned.
+    #[inline]
+    pub fn is_purged_softly(&self) -> bool {
+        self.checked.load(Ordering::Relaxed) & 1 == 1
+    }
+
+    /// Marks it as stale: it was so when it was written to the disk.
+    pub(crate) fn soften(&self) {
+        self.checked.fetch_or(1, Ordering::Relaxed);
+    }
+
+    /// What purges say of it. Where there was none since it was looked at last, that is one comparison.
+    #[inline]
+    pub(crate) fn check(&self, purges: &Purges) -> Verdict {
+        let checked = self.checked.load(Ordering::Relaxed);
+        if checked >> 1 == purges.sequence() {
+            return if checked & 1 == 1 { Verdict::Soft } else { Verdict::Clean };
+        }
+        self.check_anew(purges, checked)
+    }
+
+    #[cold]
+    fn check_anew(&self, purges: &Purges, checked: u64) -> Verdict {
+        let (verdict, upto) = purges.verdict(&self.key.bytes, &self.stored.tags, checked >> 1);
+        if verdict == Verdict::Hard {
+            return Verdict::Hard;
+        }
+        let is_soft = verdict == Verdict::Soft || checked & 1 == 1;
+        // Somebody else may have looked further meanwhile. What is odd is larger, so a mark is never lost.
+        self.checked.fetch_max(upto << 1 | u64::from(is_soft), Ordering::Relaxed);
+        if is_soft {
+            self.soften();
+            return Verdict::Soft;
+        }
+        Verdict::Clean
+    }
+
+    /// Whether this takes the place of another variant: it was asked for with the same fields, and has as much of the body.
+    pub(super) fn replaces(&self, other: &Self) -> bool {
+        self.stored.vary == other.stored.vary
+            && (self.stored.range.is_none() || self.stored.range == other.stored.range)
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_place(&self, place: Place) {
+        self.place.store(place, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn mark(&self) {
+        self.frequency.mark();
+    }
+}
+
+impl Kept for Arc<Object> {
+    fn frequency(&self) -> &Frequency {
+        &self.frequency
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.key.hash as u64
+    }
+}
+
+fn head_bytes(stored: &Stored) -> u64 {
+    let vary: usize = stored.vary.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+    let tags: usize = stored.tags.iter().map(|tag| tag.len() + 16).sum();
+    (stored.lines.len() + vary + tags) as u64
+}

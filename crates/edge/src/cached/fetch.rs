@@ -1,0 +1,183 @@
+//! A fetch for the cache: an exchange with the pool in a task of its own.
+
+use super::caching::Caching;
+use super::filler::Filler;
+use super::look_up::Wanted;
+use crate::arrival::Peer;
+use crate::core::{Core, CoreSnapshot, Work};
+use crate::error::Refusal;
+use crate::exchange::{self, Ended, Exchange};
+use crate::protocol::{FieldKind, RequestLimits, copy_kept_lines, is_nominated};
+use crate::request::{Client, Report};
+use crate::sites::{Route, Site};
+use crate::wire::Wire;
+use balance::Pool;
+use cdn::fill::{Failure, Lead};
+use cdn::rules::{
+    Asked, Lines, Method, Serve, Stored, accept_encoding, is_withheld, matches, serve, write_conditions,
+};
+use cdn::store::Object;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What a fetch goes through. It outlives the request that began it.
+pub(super) struct Fetch {
+    pub(super) core: Rc<Core>,
+    pub(super) snapshot: CoreSnapshot,
+    pub(super) site: Arc<Site>,
+    pub(super) route: Arc<Route>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) caching: Arc<Caching>,
+    pub(super) peer: Rc<Peer>,
+}
+
+impl Fetch {
+    /// Begins to fetch what a request asks for. The task ends with its exchange, by the timeouts of that, or with its core.
+    pub(super) fn spawn(self, lead: Lead, wanted: Wanted, asking: &Work) {
+        let mut work = self.core.take_work();
+        let mut head = Vec::with_capacity(asking.request.len + 256);
+        let start = write_head(&self.caching, asking, &mut head);
+        work.request.clear();
+        work.request.version = asking.request.version;
+        work.extra.clear();
+        work.ids = asking.ids.clone();
+        work.client = asking.client;
+        (work.is_trusted, work.is_secure) = (asking.is_trusted, asking.is_secure);
+        work.host.clone_from(&asking.host);
+        work.path.clone_from(&asking.path);
+        tokio::task::spawn_local(self.run(lead, wanted, work, head, start));
+    }
+
+    async fn run(self, lead: Lead, mut wanted: Wanted, mut work: Box<Work>, mut head: Vec<u8>, start: usize) {
+        if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
+            match self.find_on_disk(&wanted, &head[start..]).await {
+                Some((object, None)) => {
+                    self.core.give_back(work);
+                    return lead.confirm(object);
+                }
+                Some((object, Some(if_error_until))) => {
+                    wanted.if_error_until = if_error_until;
+                    wanted.kept = Some(object);
+                }
+                None => {}
+            }
+        }
+        if let Some(kept) = &wanted.kept {
+            write_conditions([&kept.stored], &mut head);
+        }
+        let lines: Box<[u8]> = head[start..].into();
+        head.extend_from_slice(b"\r\n");
+        if take_in(&head, &mut work) {
+            self.exchange(lead, wanted, &mut work, lines).await;
+        } else {
+            lead.fail(Failure::Origin(Refusal::Endpoint("").status()));
+        }
+        work.down.release();
+        self.core.give_back(work);
+    }
+
+    /// What is on the disk for these lines; with it, if the origin has to confirm it, until when it stands in for that.
+    async fn find_on_disk(
+        &self,
+        wanted: &Wanted,
+        lines: &[u8],
+    ) -> Option<(Arc<Object>, Option<Option<SystemTime>>)> {
+        let own = lines.to_vec();
+        let fits = move |stored: &Stored| stored.range.is_none() && matches(stored, &Lines::of(&own));
+        let object = self.caching.engine.find_on_disk(&wanted.key, fits).await?;
+        let asked = Asked::of(Method::Get, Lines::of(lines));
+        let stale_since = object.is_purged_softly().then_some(wanted.at);
+        let served = serve(&object.stored, &asked, &self.caching.policy, stale_since, wanted.at);
+        Some(match served {
+            Serve::Validate { if_error_until, .. } => (object, Some(if_error_until)),
+            // It was not asked for by who takes nothing else; what is stale but may be served is confirmed now, since it is led.
+            Serve::Unavailable | Serve::StaleAndRefresh | Serve::StaleAsAsked => (object, Some(None)),
+            Serve::Fresh => (object, None),
+        })
+    }
+
+    async fn exchange(&self, lead: Lead, wanted: Wanted, work: &mut Work, lines: Box<[u8]>) {
+        let filler = Filler::new(Arc::clone(&self.caching), wanted, lines, lead);
+        let peer = Rc::clone(&self.peer);
+        let mut client = Client { wire: Wire::Cache(Box::new(filler)), peer };
+        let mut report = Report::default();
+        let mark = work.down.mark();
+        let exchange = Exchange {
+            core: &self.core,
+            snapshot: &self.snapshot,
+            site: &self.site,
+            route: &self.route,
+            client: &mut client,
+            work,
+            report: &mut report,
+            mark,
+        };
+        let run = exchange::run(exchange, &self.pool);
+        let ended = match self.snapshot.config.timeout.request {
+            None => run.await,
+            Some(limit) => match tokio::time::timeout(limit.get(), run).await {
+                Ok(ended) => ended,
+                Err(_) => Ended::Refused(Refusal::EndpointTimeout),
+            },
+        };
+        if let Ended::Refused(refusal) = &ended {
+            let (site, path) = (&self.site.name, String::from_utf8_lossy(&work.path));
+            tracing::debug!(target: "edge", %site, %path, %refusal, "a fetch for the cache has failed");
+        }
+        if let Wire::Cache(filler) = client.wire {
+            filler.conclude(ended).await;
+        }
+    }
+}
+
+/// Takes the head in as a request of its own. `false`: it has become too long.
+fn take_in(head: &[u8], work: &mut Work) -> bool {
+    let version = work.request.version;
+    work.request.clear();
+    work.down.grow(head.len());
+    work.down.spare()[..head.len()].copy_from_slice(head);
+    work.down.fill(head.len());
+    let limits = RequestLimits { head_bytes_max: head.len(), fields_max: usize::MAX };
+    if !matches!(work.request.parse(work.down.filled(), 0, limits), Ok(true)) {
+        return false;
+    }
+    work.down.hold(work.request.len);
+    work.request.version = version;
+    true
+}
+
+/// The head of the request, as GET, without what is the client's own, and without the empty line. Returned is where its lines start.
+fn write_head(caching: &Caching, asking: &Work, out: &mut Vec<u8>) -> usize {
+    let Work { request, down, .. } = asking;
+    let head = down.held();
+    out.extend_from_slice(b"GET ");
+    let path = request.path.of_head(head);
+    out.extend_from_slice(if path.is_empty() { b"/" } else { path });
+    caching.query.write(request.query.of_head(head), out);
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let start = out.len();
+    let nominates = request.connection.nominates;
+    copy_kept_lines(head, &request.fields, request.len - 2, out, |field| {
+        let name = field.name.of_head(head);
+        match field.kind {
+            FieldKind::Connection
+            | FieldKind::HopByHop
+            | FieldKind::Te
+            | FieldKind::TransferEncoding
+            | FieldKind::ContentLength
+            | FieldKind::Upgrade
+            | FieldKind::Expect => false,
+            FieldKind::Host => true,
+            _ => !is_withheld(name) && !(nominates && is_nominated(head, &request.fields, name)),
+        }
+    });
+    let codings = request.fields.iter().filter(|field| field.kind == FieldKind::AcceptEncoding);
+    let codings = accept_encoding(codings.map(|field| field.value.of_head(head)));
+    if !codings.is_empty() {
+        out.extend_from_slice(b"Accept-Encoding: ");
+        out.extend_from_slice(codings.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    start
+}

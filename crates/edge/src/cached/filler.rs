@@ -1,0 +1,163 @@
+//! What the cache is to an exchange: a client that keeps what it is sent.
+
+use super::aftermath::remembered_until;
+use super::caching::Caching;
+use super::look_up::Wanted;
+use crate::error::Refusal;
+use crate::exchange::Ended;
+use crate::protocol::ResponseHead;
+use crate::wire::Part;
+use cdn::fill::{Failure, Lead};
+use cdn::rules::{
+    Asked, Came, Lines, Method, NotStored, Stored, Times, freshened, is_failure, may_store, merged_lines,
+    passing,
+};
+use cdn::store::{Body, Object};
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+/// Takes a response in.
+pub(crate) struct Filler {
+    caching: Arc<Caching>,
+    wanted: Wanted,
+    /// The header lines that were asked with.
+    request: Box<[u8]>,
+    requested: SystemTime,
+    lead: Option<Lead>,
+    /// Whoever waits has the head.
+    has_begun: bool,
+    /// What answers the one who asked and is not kept: a confirmed response that is not to be stored any longer.
+    last: Option<Body>,
+}
+
+/// Whether the body of a response is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    Body,
+    Nothing,
+}
+
+impl Filler {
+    pub(super) fn new(caching: Arc<Caching>, wanted: Wanted, request: Box<[u8]>, lead: Lead) -> Self {
+        let requested = SystemTime::now();
+        Self { caching, wanted, request, requested, lead: Some(lead), has_begun: false, last: None }
+    }
+
+    /// The final head of the response has come.
+    pub(crate) fn take_head(&mut self, response: &ResponseHead, head: &[u8]) -> Wants {
+        let received = SystemTime::now();
+        let status_line = memchr::memchr(b'\n', head).map_or(head.len(), |end| end + 1);
+        let lines = Lines::of(&head[status_line..]);
+        let came = Came::of(response.status, lines.clone(), received);
+        let times = Times { requested: self.requested, received };
+        let Some(mut lead) = self.lead.take() else { return Wants::Nothing };
+        if let Some(kept) = self.wanted.kept.clone().filter(|_| response.status == 304) {
+            self.take_confirmation(lead, &kept, &came, lines, times);
+            return Wants::Nothing;
+        }
+        if is_failure(response.status)
+            && let Some(kept) = self.wanted.stands_in(received)
+        {
+            lead.confirm(Arc::clone(kept));
+            return Wants::Nothing;
+        }
+        let request = Lines::of(&self.request);
+        let asked = Asked::of(Method::Get, request.clone());
+        let policy = &self.caching.policy;
+        match may_store(&asked, &request, &came, lines.clone(), policy, times) {
+            Ok(stored) => lead.keep(stored, Instant::now()),
+            Err(reason) => {
+                let remembered = is_lasting(reason, response.status).then(remembered_until);
+                lead.pass(passing(&came, lines, policy, times, reason), remembered);
+            }
+        }
+        self.has_begun = true;
+        self.lead = Some(lead);
+        Wants::Body
+    }
+
+    /// RFC 9111 §4.3.3: what is kept is as it was.
+    fn take_confirmation<'a>(
+        &mut self,
+        mut lead: Lead,
+        kept: &Arc<Object>,
+        came: &Came<'a>,
+        lines: Lines<'a>,
+        times: Times,
+    ) {
+        let (engine, policy) = (&self.caching.engine, &self.caching.policy);
+        let request = Lines::of(&self.request);
+        let asked = Asked::of(Method::Get, request.clone());
+        match freshened(&kept.stored, &asked, &request, came, lines.clone(), policy, times) {
+            Ok(stored) => {
+                let updated = engine.update(kept, stored.clone(), lead.asked());
+                let object = updated.unwrap_or_else(|| {
+                    Arc::new(Object::new(kept.key.clone(), stored, kept.body.clone(), lead.asked()))
+                });
+                lead.confirm(object);
+            }
+            Err(reason) => {
+                engine.remove(kept);
+                let lines = merged_lines(&kept.stored, came, lines, policy).into();
+                let stored = Stored { lines, not_stored: Some(reason), ..kept.stored.clone() };
+                lead.pass(stored, None);
+                self.last = Some(kept.body.clone());
+                self.has_begun = true;
+                self.lead = Some(lead);
+            }
+        }
+    }
+
+    /// A part of the body.
+    pub(crate) async fn write(&mut self, part: Part<'_>) -> io::Result<()> {
+        let Some(lead) = &mut self.lead else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        if !part.data.is_empty() {
+            lead.push(part.data, Instant::now()).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        }
+        if part.end.is_some()
+            && let Some(lead) = self.lead.take()
+        {
+            let finished = lead.finish().map_err(|_| io::ErrorKind::InvalidData)?;
+            if let Some(finished) = finished {
+                self.caching.engine.keep(self.wanted.key.clone(), &finished);
+            }
+        }
+        Ok(())
+    }
+
+    /// It never leaves by itself: a fetch that nobody reads is still worth to be kept, and one that is not ends with its next part.
+    pub(crate) fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    /// The exchange is over: whoever still waits hears how.
+    pub(super) async fn conclude(mut self, ended: Ended) {
+        let Some(mut lead) = self.lead.take() else { return };
+        if let Some(body) = self.last.take() {
+            for piece in body.chunks() {
+                if lead.push(piece, Instant::now()).await.is_err() {
+                    return;
+                }
+            }
+            // Nobody is left to tell where it fails.
+            let _ = lead.finish();
+            return;
+        }
+        let failure = match ended {
+            Ended::Refused(refusal) => refusal.status(),
+            Ended::Answered(_) | Ended::Switched(_) => Refusal::Endpoint("").status(),
+        };
+        match self.wanted.stands_in(SystemTime::now()) {
+            Some(kept) if !self.has_begun => lead.confirm(Arc::clone(kept)),
+            _ => lead.fail(Failure::Origin(failure)),
+        }
+    }
+}
+
+/// Whether the next request would fare the same.
+fn is_lasting(reason: NotStored, status: u16) -> bool {
+    !is_failure(status)
+        && !matches!(reason, NotStored::Authorized | NotStored::RequestNoStore | NotStored::Method)
+}

@@ -1,0 +1,295 @@
+//! The cache as a part of a node: the only file that knows how it is opened, changed and purged.
+
+use super::{ReloadError, StartError};
+use crate::config::Topology;
+use cdn::key::QueryPolicy;
+use cdn::purge::{Mode, Target};
+use cdn::store::DiskConfig;
+use cdn::{Engine, EngineConfig};
+use notation::Size;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use telemetry::{Hook, Registry};
+use thiserror::Error;
+
+/// The cache, if the file names one. It outlives edges and files: what is kept stays over a reload.
+#[derive(Default)]
+pub(super) struct CdnPart(Option<Open>);
+
+struct Open {
+    engine: Arc<Engine>,
+    disk: Option<Size>,
+    is_tending: Arc<AtomicBool>,
+    _metrics: Hook,
+}
+
+/// A change of the cache that is known to work.
+pub(super) enum PreparedCdn {
+    /// There was none and there is none, or it goes.
+    Absent,
+    /// It is new.
+    Added(CdnPart),
+    /// It stays, with this much memory.
+    Kept { memory: Size },
+}
+
+/// What is to be purged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purge {
+    /// All variants of a URL.
+    Url(String),
+    /// All URLs that begin so.
+    Prefix(String),
+    /// All responses that carry this surrogate key.
+    Tag(String),
+    /// All there is.
+    All,
+}
+
+/// Why nothing was purged.
+#[derive(Debug, Error)]
+pub enum PurgeError {
+    /// There is nothing that keeps anything.
+    #[error("the file has no `[cdn]`")]
+    NoCdn,
+    /// It is no URL.
+    #[error("{0:?} is no URL: it begins with `http://` or `https://` and a host")]
+    Url(String),
+    /// It could not be written where it survives.
+    #[error(transparent)]
+    Cdn(#[from] cdn::Error),
+}
+
+impl CdnPart {
+    pub(super) fn start(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, StartError> {
+        Ok(Self::open(topology, dir, registry)?)
+    }
+
+    fn open(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, cdn::Error> {
+        let Some(config) = &topology.cdn else { return Ok(Self(None)) };
+        let folder = dir.join(&topology.node.data).join("cdn");
+        let mut wanted = EngineConfig::of_memory(config.memory.get());
+        wanted.disk =
+            config.disk.map(|bytes_max| DiskConfig { folder: folder.clone(), bytes_max: bytes_max.get() });
+        let engine = Arc::new(open_engine(&wanted, &folder)?);
+        let metrics = cdn::register(registry, &engine);
+        let is_tending = Arc::default();
+        Ok(Self(Some(Open { engine, disk: config.disk, is_tending, _metrics: metrics })))
+    }
+
+    /// Everything of a reload that may fail.
+    pub(super) fn prepare(
+        &self,
+        new: &Topology,
+        dir: &Path,
+        registry: &Registry,
+    ) -> Result<PreparedCdn, ReloadError> {
+        match (&self.0, &new.cdn) {
+            (_, None) => Ok(PreparedCdn::Absent),
+            (None, Some(_)) => Ok(PreparedCdn::Added(Self::open(new, dir, registry)?)),
+            (Some(open), Some(config)) if open.disk != config.disk => {
+                Err(ReloadError::NeedsRestart { what: "cdn.disk".into() })
+            }
+            (Some(_), Some(config)) => Ok(PreparedCdn::Kept { memory: config.memory }),
+        }
+    }
+
+    /// What the edge is to be given once a change is made.
+    pub(super) fn of_edge_after(&self, prepared: &PreparedCdn, new: &Topology) -> Option<edge::Cdn> {
+        match prepared {
+            PreparedCdn::Absent => None,
+            PreparedCdn::Added(part) => part.of_edge(new),
+            PreparedCdn::Kept { .. } => self.of_edge(new),
+        }
+    }
+
+    /// What the edge is given.
+    pub(super) fn of_edge(&self, topology: &Topology) -> Option<edge::Cdn> {
+        let (open, config) = (self.0.as_ref()?, topology.cdn.clone()?);
+        Some(edge::Cdn { engine: Arc::clone(&open.engine), config })
+    }
+
+    /// Applies a change. A cache that goes comes back, to be dropped when nobody uses it any more.
+    pub(super) fn commit(&mut self, prepared: PreparedCdn) -> Option<Self> {
+        match prepared {
+            PreparedCdn::Absent => return Some(std::mem::take(self)),
+            PreparedCdn::Added(part) => *self = part,
+            PreparedCdn::Kept { memory } => {
+                if let Some(open) = &self.0 {
+                    let EngineConfig { memory_bytes, object_bytes_max, .. } =
+                        EngineConfig::of_memory(memory.get());
+                    open.engine.resize(memory_bytes, object_bytes_max);
+                }
+            }
+        }
+        None
+    }
+
+    /// Writes what waits to be written. Waits for the disk.
+    pub(super) fn close(self) {
+        if let Some(open) = self.0 {
+            open.engine.flush();
+        }
+    }
+
+    /// Who purges, so that no lock is held meanwhile.
+    pub(super) fn purger(&self, topology: &Topology) -> Result<Purger, PurgeError> {
+        let open = self.0.as_ref().ok_or(PurgeError::NoCdn)?;
+        let queries = queries(topology);
+        Ok(Purger { engine: Arc::clone(&open.engine), is_tending: Arc::clone(&open.is_tending), queries })
+    }
+}
+
+/// Purges what is kept.
+pub(super) struct Purger {
+    engine: Arc<Engine>,
+    is_tending: Arc<AtomicBool>,
+    /// What routes make of a query: a URL is purged under each key that it may have.
+    queries: Vec<QueryPolicy>,
+}
+
+impl Purger {
+    /// Purges, and returns the purge's number once it is on the disk.
+    pub(super) fn purge(&self, purge: &Purge, mode: Mode) -> Result<u64, PurgeError> {
+        let prefix;
+        let target = match purge {
+            Purge::Url(url) => return self.purge_url(url, mode),
+            Purge::Prefix(url) => {
+                prefix = key_of(url, &QueryPolicy::All)?;
+                Target::Prefix(&prefix)
+            }
+            Purge::Tag(tag) => Target::Tag(tag),
+            Purge::All => Target::Everything,
+        };
+        Ok(self.engine.purge(target, mode)?)
+    }
+
+    fn purge_url(&self, url: &str, mode: Mode) -> Result<u64, PurgeError> {
+        let keys: Result<BTreeSet<Vec<u8>>, PurgeError> =
+            self.queries.iter().map(|query| key_of(url, query)).collect();
+        let mut sequence = 0;
+        for key in keys? {
+            sequence = self.engine.purge(Target::Key(&key), mode)?;
+        }
+        Ok(sequence)
+    }
+
+    /// Frees the memory of what is purged; one at a time. Looks at all that is kept.
+    pub(super) fn tend(&self) {
+        if self.is_tending.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Err(error) = self.engine.tend() {
+            tracing::warn!(target: "topology", %error, "purges that are about nothing any more are still remembered");
+        }
+        self.is_tending.store(false, Ordering::Release);
+    }
+}
+
+/// All that routes make of a query; as it stands, in any case.
+fn queries(topology: &Topology) -> Vec<QueryPolicy> {
+    let mut queries = vec![QueryPolicy::All];
+    let routes =
+        topology.site.values().flat_map(|site| site.route.values()).flat_map(|routes| routes.as_slice());
+    for cache in routes.filter_map(|route| route.cache.as_ref()) {
+        let query = cdn::CacheConfig::of(cache).query_policy();
+        if !queries.contains(&query) {
+            queries.push(query);
+        }
+    }
+    queries
+}
+
+/// A URL as responses are kept under: its path and query as they stand, its host in one form.
+fn key_of(url: &str, queries: &QueryPolicy) -> Result<Vec<u8>, PurgeError> {
+    let bad = || PurgeError::Url(url.to_owned());
+    let (scheme, rest) = url.split_once("://").ok_or_else(bad)?;
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let (host, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if !is_http || host.is_empty() || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(bad());
+    }
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let path = edge::protocol::normalized_path(path.as_bytes());
+    let target = cdn::key::Target {
+        scheme: scheme.as_bytes(),
+        host: host.as_bytes(),
+        path: &path,
+        query: query.as_bytes(),
+    };
+    let mut bytes = Vec::new();
+    cdn::key::write_key(&target, queries, &mut bytes);
+    Ok(bytes)
+}
+
+/// Opens the cache. A process that takes over meets the folder in use by the one before it, and goes on in memory: what is on the disk then
+/// misses its purges, and is forgotten at the next start.
+fn open_engine(wanted: &EngineConfig, folder: &Path) -> Result<Engine, cdn::Error> {
+    let forgotten = forgotten(folder);
+    if wanted.disk.is_none() {
+        // What an earlier file had on the disk misses the purges from now on.
+        if folder.exists() {
+            mark(&forgotten, folder)?;
+        }
+        return Engine::open(wanted);
+    }
+    if forgotten.exists() {
+        let failed = |source| cdn::Error::Disk { folder: folder.to_owned(), source };
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => fs::remove_file(&forgotten).map_err(failed)?,
+        }
+    }
+    match Engine::open(wanted) {
+        Err(cdn::Error::Disk { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
+            mark(&forgotten, folder)?;
+            tracing::warn!(target: "topology", "the cache's disk is still in use by the process before: until the next start, responses are kept in memory alone");
+            Engine::open(&EngineConfig { disk: None, ..wanted.clone() })
+        }
+        opened => opened,
+    }
+}
+
+fn forgotten(folder: &Path) -> PathBuf {
+    folder.with_extension("forgotten")
+}
+
+fn mark(path: &Path, folder: &Path) -> Result<(), cdn::Error> {
+    fs::write(path, b"").map_err(|source| cdn::Error::Disk { folder: folder.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_found_as_it_is_kept() {
+        let key = |url: &str| key_of(url, &QueryPolicy::All).map(|bytes| String::from_utf8(bytes).unwrap());
+        assert_eq!(key("HTTP://Shop.test:80/a/../b?c=d#e").unwrap(), "http://shop.test/b?c=d");
+        assert_eq!(key("https://shop.test").unwrap(), "https://shop.test/");
+        for bad in ["", "shop.test/a", "ftp://shop.test/", "http:///a", "http://shop.test/a b", "not a url"] {
+            assert!(matches!(key(bad), Err(PurgeError::Url(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_on_the_disk_while_another_process_purges_is_forgotten() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("cdn");
+        let disk = DiskConfig { folder: folder.clone(), bytes_max: 64 << 20 };
+        let wanted = EngineConfig { disk: Some(disk), ..EngineConfig::of_memory(1 << 20) };
+        let before = open_engine(&wanted, &folder).unwrap();
+        let after = open_engine(&wanted, &folder).unwrap();
+        after.purge(Target::Everything, Mode::Hard).unwrap();
+        assert!(forgotten(&folder).exists());
+        drop((before, after));
+        let next = open_engine(&wanted, &folder).unwrap();
+        assert_eq!(next.figures().disk.objects, 0);
+        assert!(!forgotten(&folder).exists());
+    }
+}
