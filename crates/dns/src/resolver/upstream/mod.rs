@@ -181,8 +181,14 @@ fn all_refused(next: usize, order: &[usize], tries: &JoinSet<Result<Reply, Failu
 
 /// In which order they are asked.
 fn chosen(upstreams: &[Arc<Upstream>], now: Instant, rng: &mut impl Rng) -> Vec<usize> {
-    let mut healths: Vec<_> = upstreams.iter().map(|upstream| upstream.health()).collect();
-    order(&mut healths, now, rng)
+    // One lock after the other: whoever held one while waiting for the next would wait for a core that has them in another order.
+    let healths: Vec<_> = upstreams.iter().map(|upstream| upstream.health().clone()).collect();
+    let (mut order, is_due) = order(&healths, now, rng);
+    if is_due && !upstreams[order[0]].health().claim(now) {
+        // Another core has been faster.
+        order.rotate_left(1);
+    }
+    order
 }
 
 /// How long the try before the next is waited for.
@@ -242,3 +248,6 @@ impl Drop for Unheard<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
