@@ -159,9 +159,18 @@ impl Cache {
         self.shard(hash).take(name, asked, hash);
     }
 
-    /// Forgets what is kept of names; how many answers that were.
+    /// Forgets what is kept of names; how many answers that were. What comes meanwhile may stay.
     pub(crate) fn flush(&self, is_meant: impl Fn(&[u8]) -> bool) -> u64 {
-        self.shards.iter().map(|shard| lock(shard).flush(&is_meant)).sum()
+        let mut flushed = 0;
+        for shard in &self.shards {
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let (count, rest) = lock(shard).flush(from, &is_meant);
+                flushed += count;
+                next = rest;
+            }
+        }
+        flushed
     }
 
     /// Remembers that a new one could not be got: until then the old one is used without another try (RFC 8767 §5).
