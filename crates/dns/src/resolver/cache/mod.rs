@@ -149,9 +149,25 @@ impl Cache {
     }
 
     /// Keeps an answer, in place of the one that is there. What is too long for a shard is not kept.
+    #[cfg(test)]
     pub(crate) fn put(&self, name: &[u8], asked: Asked, hash: u64, stored: Stored) {
-        let evicted = self.shard(hash).put(name, asked, hash, stored);
-        self.evicted.fetch_add(evicted, Ordering::Relaxed);
+        self.put_if(name, asked, hash, stored, || true);
+    }
+
+    /// The same if this still holds, which is asked under the lock under which answers are flushed.
+    pub(crate) fn put_if(
+        &self,
+        name: &[u8],
+        asked: Asked,
+        hash: u64,
+        stored: Stored,
+        holds: impl FnOnce() -> bool,
+    ) {
+        let mut shard = self.shard(hash);
+        if holds() {
+            let evicted = shard.put(name, asked, hash, stored);
+            self.evicted.fetch_add(evicted, Ordering::Relaxed);
+        }
     }
 
     /// Forgets an answer.
