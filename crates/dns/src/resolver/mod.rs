@@ -47,14 +47,14 @@ pub use wire::rewritten;
 
 use crate::protocol::Name;
 use arc_swap::ArcSwap;
-use cache::Cache;
+use cache::{Cache, Stored};
 use events::Events;
 use flights::Flights;
 use forward::Forwarder;
 use freshness::Terms;
 use source::Source;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use telemetry::Registry;
 use upstream::{Manner, Upstream};
@@ -76,6 +76,8 @@ struct Kept {
     cache: Arc<Cache>,
     flights: Arc<Flights>,
     waiting: AtomicUsize,
+    /// How often something was flushed: what was asked for before is not kept.
+    flushes: AtomicU64,
     events: Events,
     _gauges: telemetry::Hook,
 }
@@ -147,15 +149,17 @@ impl Resolver {
         self.source.load().upstreams().iter().for_each(|upstream| upstream.refresh());
     }
 
-    /// Forgets what is kept of a name, or of all within it; how many answers that were.
+    /// Forgets what is kept of a name, or of all within it; how many answers that were. Nor is kept what was asked for before.
     pub(crate) fn flush(&self, name: &Name, below: bool) -> u64 {
         let name = name.as_wire();
-        let flushed = self.kept.cache.flush(|kept| if below { is_within(kept, name) } else { kept == name });
+        let is_meant = |kept: &[u8]| if below { is_within(kept, name) } else { kept == name };
         // What hickory keeps of servers and signatures cannot be forgotten by name: it is a little, and is found anew.
         let upstreams = self.source.load().upstreams().to_vec();
         let kept = (&self.kept, &self.terms);
         self.source.store(Arc::new(Source::new(&self.config, &self.files, upstreams, self.manner, kept)));
-        flushed
+        self.kept.flushes.fetch_add(1, Ordering::Release);
+        self.kept.flights.forget(is_meant);
+        self.kept.cache.flush(is_meant)
     }
 
     fn now_ms(&self) -> u64 {
@@ -173,8 +177,19 @@ impl Kept {
             cache,
             flights,
             waiting: AtomicUsize::new(0),
+            flushes: AtomicU64::new(0),
             events: Events::new(registry),
         }
+    }
+
+    /// To be noted before something is asked for.
+    fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Acquire)
+    }
+
+    /// Keeps an answer, unless something was flushed since it was asked for.
+    fn put(&self, key: &Key, stored: Stored, flushes: u64) {
+        self.cache.put_if(&key.name, key.asked, key.hash(), stored, || self.flushes() == flushes);
     }
 
     fn now_ms(&self) -> u64 {
