@@ -103,10 +103,7 @@ impl Resolver {
             let is_same = |old: &Forwarder| old.address == forwarder.address && old.ca == forwarder.ca;
             known.find(|(old, _)| is_same(old)).map(|(_, upstream)| Arc::clone(upstream))
         };
-        let upstreams = files.forwarders().iter().map(|one| {
-            let make = || Arc::new(Upstream::new(one.address.clone(), one.tls.clone(), registry));
-            known(one).unwrap_or_else(make)
-        });
+        let upstreams = files.forwarders().iter().map(|one| Upstream::of(one, known(one), registry));
         let upstreams = upstreams.collect();
         let seconds = |time: notation::Duration| u32::try_from(time.get().as_secs()).unwrap_or(u32::MAX);
         let terms = Terms {

@@ -11,6 +11,7 @@ pub(crate) use address::{Address, Transport};
 pub use connections::framed_messages;
 
 use super::events::{Attempt, UpstreamEvents};
+use super::forward::Forwarder;
 use super::key::Asked;
 use super::wire::Reply;
 use connections::{Connections, Dialer, Lost};
@@ -38,6 +39,19 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
+    /// Of a state of the file: the one that is known from the state before, if there is one.
+    pub(super) fn of(forwarder: &Forwarder, known: Option<Arc<Self>>, registry: &Registry) -> Arc<Self> {
+        let (address, tls) = (&forwarder.address, &forwarder.tls);
+        let Some(known) = known else {
+            return Arc::new(Self::new(address.clone(), tls.clone(), registry));
+        };
+        // A file is read again by itself when it changes; the authorities of the system are those of the last reload.
+        if forwarder.ca.is_none() {
+            known.dialer.believe(tls.clone());
+        }
+        known
+    }
+
     /// `tls` says whom to believe, where it is asked over TLS.
     pub(crate) fn new(address: Address, tls: Option<Arc<tls::Client>>, registry: &Registry) -> Self {
         let (name, address) = (address.to_string(), Arc::new(address));

@@ -53,3 +53,26 @@ fn that_there_is_no_place_is_told_apart_from_other_failures() {
     assert!(!is_full(&io::Error::other(Lost::Died { answered: 1 })));
     assert!(!is_full(&io::ErrorKind::TimedOut.into()));
 }
+
+#[test]
+fn those_who_are_kept_over_a_reload_believe_the_authorities_that_the_system_has_since() {
+    let client = || {
+        let table = tls::ClientTable { verify: false, ..tls::ClientTable::default() };
+        let client = tls::Client::load(&tls::ClientTls(table), "x", "/".as_ref(), &[], tls::system_time());
+        Arc::new(client.unwrap())
+    };
+    let believes_new = |ca: Option<&str>| {
+        let (before, after) = (client(), client());
+        let forwarder = |tls: &Arc<tls::Client>| Forwarder {
+            address: "tls://192.0.2.1".parse().unwrap(),
+            ca: ca.map(Into::into),
+            tls: Some(Arc::clone(tls)),
+        };
+        let first = Upstream::of(&forwarder(&before), None, &Registry::new());
+        let kept = Upstream::of(&forwarder(&after), Some(Arc::clone(&first)), &Registry::new());
+        assert!(Arc::ptr_eq(&first, &kept));
+        Arc::ptr_eq(&kept.dialer.believed().unwrap(), &after)
+    };
+    assert!(believes_new(None));
+    assert!(!believes_new(Some("/ca.pem")), "which is read again by itself");
+}
