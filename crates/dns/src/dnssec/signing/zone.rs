@@ -426,7 +426,7 @@ fn soa_ttl(zone: &Zone) -> u32 {
 /// The longest TTL of a zone, that of routes (a day at most) included.
 fn ttl_max(zone: &Zone) -> u64 {
     let ttls = zone.nodes().flat_map(|(_, node)| node.rrsets()).map(|rrset| u64::from(rrset.ttl()));
-    let routed = if zone.routes().next().is_some() { 86_400 } else { 0 };
+    let routed = if zone.routes().next().is_some() { u64::from(super::routes::TTL_MAX) } else { 0 };
     ttls.max().unwrap_or(0).max(routed)
 }
 
