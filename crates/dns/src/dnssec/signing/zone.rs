@@ -423,6 +423,8 @@ fn soa_ttl(zone: &Zone) -> u32 {
     zone.apex_node().rrset(domain::base::iana::Rtype::SOA).map_or(0, crate::zone::node::RrSet::ttl)
 }
 
+        // Signatures of what routes answer are not kept, but transferred.
+        && source.routes().next().is_none()
 /// The longest TTL of a zone, that of routes (a day at most) included.
 fn ttl_max(zone: &Zone) -> u64 {
     let ttls = zone.nodes().flat_map(|(_, node)| node.rrsets()).map(|rrset| u64::from(rrset.ttl()));
