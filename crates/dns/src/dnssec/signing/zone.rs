@@ -219,6 +219,7 @@ impl SignedZone {
         if !is_same {
             state.serial = Some(next_serial(source.figures().serial, state.serial));
         }
+        let locked = store.lock()?;
         // Before anybody sees it: a serial number that was seen is not used again, even after a crash.
         store.write(&state)?;
         let plan = self.plan(&state, now);
@@ -245,6 +246,7 @@ impl SignedZone {
             signed.unkept > 0 && (is_end || !signed.is_kept || signed.unkept >= many)
         })
     }
+        drop(locked);
 
     /// Keeps signatures for the next start, if there is need to. Not while somebody waits: those of a large zone are large.
     pub(crate) fn keep(&self, is_end: bool) -> Result<(), Error> {
