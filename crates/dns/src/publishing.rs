@@ -8,7 +8,9 @@ use crate::error::Error;
 use crate::loading::ZoneSet;
 use crate::protocol::Name;
 use crate::snapshot::Snapshot;
+use crate::transfer::is_newer;
 use crate::zone::Zone;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use telemetry::Registry;
@@ -32,13 +34,15 @@ struct Zones {
     loaded: ZoneSet,
     /// Those that something else is served for.
     published: Vec<Name>,
+    /// Those that are signed here without what another signer has made of them, as they came, by their apex.
+    came: HashMap<Box<[u8]>, Arc<Zone>>,
 }
 
 impl Publisher {
     pub(crate) fn new(first: Snapshot, loaded: ZoneSet, registry: Registry) -> Self {
         first.apply();
         let snapshots = watch::Sender::new(Arc::new(first));
-        let zones = Zones { loaded, published: Vec::new() }.into();
+        let zones = Zones { loaded, published: Vec::new(), came: HashMap::new() }.into();
         Self(Arc::new(Stage { registry, snapshots, zones, signing: Notify::new() }))
     }
 
@@ -51,8 +55,10 @@ impl Publisher {
         if now.zones.get(zone.apex()).is_none() {
             return false;
         }
-        if let Some(signed) = zones.loaded.signed_at(zone.apex()) {
-            signed.replace_source(&zones.loaded.signable(zone));
+        if let Some(signed) = zones.loaded.signed_at(zone.apex()).cloned() {
+            let signable = zones.loaded.signable(zone);
+            remember(&mut zones.came, zone, &signable);
+            signed.replace_source(&signable);
             if zone.is_withdrawn() {
                 self.send(now.with(&signed.zone(), &self.0.registry));
             }
@@ -75,9 +81,12 @@ impl Publisher {
         if !self.replace(zone) {
             return Ok(false);
         }
-        if let Some(signed) = self.signed_at(zone.apex()) {
+        let mut next = self.signed_at(zone.apex());
+        while let Some(signed) = next {
             signed.step(now)?;
             self.show_signed(&signed);
+            // A reload may have put another one in its place meanwhile.
+            next = self.signed_at(zone.apex()).filter(|loaded| !Arc::ptr_eq(loaded, &signed));
         }
         Ok(true)
     }
@@ -102,7 +111,7 @@ impl Publisher {
     pub(crate) fn commit(&self, mut snapshot: Snapshot, loaded: ZoneSet, instead: &[Arc<Zone>]) {
         let mut zones = self.zones();
         let now = self.snapshot();
-        let Zones { loaded: before, published } = &mut *zones;
+        let Zones { loaded: before, published, came } = &mut *zones;
         let mut plainly: Vec<Name> = Vec::new();
         published
             .retain(|apex| before.is_same_in(&loaded, apex) || before.is_kept(apex) && loaded.is_kept(apex));
@@ -113,16 +122,36 @@ impl Publisher {
                 let newest = before.signed_at(&apex).map(|signed| signed.source());
                 let newest =
                     newest.or_else(|| now.zones.get(&apex).filter(|_| published.contains(&apex)).cloned());
-                newest.iter().for_each(|newest| signed.replace_source(&loaded.signable(newest)));
+                if let Some(newest) = newest {
+                    let signable = loaded.signable(&newest);
+                    match signed.check(&signable) {
+                        Ok(()) => {
+                            if before.signed_at(&apex).is_none() {
+                                remember(came, &newest, &signable);
+                            }
+                            signed.replace_source(&signable);
+                        }
+                        Err(error) => {
+                            tracing::error!(target: "dns", zone = %apex, %error, "what is served of the zone cannot be signed");
+                            // Once it is not to be signed any more, it is served again.
+                            came.insert(apex.as_wire().into(), newest);
+                        }
+                    }
+                }
             }
             published.retain(|published| *published != apex);
-            let zone = signed.zone();
+            let served = now.zones.get(&apex).filter(|_| before.signed_at(&apex).is_some());
+            let zone = served.filter(|served| has_overtaken(served, signed)).cloned();
+            let zone = zone.unwrap_or_else(|| signed.zone());
             if snapshot.zones.get(&apex).is_some_and(|known| !Arc::ptr_eq(known, &zone)) {
                 snapshot = snapshot.with(&zone, &self.0.registry);
             }
         }
-        // What is signed no longer is served as it is made.
-        let plain = before.signed().map(|(_, signed)| signed.source());
+        // What is signed no longer is served as it is made, or as it came.
+        let plain = before.signed().map(|(_, signed)| {
+            let source = signed.source();
+            came.get(source.apex().as_wire()).cloned().unwrap_or(source)
+        });
         for zone in plain.filter(|zone| loaded.signed_at(zone.apex()).is_none()) {
             if before.is_kept_in(&loaded, zone.apex()) && !published.contains(zone.apex()) {
                 snapshot = snapshot.with(&zone, &self.0.registry);
@@ -139,6 +168,7 @@ impl Publisher {
             }
         }
         published.extend(plainly);
+        came.retain(|_, zone| loaded.signed_at(zone.apex()).is_some());
         zones.loaded = loaded;
         self.send(snapshot);
         self.0.signing.notify_one();
@@ -196,4 +226,28 @@ impl Publisher {
     fn zones(&self) -> MutexGuard<'_, Zones> {
         self.0.zones.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Keeps a zone as it came, if less of it is signed.
+fn remember(came: &mut HashMap<Box<[u8]>, Arc<Zone>>, zone: &Arc<Zone>, signable: &Arc<Zone>) {
+    if Arc::ptr_eq(zone, signable) {
+        came.remove(zone.apex().as_wire());
+    } else {
+        came.insert(zone.apex().as_wire().into(), Arc::clone(zone));
+    }
+}
+
+/// Whether what is served has been signed of something newer, or later, than what is now to be served: that follows once it is signed again,
+/// so that neither what was changed meanwhile nor a serial number is taken back.
+fn has_overtaken(served: &Zone, by: &SignedZone) -> bool {
+    let source = by.source();
+    if served.is_withdrawn() || source.is_withdrawn() {
+        return false;
+    }
+    let zone = by.zone();
+    let is_later = !zone.is_withdrawn() && is_newer(served.figures().serial, zone.figures().serial);
+    if is_later {
+        by.overtake();
+    }
+    is_later || !by.is_settled()
 }

@@ -7,7 +7,7 @@
 use super::Kind;
 use super::resolution::{Looked, Resolution, Step};
 use crate::dnssec::signing::on_demand::{OnDemand, Signatures, TooMany};
-use crate::dnssec::signing::routes::SignedRoute;
+use crate::dnssec::signing::routes::{self, SignedRoute};
 use crate::policy::{Chosen, Policy};
 use crate::protocol::Name;
 use crate::protocol::response::Full;
@@ -45,6 +45,11 @@ impl<'z> Resolution<'_, 'z, '_> {
         draw
     }
 
+    /// Whether this zone's own proof at a node lists a type that its route answers, be it an alias to one that has none of it.
+    pub(super) fn is_listed(&self, own: Node<'z>, rtype: Rtype) -> bool {
+        self.zone.route(own).is_some_and(|kind| routes::types(kind).any(|listed| listed == rtype))
+    }
+
     /// The addresses of who was chosen, signed; `own` is the node in this zone that answers.
     pub(super) fn chosen_signed(
         &mut self,
@@ -75,6 +80,14 @@ impl<'z> Resolution<'_, 'z, '_> {
         rrset: RrSet<'_>,
         looked: Looked<'_>,
     ) -> Result<Step, Full> {
+        // A key that goes is waited for as long as a route's answers can be remembered: another zone's may be for longer.
+        let capped;
+        let rrset = if rrset.ttl() > routes::TTL_MAX {
+            capped = with_ttl(rrset, routes::TTL_MAX);
+            RrSet::of_addresses(rrset.rtype, rrset.records, &capped)
+        } else {
+            rrset
+        };
         let datas = rrset.rdatas().map(<[u8]>::to_vec).collect();
         let Some(signatures) = self.signatures(own, rrset.rtype, rrset.ttl(), datas) else {
             return Ok(self.failed());
@@ -145,4 +158,15 @@ impl<'z> Resolution<'_, 'z, '_> {
             }
         }
     }
+}
+
+/// Addresses in wire form, with another TTL.
+fn with_ttl(addresses: RrSet<'_>, ttl: u32) -> Vec<u8> {
+    let mut wire = addresses.wire.to_vec();
+    let record_bytes = wire.len() / usize::from(addresses.records);
+    for record in wire.chunks_exact_mut(record_bytes) {
+        // Behind the owner, the type and the class.
+        record[6..10].copy_from_slice(&ttl.to_be_bytes());
+    }
+    wire
 }

@@ -198,7 +198,7 @@ impl<'r, 'z, 'o> Resolution<'r, 'z, 'o> {
         if chosen.candidates.is_empty() {
             return Ok(self.failed());
         }
-        if self.denial.is_some() && policy.may_have(rtype) {
+        if self.denial.is_some() && self.is_listed(own, rtype) {
             return self.chosen_signed((own, policy), chosen, rtype, looked);
         }
         let (response, mut is_empty) = (&mut *self.response, true);

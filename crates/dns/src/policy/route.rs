@@ -215,7 +215,7 @@ impl Policy {
 
     /// Writes records of a pool's endpoints, as many as there is room for, beginning at one by chance. Says how many octets.
     fn endpoints(&self, rtype: Rtype, pool: &Place, draw: u64, wire: &mut [u8], count: &mut u16) -> usize {
-        let mut length = 0;
+        let (mut length, mut is_empty) = (0, true);
         let mut write = |addresses: &[IpAddr]| {
             let of_type = |address: &&IpAddr| address.is_ipv4() == (rtype == Rtype::A);
             let all = addresses.iter().filter(of_type).count();
@@ -230,8 +230,15 @@ impl Policy {
                 *count += 1;
             }
         };
-        // With none that may be chosen, whoever got here wants an answer nonetheless.
-        pool.addresses(if pool.available() > 0 { Which::Available } else { Which::Known }, &mut write);
+        // With none that may be chosen, whoever got here wants an answer nonetheless. That there is one was told apart from these addresses,
+        // which may be older or newer.
+        pool.addresses(Which::Available, |addresses| {
+            is_empty = addresses.is_empty();
+            write(addresses);
+        });
+        if is_empty {
+            pool.addresses(Which::Known, write);
+        }
         length
     }
 

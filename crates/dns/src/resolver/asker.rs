@@ -60,6 +60,7 @@ impl Asker {
         if are_keys && let Some(message) = self.known(key) {
             return Ok(message);
         }
+        let flushes = self.kept.flushes();
         let reply =
             ask(&self.upstreams, (&key.name, key.asked), self.manner).await.map_err(
                 |failure| match failure {
@@ -75,7 +76,7 @@ impl Asker {
         let message = message(key, &got.seen_at(now_ms));
         if are_keys && got.meta.ttl_s > 0 {
             got.meta.ttl_s = got.meta.ttl_s.min(KEYS_MAX_S);
-            self.kept.cache.put(&key.name, key.asked, key.hash(), got);
+            self.kept.put(key, got, flushes);
         }
         Ok(message)
     }

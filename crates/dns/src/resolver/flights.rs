@@ -13,7 +13,20 @@ pub(crate) type Landed = Result<Stored, Failure>;
 /// Look-ups that are under way, of all cores.
 #[derive(Default)]
 pub(crate) struct Flights {
-    by_key: Mutex<HashMap<Key, watch::Receiver<Option<Landed>>>>,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    by_key: HashMap<Key, watch::Receiver<Option<Landed>>>,
+    /// And so many that nobody joins any more.
+    forgotten: usize,
+}
+
+impl UnderWay {
+    fn len(&self) -> usize {
+        self.by_key.len() + self.forgotten
+    }
 }
 
 /// How to come by an answer.
@@ -40,24 +53,32 @@ pub(crate) struct Ticket(watch::Receiver<Option<Landed>>);
 impl Flights {
     /// Joins those who wait for this answer, or begins, if no more than `flights_max` are under way.
     pub(crate) fn join(self: &Arc<Self>, key: &Key, flights_max: usize) -> Place {
-        let mut by_key = self.lock();
-        if let Some(receiver) = by_key.get(key) {
+        let mut under_way = self.lock();
+        if let Some(receiver) = under_way.by_key.get(key) {
             return Place::Follower(Ticket(receiver.clone()));
         }
-        if by_key.len() >= flights_max {
+        if under_way.len() >= flights_max {
             return Place::Full;
         }
         let (sender, receiver) = watch::channel(None);
-        by_key.insert(key.clone(), receiver);
+        under_way.by_key.insert(key.clone(), receiver);
         Place::First(Landing { flights: Arc::clone(self), key: key.clone(), sender })
+    }
+
+    /// Whoever asks for one of these names from now on is not told what was asked for before.
+    pub(crate) fn forget(&self, is_meant: impl Fn(&[u8]) -> bool) {
+        let mut under_way = self.lock();
+        let before = under_way.by_key.len();
+        under_way.by_key.retain(|key, _| !is_meant(&key.name));
+        under_way.forgotten += before - under_way.by_key.len();
     }
 
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Landed>>>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,7 +98,13 @@ impl Landing {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.flights.lock().remove(&self.key);
+        let mut under_way = self.flights.lock();
+        let own = self.sender.subscribe();
+        if under_way.by_key.get(&self.key).is_some_and(|known| known.same_channel(&own)) {
+            under_way.by_key.remove(&self.key);
+        } else {
+            under_way.forgotten -= 1;
+        }
     }
 }
 
@@ -112,6 +139,21 @@ mod tests {
         landing.land(Err(Failure::Refused));
         assert_eq!(ticket.wait().await, Err(Failure::Refused));
         assert_eq!(own.wait().await, Err(Failure::Refused));
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_forgotten_is_told_to_those_who_wait_and_joined_by_nobody() {
+        let flights = Arc::new(Flights::default());
+        let Place::First(old) = flights.join(&key("a.test"), 2) else { panic!("it is the first") };
+        let waiting = old.ticket();
+        flights.forget(|name| name == &*key("a.test").name);
+        let Place::First(new) = flights.join(&key("a.test"), 2) else { panic!("the other is forgotten") };
+        assert!(matches!(flights.join(&key("b.test"), 2), Place::Full), "it is still under way");
+        old.land(Err(Failure::Refused));
+        assert_eq!((waiting.wait().await, flights.len()), (Err(Failure::Refused), 1));
+        assert!(matches!(flights.join(&key("a.test"), 2), Place::Follower(_)));
+        drop(new);
         assert_eq!(flights.len(), 0);
     }
 

@@ -31,6 +31,7 @@ fn parts(entry: &Forward) -> (&Name, Option<&PathBuf>) {
 
 /// Checks all entries.
 pub(super) fn check(entries: &[Forward], faults: &mut Faults) {
+    let mut known: Vec<(&str, Address)> = Vec::new();
     for (to, ca) in entries.iter().map(parts) {
         let mut add = |message: String| faults.add(to.span(), format!("dns.resolver: forward: {message}"));
         match to.as_str().parse::<Address>() {
@@ -41,7 +42,10 @@ pub(super) fn check(entries: &[Forward], faults: &mut Faults) {
                     to = to.as_str()
                 ));
             }
-            Ok(_) => {}
+            Ok(address) => match known.iter().find(|(_, other)| *other == address) {
+                Some((first, _)) => add(format!("{to:?} is {first:?} again", to = to.as_str())),
+                None => known.push((to.as_str(), address)),
+            },
         }
     }
 }
@@ -93,6 +97,14 @@ mod tests {
                 "dns.resolver: forward: \"nobody\" is no server to forward to: an address, with a port or without, perhaps after `tcp://`, `tls://` or `https://`",
                 "dns.resolver: forward: \"tcp://9.9.9.9\" is not asked over TLS, and shows nothing that `ca` could vouch for",
             ]
+        );
+    }
+
+    #[test]
+    fn one_that_is_written_twice_in_whatever_way_is_said() {
+        assert_eq!(
+            faults_of("forward = ['9.9.9.9', 'tcp://9.9.9.9', 'udp://9.9.9.9:53']"),
+            ["dns.resolver: forward: \"udp://9.9.9.9:53\" is \"9.9.9.9\" again"]
         );
     }
 }

@@ -3,6 +3,7 @@
 
 use super::wire::Reply;
 use domain::base::iana::Rtype;
+use std::collections::HashMap;
 
 /// What the file says about time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,13 +70,23 @@ pub(crate) fn state(age: Age, ttl_s: u32, is_failure: bool, terms: &Terms) -> St
     if is_stale { State::Stale } else { State::Gone }
 }
 
-/// For how long the signatures of an answer are good yet, if it has some, at `unix_s`, seconds since 1970.
+/// For how long the signatures of an answer are good yet, if it has some, at `unix_s`, seconds since 1970. One that is over takes nothing
+/// from another of the same records (RFC 6781 §4.1.2 has them side by side); of those that are good the first end counts, whichever it
+/// was that the records were validated by.
 pub(crate) fn signed_for(reply: &Reply, unix_s: u64) -> Option<u32> {
     let signatures = reply.records.iter().filter(|record| record.rtype == Rtype::RRSIG.to_int());
-    // RFC 4034 §3.1.5: the end, compared as serial numbers are.
-    let ends = signatures.filter_map(|record| record.rdata.get(8..12)?.first_chunk().copied());
-    let left = ends.map(|end| u32::from_be_bytes(end).wrapping_sub(unix_s as u32) as i32);
-    left.map(|left| left.max(0) as u32).min()
+    let mut left_by_set: HashMap<(Vec<u8>, &[u8]), u32> = HashMap::new();
+    for record in signatures {
+        let (Some(covered), Some(end)) = (record.rdata.get(..2), record.rdata.get(8..12)) else { continue };
+        // RFC 4034 §3.1.5: the end, compared as serial numbers are.
+        let end = end.first_chunk().copied().map_or(0, u32::from_be_bytes);
+        let left = (end.wrapping_sub(unix_s as u32) as i32).max(0) as u32;
+        let known = left_by_set.entry((record.owner.to_ascii_lowercase(), covered)).or_default();
+        if *known == 0 || (1..*known).contains(&left) {
+            *known = left;
+        }
+    }
+    left_by_set.into_values().min()
 }
 
 /// Clamps the TTLs of an answer to a question for `rtype`, and says how long it is kept; `None`: it is not. Signatures that are good
@@ -206,6 +217,15 @@ mod tests {
             (Some(90), Some(60), Some(60))
         );
         assert_eq!(signed_for(&reply(0, &[(0, Rtype::A, 60, &[0; 4])]), now), None);
+        let both = |first: u32, second: u32| {
+            let (first, second) = (signature(5 + first), signature(5 + second));
+            signed_for(&reply(0, &[(0, Rtype::RRSIG, 60, &first), (0, Rtype::RRSIG, 60, &second)]), now)
+        };
+        assert_eq!((both(0, 90), both(90, 0)), (Some(90), Some(90)), "one that is over beside a good one");
+        assert_eq!((both(60, 90), both(90, 60), both(0, 0)), (Some(60), Some(60), Some(0)));
+        let other = [&[0, 28], &signature(5)[2..]].concat();
+        let of_others = [(0, Rtype::RRSIG, 60, &signature(95)[..]), (0, Rtype::RRSIG, 60, &other)];
+        assert_eq!(signed_for(&reply(0, &of_others), now), Some(0), "of other records");
     }
 
     proptest! {

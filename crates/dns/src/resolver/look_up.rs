@@ -93,27 +93,28 @@ impl Resolver {
     }
 
     async fn look_up(&self, key: &Key) -> Landed {
+        let flushes = self.kept.flushes();
         let source = self.source.load_full();
         let judged = source.ask(&key.name, key.asked, self.manner).await;
         self.count_validation(&judged);
-        let (cache, now) = (&self.kept.cache, self.now_ms());
+        let now = self.now_ms();
         let kept = judged.and_then(|judged| {
             stored(judged, (&key.name, key.asked), &self.terms, now).ok_or(Failure::Refused)
         });
         match &kept {
             Ok(stored) if stored.meta.ttl_s > 0 => {
                 let key = if stored.meta.for_all { &key.for_subnet(None) } else { key };
-                cache.put(&key.name, key.asked, key.hash(), stored.clone());
+                self.kept.put(key, stored.clone(), flushes);
             }
             Ok(_) => {}
-            Err(failure) => self.remember_failure(key, *failure, now),
+            Err(failure) => self.remember_failure(key, *failure, (now, flushes)),
         }
         kept
     }
 
     /// RFC 9520 §3.2: for some seconds nobody is asked again. What is old, and may be used, is not given up for that; only what is over
     /// is not used in the place of what is forged.
-    fn remember_failure(&self, key: &Key, failed: Failure, now_ms: u64) {
+    fn remember_failure(&self, key: &Key, failed: Failure, (now_ms, flushes): (u64, u64)) {
         let cache = &self.kept.cache;
         let old = cache.get(&key.name, key.asked, key.hash());
         let is_of_use = old.is_some_and(|old| {
@@ -127,7 +128,7 @@ impl Resolver {
         if is_of_use {
             cache.failed(&key.name, key.asked, key.hash(), now_ms + RETRY_MS);
         } else {
-            cache.put(&key.name, key.asked, key.hash(), failure(failed, now_ms));
+            self.kept.put(key, failure(failed, now_ms), flushes);
         }
     }
 
@@ -205,18 +206,41 @@ mod tests {
     use std::path::Path;
     use telemetry::Registry;
 
-    #[test]
-    fn what_is_over_is_used_when_nobody_answers_and_not_when_somebody_forges() {
+    fn world() -> (Resolver, Key) {
         let config: ResolverConfig = toml::from_str("forward = ['192.0.2.1']").unwrap();
         let files = Arc::new(Files::load(&config, Path::new("/")).unwrap());
         let resolver = Resolver::new(&config, files, &Registry::default(), None);
         let asked = Asked { rtype: 1, dnssec_ok: false, checking_disabled: false, subnet: None };
-        let key = Key::new(&"www.test".parse().unwrap(), asked);
+        (resolver, Key::new(&"www.test".parse().unwrap(), asked))
+    }
+
+    #[test]
+    fn what_was_asked_for_before_a_flush_is_neither_kept_after_it_nor_waited_for() {
+        let (resolver, key) = world();
+        let is_kept = || resolver.kept.cache.get(&key.name, key.asked, key.hash()).is_some();
+        let put = |flushes| resolver.kept.put(&key, failure(Failure::Silence, 0), flushes);
+        let before = resolver.kept.flushes();
+        put(before);
+        let Place::First(_under_way) = resolver.kept.flights.join(&key, 9) else { panic!("it is the first") };
+        assert_eq!(resolver.flush(&"test".parse().unwrap(), false), 0, "another name");
+        assert!(matches!(resolver.kept.flights.join(&key, 9), Place::Follower(_)));
+        assert_eq!(resolver.flush(&"test".parse().unwrap(), true), 1);
+        put(before);
+        assert!(!is_kept());
+        assert!(matches!(resolver.kept.flights.join(&key, 9), Place::First(_)));
+        put(resolver.kept.flushes());
+        assert!(is_kept());
+    }
+
+    #[test]
+    fn what_is_over_is_used_when_nobody_answers_and_not_when_somebody_forges() {
+        let (resolver, key) = world();
+        let asked = key.asked;
         let is_kept_after = |failed, age_ms| {
             let mut old = failure(Failure::Silence, 0);
             (old.meta.is_failure, old.meta.ttl_s) = (false, 10);
             resolver.kept.cache.put(&key.name, asked, key.hash(), old);
-            resolver.remember_failure(&key, failed, age_ms);
+            resolver.remember_failure(&key, failed, (age_ms, 0));
             !resolver.kept.cache.get(&key.name, asked, key.hash()).unwrap().meta.is_failure
         };
         assert!(is_kept_after(Failure::Silence, 5000) && is_kept_after(Failure::Bogus, 5000));

@@ -47,14 +47,14 @@ pub use wire::rewritten;
 
 use crate::protocol::Name;
 use arc_swap::ArcSwap;
-use cache::Cache;
+use cache::{Cache, Stored};
 use events::Events;
 use flights::Flights;
 use forward::Forwarder;
 use freshness::Terms;
 use source::Source;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use telemetry::Registry;
 use upstream::{Manner, Upstream};
@@ -76,6 +76,8 @@ struct Kept {
     cache: Arc<Cache>,
     flights: Arc<Flights>,
     waiting: AtomicUsize,
+    /// How often something was flushed: what was asked for before is not kept.
+    flushes: AtomicU64,
     events: Events,
     _gauges: telemetry::Hook,
 }
@@ -101,10 +103,7 @@ impl Resolver {
             let is_same = |old: &Forwarder| old.address == forwarder.address && old.ca == forwarder.ca;
             known.find(|(old, _)| is_same(old)).map(|(_, upstream)| Arc::clone(upstream))
         };
-        let upstreams = files.forwarders().iter().map(|one| {
-            let make = || Arc::new(Upstream::new(one.address.clone(), one.tls.clone(), registry));
-            known(one).unwrap_or_else(make)
-        });
+        let upstreams = files.forwarders().iter().map(|one| Upstream::of(one, known(one), registry));
         let upstreams = upstreams.collect();
         let seconds = |time: notation::Duration| u32::try_from(time.get().as_secs()).unwrap_or(u32::MAX);
         let terms = Terms {
@@ -147,15 +146,17 @@ impl Resolver {
         self.source.load().upstreams().iter().for_each(|upstream| upstream.refresh());
     }
 
-    /// Forgets what is kept of a name, or of all within it; how many answers that were.
+    /// Forgets what is kept of a name, or of all within it; how many answers that were. Nor is kept what was asked for before.
     pub(crate) fn flush(&self, name: &Name, below: bool) -> u64 {
         let name = name.as_wire();
-        let flushed = self.kept.cache.flush(|kept| if below { is_within(kept, name) } else { kept == name });
+        let is_meant = |kept: &[u8]| if below { is_within(kept, name) } else { kept == name };
         // What hickory keeps of servers and signatures cannot be forgotten by name: it is a little, and is found anew.
         let upstreams = self.source.load().upstreams().to_vec();
         let kept = (&self.kept, &self.terms);
         self.source.store(Arc::new(Source::new(&self.config, &self.files, upstreams, self.manner, kept)));
-        flushed
+        self.kept.flushes.fetch_add(1, Ordering::Release);
+        self.kept.flights.forget(is_meant);
+        self.kept.cache.flush(is_meant)
     }
 
     fn now_ms(&self) -> u64 {
@@ -173,8 +174,19 @@ impl Kept {
             cache,
             flights,
             waiting: AtomicUsize::new(0),
+            flushes: AtomicU64::new(0),
             events: Events::new(registry),
         }
+    }
+
+    /// To be noted before something is asked for.
+    fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Acquire)
+    }
+
+    /// Keeps an answer, unless something was flushed since it was asked for.
+    fn put(&self, key: &Key, stored: Stored, flushes: u64) {
+        self.cache.put_if(&key.name, key.asked, key.hash(), stored, || self.flushes() == flushes);
     }
 
     fn now_ms(&self) -> u64 {

@@ -107,14 +107,24 @@ pub(crate) async fn run(
     }
 }
 
-/// What is on disk, and since when it is confirmed. It is served, if nothing is yet.
+/// What is on disk, and since when it is confirmed. It is served, if nothing is yet, or what is older: another process may have kept it since.
 pub(crate) fn restored(
     apex: &Name,
     publisher: &Publisher,
     path: &Path,
 ) -> Option<(Arc<Zone>, Intervals, Duration)> {
     let (zone, intervals, confirmed) = kept(apex, path)?;
-    if publisher.served(apex).is_some_and(|zone| zone.is_withdrawn()) {
+    if let Some(signed) = publisher.signed_at(apex) {
+        let (source, content) = (signed.source(), unsigned(&zone));
+        if !can_be_signed(&signed.check(&content), apex) {
+            return None;
+        }
+        if source.is_withdrawn() || !is_newer(source.figures().serial, content.figures().serial) {
+            publisher.replace(&zone);
+        }
+    } else if publisher.served(apex).is_some_and(|served| {
+        served.is_withdrawn() || is_newer(zone.figures().serial, served.figures().serial)
+    }) {
         publisher.replace(&zone);
     }
     Some((zone, intervals, confirmed))
@@ -122,14 +132,16 @@ pub(crate) fn restored(
 
 /// What is on disk of a zone that is signed here, to be signed; withdrawn if there is nothing.
 pub(crate) fn signable(data: &Path, apex: &Name, config: &SignConfig, is_copied: bool) -> Arc<Zone> {
-    let zone = kept(apex, &store::path(data, apex)).map(|(zone, ..)| unsigned(&zone)).filter(|zone| {
-        let checked = signing::check(zone, config, is_copied);
-        if let Err(error) = &checked {
-            tracing::error!(target: "dns", zone = %apex, %error, "what was kept of the zone cannot be signed");
-        }
-        checked.is_ok()
-    });
-    zone.unwrap_or_else(|| Arc::new(Zone::withdrawn(apex.clone())))
+    let zone = kept(apex, &store::path(data, apex)).map(|(zone, ..)| unsigned(&zone));
+    zone.filter(|zone| can_be_signed(&signing::check(zone, config, is_copied), apex))
+        .unwrap_or_else(|| Arc::new(Zone::withdrawn(apex.clone())))
+}
+
+fn can_be_signed(checked: &Result<(), Error>, apex: &Name) -> bool {
+    if let Err(error) = checked {
+        tracing::error!(target: "dns", zone = %apex, %error, "what was kept of the zone cannot be signed");
+    }
+    checked.is_ok()
 }
 
 fn kept(apex: &Name, path: &Path) -> Option<(Arc<Zone>, Intervals, Duration)> {
@@ -239,8 +251,14 @@ impl Task {
         let (path, taken, publisher) = (self.path.clone(), Arc::clone(&zone), self.publisher.clone());
         // A large zone takes a while, more so if it is signed.
         let taken = tokio::task::spawn_blocking(move || keep_and_serve(&taken, &path, &publisher));
-        if let Ok(Err(error)) = taken.await {
-            return Err(IncomingFault::Wrong(error.to_string()).into());
+        match taken.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(IncomingFault::Wrong(error.to_string()).into()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down, and this task with it.
+                Err(_) => std::future::pending().await,
+            },
         }
         let serial = zone.figures().serial;
         tracing::info!(target: "dns", zone = %self.apex, serial, "a zone has come");
@@ -260,4 +278,89 @@ fn keep_and_serve(zone: &Arc<Zone>, path: &Path, publisher: &Publisher) -> Resul
     }
     serve(publisher, zone);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::loading::ZoneSet;
+    use crate::running::DnsParts;
+    use crate::snapshot::{Live, Snapshot};
+    use crate::zone::ZoneBuilder;
+    use std::time::SystemTime;
+    use telemetry::Registry;
+
+    const FILE: &str =
+        "listen = '127.0.0.1:0'\n[zone.'a.test']\nsecondary = { primaries = ['127.0.0.1:9'] }\n";
+
+    fn parts(dir: &Path, file: &str, before: &ZoneSet) -> DnsParts {
+        let config: crate::DnsConfig = toml::from_str(file).expect("a good file");
+        let mut zones = ZoneSet::load(&config, dir, before).expect("good zones");
+        zones.sign(dir, SystemTime::now(), before).expect("keys");
+        DnsParts {
+            config,
+            zones,
+            cookie_key: [7; 16],
+            keys: crate::Keys::default(),
+            dir: dir.to_owned(),
+            data: dir.to_owned(),
+            node_data: dir.to_owned(),
+            tls: tls::EdgeTls::default(),
+        }
+    }
+
+    fn snapshot(parts: &DnsParts) -> Snapshot {
+        let registry = Registry::new();
+        let live = Arc::new(Live::new(&parts.config.limit, &registry));
+        Snapshot::new(parts, live, &registry, None).expect("a good snapshot")
+    }
+
+    fn zone(serial: u32, more: &str) -> Arc<Zone> {
+        let mut builder = ZoneBuilder::new("a.test".parse().expect("a name"));
+        let text = format!("$TTL 60\n@ SOA ns a {serial} 60 60 86400 60\n@ NS ns.b.test.\n{more}");
+        builder.text("zone", text.as_bytes());
+        Arc::new(builder.finish().expect("a good zone").zone)
+    }
+
+    #[test]
+    fn what_another_process_has_kept_since_it_was_read_is_served() {
+        for sign in ["", "sign = true"] {
+            let (dir, apex): (_, Name) =
+                (tempfile::tempdir().expect("a folder"), "a.test".parse().expect("a name"));
+            let path = store::path(dir.path(), &apex);
+            store::save(&path, &zone(1, "")).expect("there is room");
+            let parts = parts(dir.path(), &format!("{FILE}{sign}"), &ZoneSet::default());
+            let publisher = Publisher::new(snapshot(&parts), parts.zones.clone(), Registry::new());
+            let serial = || match publisher.signed_at(&apex) {
+                Some(signed) => signed.source().figures().serial,
+                None => publisher.served(&apex).expect("it is there").figures().serial,
+            };
+            for (kept, served) in [(1, 1), (3, 3), (2, 3)] {
+                store::save(&path, &zone(kept, "")).expect("there is room");
+                assert!(restored(&apex, &publisher, &path).is_some());
+                assert_eq!(serial(), served, "{sign}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_and_cannot_be_signed_is_not_signed() {
+        let (dir, apex): (_, Name) =
+            (tempfile::tempdir().expect("a folder"), "a.test".parse().expect("a name"));
+        let path = store::path(dir.path(), &apex);
+        store::save(&path, &zone(1, "*.x NS ns.b.test.")).expect("there is room");
+        let plain = parts(dir.path(), FILE, &ZoneSet::default());
+        let publisher = Publisher::new(snapshot(&plain), plain.zones.clone(), Registry::new());
+        assert!(restored(&apex, &publisher, &path).is_some());
+        assert!(!publisher.served(&apex).expect("it is there").is_withdrawn());
+        let signed = parts(dir.path(), &format!("{FILE}sign = true"), &plain.zones);
+        publisher.commit(snapshot(&signed), signed.zones.clone(), &[]);
+        let source = || publisher.signed_at(&apex).expect("it is signed").source();
+        assert!(source().is_withdrawn());
+        assert!(restored(&apex, &publisher, &path).is_none());
+        assert!(source().is_withdrawn());
+        let plain = parts(dir.path(), FILE, &signed.zones);
+        publisher.commit(snapshot(&plain), plain.zones.clone(), &[]);
+        assert!(!publisher.served(&apex).expect("it is there").is_withdrawn());
+    }
 }

@@ -1,8 +1,9 @@
 //! A zone that is signed here, and whose content changes.
 
 use crate::world::{PATIENCE, World};
-use dns::{DnsConfig, DnsParts, Rtype, ZoneSet};
-use std::time::{Duration, SystemTime};
+use dns::{DnsConfig, DnsParts, Rtype, ZoneBuilder, ZoneSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 fn file(more: &str) -> String {
     format!(
@@ -63,4 +64,49 @@ fn a_reload_leaves_a_zone_that_is_updated_to_whoever_updates_it() {
     world.until("nines_dns_zone_serial{zone=\"a.test\"}", 4.0);
     assert_eq!(world.ask("www.a.test", Rtype::A).address(), [192, 0, 2, 9]);
     assert_eq!(world.ask("www.a.test", Rtype::RRSIG).answers(), 2);
+}
+
+const FROM_ELSEWHERE: &str =
+    "listen = '127.0.0.1:0'\n[zone.'a.test']\nsecondary = { primaries = ['127.0.0.1:9'] }\n";
+
+/// What has come, in the place of a transfer.
+fn publish(world: &World, serial: u32, more: &str) {
+    let mut builder = ZoneBuilder::new("a.test".parse().unwrap());
+    let soa = format!("@ 60 SOA ns admin {serial} 1 1 1 1");
+    builder.lines("test", [&soa, "@ 60 NS ns.b.test.", more]);
+    assert!(world.dns().publisher().replace(&Arc::new(builder.finish().unwrap().zone)));
+}
+
+#[test]
+fn a_reload_that_signs_otherwise_takes_back_nothing_that_came_meanwhile() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let entered = runtime.enter();
+    let file = |sign| format!("{FROM_ELSEWHERE}sign = {sign}\n");
+    let world = world(&file("true"));
+    let come = |serial, address: u8| {
+        publish(&world, serial, &format!("www 60 A 192.0.2.{address}"));
+        let end = Instant::now() + PATIENCE;
+        while world.dns().status()[0].serial != serial {
+            assert!(Instant::now() < end, "the zone is not signed");
+        }
+    };
+    come(5, 1);
+    let other = parts(&world, &file("{ denial = 'nsec3' }"), &world.dns().zones());
+    come(9, 2);
+    // Nobody signs it again before it is looked at.
+    drop(entered);
+    drop(runtime);
+    world.dns().commit(world.dns().prepare(&other).unwrap());
+    assert_eq!(world.ask("www.a.test", Rtype::A).address(), [192, 0, 2, 2]);
+    assert_eq!(world.dns().status()[0].serial, 9);
+}
+
+#[test]
+fn a_zone_from_elsewhere_that_is_signed_no_longer_is_served_as_it_came() {
+    let world = world(&format!("{FROM_ELSEWHERE}sign = true\n"));
+    publish(&world, 5, "www 60 NSEC a.test. A RRSIG NSEC");
+    let plain = parts(&world, FROM_ELSEWHERE, &world.dns().zones());
+    world.dns().commit(world.dns().prepare(&plain).unwrap());
+    assert_eq!(world.dns().status()[0].serial, 5);
+    assert_eq!(world.ask("www.a.test", Rtype::NSEC).answers(), 1);
 }

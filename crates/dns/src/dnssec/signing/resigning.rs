@@ -56,6 +56,7 @@ impl Resigning {
             if zone.due() <= seconds(SystemTime::now()) {
                 self.step(name, zone).await;
             }
+            self.show(zone);
         }
         self.events.show(loaded.signed());
         for (name, zone) in loaded.signed().filter(|(_, zone)| zone.has_to_keep(false)) {
@@ -71,6 +72,15 @@ impl Resigning {
         let keeping = Arc::clone(zone);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || keeping.keep(false)).await {
             tracing::warn!(target: "dns", zone = name, %error, "signatures cannot be kept for the next start");
+        }
+    }
+
+    /// Shows what somebody else has signed, such as a reload that came to nothing.
+    fn show(&self, zone: &Arc<SignedZone>) {
+        let signed = zone.zone();
+        let served = self.publisher.served(signed.apex());
+        if zone.is_settled() && served.is_some_and(|served| !Arc::ptr_eq(&served, &signed)) {
+            self.publisher.show_signed(zone);
         }
     }
 

@@ -15,6 +15,9 @@ use crate::zone::{Found, Key, Zone, ZoneBuilder};
 use domain::base::iana::Rtype;
 use std::sync::Arc;
 
+/// Longer than that no route's answer is remembered, in seconds.
+pub(crate) const TTL_MAX: u32 = 86_400;
+
 const ADDRESSES: [Rtype; 2] = [Rtype::A, Rtype::AAAA];
 
 /// What a route can answer, as far as it was signed beforehand.

@@ -13,6 +13,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Held while any of it is changed.
+const LOCK: &str = "lock";
 /// What is known of keys and of what was served.
 const STATE: &str = "state.toml";
 const STATE_NOTE: &str =
@@ -88,6 +90,21 @@ impl Store {
         // The root's would be this folder itself.
         let name = if apex.labels() == 0 { "root" } else { name.trim_end_matches('.') };
         Self { folder: folder.join(name), apex: apex.clone() }
+    }
+
+    /// Lets no other process change anything until it is dropped: while one takes over from another, both sign.
+    pub(crate) fn lock(&self) -> Result<File, Error> {
+        let path = self.folder.join(LOCK);
+        let locked = self.make_folder().and_then(|()| {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        });
+        locked.map_err(|error| fault(&path, &error.to_string()))
+    }
+
+    fn make_folder(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)
     }
 
     /// Reads what is there. Keys that were put there by somebody else sign from now on.
@@ -210,8 +227,9 @@ impl Store {
 
     /// Puts a text where the file was, for its owner alone.
     fn replace(&self, path: &Path, text: &str) -> Result<(), Error> {
-        let temporary = path.with_extension("next");
-        let written = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).and_then(|()| {
+        // Two processes may write at once while one takes over from the other.
+        let temporary = path.with_extension(format!("{}.next", std::process::id()));
+        let written = self.make_folder().and_then(|()| {
             let mut options = OpenOptions::new();
             let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             file.write_all(text.as_bytes())?;
@@ -261,6 +279,22 @@ mod tests {
         state.gone.extend(state.keys.pop().map(|held| held.stem));
         store.write(&state).unwrap();
         assert_eq!(fs::read_dir(&store.folder).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn one_process_at_a_time_changes_what_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path(), &"shop.test".parse().unwrap());
+        let locked = store.lock().unwrap();
+        let other = File::options().write(true).open(store.folder.join(LOCK)).unwrap();
+        assert!(other.try_lock().is_err());
+        drop(locked);
+        other.try_lock().unwrap();
+        // What another one is writing stays its own.
+        let beside = store.folder.join("state.next");
+        fs::write(&beside, "half").unwrap();
+        store.write(&State { keys: vec![held(&store, true)], serial: Some(9), gone: Vec::new() }).unwrap();
+        assert_eq!(fs::read(beside).unwrap(), b"half");
     }
 
     #[test]

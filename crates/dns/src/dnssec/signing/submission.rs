@@ -102,6 +102,7 @@ impl SignedZone {
     /// When no key waits for that, or it cannot be kept.
     pub(crate) fn ds_seen(&self, ttl: Option<u64>, now: u64) -> Result<(u16, u64), Error> {
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let _locked = store.lock()?;
         let mut state = store.read(now)?;
         let waiting = state.keys.iter_mut().find(|held| is_waiting(held));
         let held = waiting.ok_or_else(|| self.fault("no key of it waits for its DS"))?;
@@ -127,6 +128,7 @@ impl SignedZone {
     /// When another one is on its way already, or it cannot be kept.
     pub(crate) fn roll_over(&self, now: u64) -> Result<u16, Error> {
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let _locked = store.lock()?;
         let mut state = store.read(now)?;
         let is_next = |held: &&HeldKey| {
             held.key.is_entry() && matches!(held.state, KeyState::Published | KeyState::Submitted)

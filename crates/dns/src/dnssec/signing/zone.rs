@@ -55,6 +55,8 @@ pub(super) struct Served {
     pub(super) signed: Option<SignedNow>,
     /// Nothing is known of the source, or was until the step that comes next: that is what is served.
     is_withdrawn: bool,
+    /// What is served in its place is newer: it is signed again, whatever has changed.
+    is_overtaken: bool,
     /// What comes of its keys.
     pub(super) later: Vec<Later>,
     /// When something is to be done next, in seconds since 1970.
@@ -89,8 +91,16 @@ impl SignedZone {
             |before| Arc::clone(&before.store),
         );
         let ttl_max = ttl_max(&source);
-        let state =
-            Served { source, ttl_max, signed: None, is_withdrawn: true, later: Vec::new(), due: 0 }.into();
+        let state = Served {
+            source,
+            ttl_max,
+            signed: None,
+            is_withdrawn: true,
+            is_overtaken: false,
+            later: Vec::new(),
+            due: 0,
+        };
+        let state = state.into();
         let zone =
             Self { config, store, keeping: Mutex::default(), is_copied: AtomicBool::new(false), state };
         zone.step_after(before.and_then(|before| before.served().signed.clone()), now)?;
@@ -111,6 +121,19 @@ impl SignedZone {
             _ if served.source.is_withdrawn() => Arc::clone(&served.source),
             _ => Arc::new(Zone::withdrawn(served.source.apex().clone())),
         }
+    }
+
+    /// Whether it is served as what it is made of: neither is withdrawn, and there is nothing newer to sign.
+    pub(crate) fn is_settled(&self) -> bool {
+        let served = self.served();
+        let is_newest = |signed: &SignedNow| Arc::ptr_eq(&signed.source, &served.source);
+        !served.is_withdrawn && !served.is_overtaken && served.signed.as_ref().is_some_and(is_newest)
+    }
+
+    /// Something newer is served in its place: it is to be signed again, with a serial number above that.
+    pub(crate) fn overtake(&self) {
+        let mut served = self.served();
+        (served.is_overtaken, served.due) = (true, 0);
     }
 
     /// Of what it is made.
@@ -188,17 +211,19 @@ impl SignedZone {
     fn step_after(&self, before: Option<SignedNow>, now: SystemTime) -> Result<bool, Error> {
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let (source, ttl_max, signed) = {
+        let (source, ttl_max, signed, is_overtaken) = {
             let served = self.served();
-            (Arc::clone(&served.source), served.ttl_max, served.signed.clone())
+            (Arc::clone(&served.source), served.ttl_max, served.signed.clone(), served.is_overtaken)
         };
         if source.is_withdrawn() {
             self.served().due = now + LOOK_EVERY;
             return Ok(false);
         }
+        let locked = store.lock()?;
         let mut state = store.read(now)?;
         let outlook = self.roll(&mut state, &source, ttl_max, now)?;
         if let Some(signed) = &signed
+            && !is_overtaken
             && !self.is_due(signed, &source, &state.keys, now)
         {
             let mut served = self.served();
@@ -221,6 +246,7 @@ impl SignedZone {
         }
         // Before anybody sees it: a serial number that was seen is not used again, even after a crash.
         store.write(&state)?;
+        drop(locked);
         let plan = self.plan(&state, now);
         let zone = previous.as_ref().map(|before| &*before.zone);
         let made = sign::sign(&source, sign::Previous { zone, kept: kept.as_ref() }, &plan)?;
@@ -231,6 +257,7 @@ impl SignedZone {
         served.due = if is_newest { self.next_due(made.first_end, outlook.first(), now) } else { 0 };
         served.later = outlook.later;
         served.is_withdrawn &= !is_newest;
+        served.is_overtaken = false;
         let zone = Arc::new(made.zone);
         let (first_end, signatures) = (made.first_end, made.signatures);
         let keys = state.keys;
@@ -396,6 +423,8 @@ impl SignedZone {
 /// Whether the zone that this would make is what was kept, serial number included.
 fn is_as_kept(kept: &Kept, source: &Zone, state: &State, plan: &Plan) -> bool {
     state.serial == Some(kept.serial)
+        // Signatures of what routes answer are not kept, but transferred.
+        && source.routes().next().is_none()
         && kept.first_end > plan.now.saturating_add(plan.refresh)
         && kept.origin == kept::origin(source, plan)
 }
@@ -426,7 +455,7 @@ fn soa_ttl(zone: &Zone) -> u32 {
 /// The longest TTL of a zone, that of routes (a day at most) included.
 fn ttl_max(zone: &Zone) -> u64 {
     let ttls = zone.nodes().flat_map(|(_, node)| node.rrsets()).map(|rrset| u64::from(rrset.ttl()));
-    let routed = if zone.routes().next().is_some() { 86_400 } else { 0 };
+    let routed = if zone.routes().next().is_some() { u64::from(super::routes::TTL_MAX) } else { 0 };
     ttls.max().unwrap_or(0).max(routed)
 }
 

@@ -61,6 +61,18 @@ fn a_zone_is_the_same_after_a_restart() {
 }
 
 #[test]
+fn a_zone_whose_routes_are_signed_anew_after_a_restart_has_another_serial() {
+    let (folder, config) = (tempfile::tempdir().expect("a folder"), config(DenialConfig::Nsec));
+    let route = "www.answers = [{ addresses = ['192.0.2.1'] }]";
+    let source = Arc::new(super::routes::zone_with(route, "a A 192.0.2.1", &crate::Pools::default()));
+    let start = |now| SignedZone::new(config.clone(), folder.path(), Arc::clone(&source), None, at(now));
+    let first = start(NOW).expect("keys");
+    first.keep(true).expect("there is room");
+    let serial = first.zone().figures().serial;
+    assert_eq!(start(NOW + DAY).expect("keys").zone().figures().serial, serial + 1);
+}
+
+#[test]
 fn what_changed_over_a_restart_is_signed_and_has_another_serial() {
     for denial in [DenialConfig::Nsec, DenialConfig::Nsec3] {
         let (folder, config) = (tempfile::tempdir().expect("a folder"), config(denial));

@@ -54,6 +54,8 @@ either = { choose = ['healthy', 'failover'], answers = [{ pool = 'a', addresses 
 down = { when_down = 'servfail', answers = [{ pool = 'a' }] }
 '@'.alias = 'www.elsewhere.test.'
 far.alias = 'route.elsewhere.test.'
+only4.alias = 'only4.elsewhere.test.'
+long.alias = 'long.elsewhere.test.'
 chain.alias = 'led'
 lost.alias = 'nothing.elsewhere.test.'";
 
@@ -125,13 +127,15 @@ impl World {
 /// A zone that is not signed, and changes without the other one.
 fn elsewhere(pools: &Pools) -> Zone {
     let mut builder = ZoneBuilder::new("elsewhere.test".parse().unwrap());
-    builder.text("zone", b"$TTL 90\n@ SOA ns admin 7 3600 600 86400 300\n@ NS ns.example.org.\nwww A 192.0.2.50\nwww A 192.0.2.51\n");
-    let config: crate::RouteConfig = toml::from_str("answers = [{ pool = 'a' }]").unwrap();
+    builder.text("zone", b"$TTL 90\n@ SOA ns admin 7 3600 600 86400 300\n@ NS ns.example.org.\nwww A 192.0.2.50\nwww A 192.0.2.51\nlong 604800 A 192.0.2.61\nlong 604800 A 192.0.2.62\n");
     let place = notation::Named::new();
     let config_of_places = crate::PlacesConfig { place: &place, latency: &[], geo: None };
     let places = Arc::new(crate::Places::load(config_of_places, std::path::Path::new(".")).unwrap());
     let apex: Name = "elsewhere.test".parse().unwrap();
-    builder.route("route", crate::Route::new(&config, &apex, &places, pools).unwrap());
+    for (at, answer) in [("route", "pool = 'a'"), ("only4", "addresses = ['192.0.2.60']")] {
+        let config: crate::RouteConfig = toml::from_str(&format!("answers = [{{ {answer} }}]")).unwrap();
+        builder.route(at, crate::Route::new(&config, &apex, &places, pools).unwrap());
+    }
     builder.finish().unwrap().zone
 }
 
@@ -182,9 +186,20 @@ fn an_alias_into_another_zone_is_signed_as_this_ones() {
             world.is_denied(name, Rtype::AAAA);
             world.is_denied(name, Rtype::MX);
         }
+        // What the other zone's route never has is not listed there, but here.
+        world.addresses("only4", Rtype::A, 0, NOW);
+        world.is_denied("only4", Rtype::AAAA);
         world.is_denied("lost", Rtype::A);
         world.is_denied("lost", Rtype::AAAA);
     }
+}
+
+#[test]
+fn what_is_signed_of_another_zone_is_remembered_for_a_day_at_most() {
+    let world = World::new(DenialConfig::Nsec, ROUTES);
+    assert_eq!(world.addresses("long", Rtype::A, 0, NOW).len(), 2);
+    let reply = world.ask_at("long", Rtype::A, 0, NOW);
+    assert!(reply.answer.iter().all(|record| record.ttl == 86_400), "{reply:?}");
 }
 
 #[test]

@@ -159,6 +159,11 @@ fn a_pool_without_addresses_answers_with_those_of_its_endpoints() {
     assert_eq!(asked("AAAA"), ["2001:db8::1", "2001:db8::2"]);
     world.set_available("a", 0);
     assert_eq!(asked("A"), ["192.0.2.1"], "all are down: all are answered");
+    world.set_available("a", 1);
+    assert!(asked("AAAA").is_empty(), "those that are up have none");
+    world.loses_all("a");
+    assert_eq!(asked("A"), ["192.0.2.1"], "also while the route does not know yet");
+    assert_eq!(asked("AAAA"), ["2001:db8::1", "2001:db8::2"]);
     let many: Vec<String> = (0..20).map(|host| format!("192.0.2.{host}")).collect();
     world.set_addresses("a", &many.iter().map(String::as_str).collect::<Vec<_>>());
     let sets: std::collections::BTreeSet<Vec<String>> =

@@ -127,6 +127,11 @@ impl World {
         pool.followers.lock().expect("no test panics here").retain(|follower| follower.tell(available));
     }
 
+    /// Nothing may be chosen, and nobody was told yet.
+    pub(super) fn loses_all(&self, pool: &str) {
+        self.pools[pool].available.store(0, Relaxed);
+    }
+
     pub(super) fn set_addresses(&self, pool: &str, addresses: &[&str]) {
         let addresses: Vec<IpAddr> =
             addresses.iter().map(|address| address.parse().expect("an address")).collect();

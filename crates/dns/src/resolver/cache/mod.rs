@@ -149,9 +149,25 @@ impl Cache {
     }
 
     /// Keeps an answer, in place of the one that is there. What is too long for a shard is not kept.
+    #[cfg(test)]
     pub(crate) fn put(&self, name: &[u8], asked: Asked, hash: u64, stored: Stored) {
-        let evicted = self.shard(hash).put(name, asked, hash, stored);
-        self.evicted.fetch_add(evicted, Ordering::Relaxed);
+        self.put_if(name, asked, hash, stored, || true);
+    }
+
+    /// The same if this still holds, which is asked under the lock under which answers are flushed.
+    pub(crate) fn put_if(
+        &self,
+        name: &[u8],
+        asked: Asked,
+        hash: u64,
+        stored: Stored,
+        holds: impl FnOnce() -> bool,
+    ) {
+        let mut shard = self.shard(hash);
+        if holds() {
+            let evicted = shard.put(name, asked, hash, stored);
+            self.evicted.fetch_add(evicted, Ordering::Relaxed);
+        }
     }
 
     /// Forgets an answer.
@@ -159,9 +175,18 @@ impl Cache {
         self.shard(hash).take(name, asked, hash);
     }
 
-    /// Forgets what is kept of names; how many answers that were.
+    /// Forgets what is kept of names; how many answers that were. What comes meanwhile may stay.
     pub(crate) fn flush(&self, is_meant: impl Fn(&[u8]) -> bool) -> u64 {
-        self.shards.iter().map(|shard| lock(shard).flush(&is_meant)).sum()
+        let mut flushed = 0;
+        for shard in &self.shards {
+            let mut next = Some(0);
+            while let Some(from) = next {
+                let (count, rest) = lock(shard).flush(from, &is_meant);
+                flushed += count;
+                next = rest;
+            }
+        }
+        flushed
     }
 
     /// Remembers that a new one could not be got: until then the old one is used without another try (RFC 8767 §5).

@@ -6,6 +6,8 @@ use admission::BuildHashed;
 use std::collections::HashMap;
 
 const NONE: u32 = u32::MAX;
+/// Slots that are looked at before others get the shard's lock.
+pub(super) const FLUSHED_AT_ONCE: usize = 1024;
 
 pub(super) struct Shard {
     by_hash: HashMap<u64, u32, BuildHashed>,
@@ -106,13 +108,14 @@ impl Shard {
         }
     }
 
-    /// Forgets what is kept of names; how many answers that were.
-    pub(super) fn flush(&mut self, is_meant: impl Fn(&[u8]) -> bool) -> u64 {
+    /// Forgets what is kept of names in some slots from this one on: how many answers that were, and where the rest begins.
+    pub(super) fn flush(&mut self, from: usize, is_meant: impl Fn(&[u8]) -> bool) -> (u64, Option<usize>) {
         let is_meant = |slot: &Option<Entry>| slot.as_ref().is_some_and(|entry| is_meant(&entry.name));
+        let to = (from + FLUSHED_AT_ONCE).min(self.slots.len());
         let meant: Vec<u32> =
-            (0..).zip(&self.slots).filter(|(_, slot)| is_meant(slot)).map(|(at, _)| at).collect();
+            (from..to).filter(|at| is_meant(&self.slots[*at])).map(|at| at as u32).collect();
         meant.iter().for_each(|at| self.remove(*at));
-        meant.len() as u64
+        (meant.len() as u64, (to < self.slots.len()).then_some(to))
     }
 
     pub(super) fn resize(&mut self, bytes_max: usize) -> u64 {

@@ -1,4 +1,4 @@
-use super::shard::ENTRY_BYTES;
+use super::shard::{ENTRY_BYTES, FLUSHED_AT_ONCE};
 use super::*;
 use crate::protocol::Name;
 use crate::resolver::key::Key;
@@ -54,6 +54,25 @@ fn an_answer_is_found_by_what_was_asked_and_nothing_else() {
     ] {
         assert_eq!(look(&cache, &Key::new(&name, asked), 0), Found::Nothing);
     }
+}
+
+#[test]
+fn a_shard_forgets_some_at_once_so_that_others_come_in_between() {
+    let mut shard = Shard::new(1 << 20);
+    let count = 2 * FLUSHED_AT_ONCE + 1;
+    for nth in 0..count {
+        let key = key(nth);
+        shard.put(&key.name, key.asked, key.hash(), stored(0, 60, 1));
+    }
+    let kept = key(FLUSHED_AT_ONCE);
+    let is_meant = |name: &[u8]| *name != *kept.name;
+    assert_eq!(shard.flush(0, is_meant), (FLUSHED_AT_ONCE as u64, Some(FLUSHED_AT_ONCE)));
+    assert_eq!(shard.flush(FLUSHED_AT_ONCE, is_meant), (1023, Some(2 * FLUSHED_AT_ONCE)));
+    assert_eq!(shard.flush(2 * FLUSHED_AT_ONCE, is_meant), (1, None));
+    assert_eq!(shard.entries(), 1);
+    let cache = Cache::new(4 << 20);
+    (0..count).for_each(|nth| put(&cache, &key(nth), stored(0, 60, 1)));
+    assert_eq!((cache.flush(is_meant), cache.figures().entries), (count as u64 - 1, 1));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Who is asked, as the file writes it: `"9.9.9.9"`, `"192.0.2.1:5353"`, `"tcp://[2001:db8::1]:53"`,
 //! `"tls://9.9.9.9#dns.quad9.net"`, `"https://9.9.9.9/dns-query#dns.quad9.net"`.
 
-use http::uri::PathAndQuery;
+use http::Uri;
 use rustls::pki_types::ServerName;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use thiserror::Error;
 
@@ -112,13 +112,14 @@ impl FromStr for Address {
             None => (rest, if transport == Transport::Https { PATH } else { "" }),
             Some(at) => rest.split_at(at),
         };
+        let at = place_of(text, place, transport)?;
+        let address = Self { at, transport, name: name.map(Into::into), path: path.into() };
         if transport == Transport::Https
-            && (path.contains(['{', '}']) || path.parse::<PathAndQuery>().is_err())
+            && (path.contains(['{', '}']) || address.uri().parse::<Uri>().is_err())
         {
             return Err(NotAnUpstream::BadPath(text.into()));
         }
-        let at = place_of(text, place, transport)?;
-        Ok(Self { at, transport, name: name.map(Into::into), path: path.into() })
+        Ok(address)
     }
 }
 
@@ -142,9 +143,16 @@ fn place_of(text: &str, place: &str, transport: Transport) -> Result<SocketAddr,
 }
 
 impl Address {
+    /// What is asked for by HTTP.
+    pub(super) fn uri(&self) -> String {
+        format!("https://{}{}", self.authority(), self.path)
+    }
+
     /// Who answers, by the name of the certificate: what a request by HTTP is addressed to.
-    pub(super) fn authority(&self) -> String {
+    fn authority(&self) -> String {
         let host = match (&self.name, self.at.ip()) {
+            // An address may be what a certificate is for.
+            (Some(name), _) if name.parse::<Ipv6Addr>().is_ok() => format!("[{name}]"),
             (Some(name), _) => name.to_string(),
             (None, IpAddr::V4(ip)) => ip.to_string(),
             (None, IpAddr::V6(ip)) => format!("[{ip}]"),
@@ -224,7 +232,13 @@ mod tests {
             assert_eq!((&*address.path, address.authority().as_str()), (path, authority));
             assert_eq!((address.to_string().as_str(), address.to_string().parse()), (shown, Ok(address)));
         }
-        assert_eq!("https://[2620:fe::fe]:1".parse::<Address>().unwrap().authority(), "[2620:fe::fe]:1");
+        let uri = |text: &str| text.parse::<Address>().unwrap().uri();
+        assert_eq!(uri("https://[2620:fe::fe]:1"), "https://[2620:fe::fe]:1/dns-query");
+        assert_eq!(uri("https://9.9.9.9#2620:fe::fe"), "https://[2620:fe::fe]/dns-query");
+        assert_eq!(uri("https://9.9.9.9:8443/q#2620:fe::fe"), "https://[2620:fe::fe]:8443/q");
+        for text in ["https://9.9.9.9#2620:fe::fe", "https://9.9.9.9#9.9.9.9", "https://9.9.9.9#a_b.test."] {
+            assert!(uri(text).parse::<Uri>().is_ok(), "{text}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::super::key::Asked;
 use super::super::wire::{Reply, Unfit, parse};
 use super::message::query;
-use super::{Manner, Transport, Upstream};
+use super::{Manner, Upstream};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::PoisonError;
@@ -17,22 +17,27 @@ const DATAGRAM_BYTES: usize = 4096;
 /// A question for one upstream.
 pub(super) struct Exchange {
     message: Vec<u8>,
-    round: usize,
+    by_datagram: bool,
 }
 
 impl Exchange {
-    /// The `round`th time (from 0) that it is asked.
-    pub(super) fn new(upstream: &Upstream, name: &[u8], asked: Asked, manner: Manner, round: usize) -> Self {
+    /// By a datagram, or by a connection.
+    pub(super) fn new(
+        upstream: &Upstream,
+        name: &[u8],
+        asked: Asked,
+        manner: Manner,
+        by_datagram: bool,
+    ) -> Self {
         let is_encrypted = upstream.address.transport.is_encrypted();
         // Where nobody can guess, a cookie only tells that it is the same client again.
         let cookie = if is_encrypted { Vec::new() } else { upstream.cookie() };
         let message = query(name, asked, &cookie, (manner.random_case, is_encrypted), &mut rand::rng());
-        Self { message, round }
+        Self { message, by_datagram }
     }
 
     pub(super) async fn run(self, upstream: &Upstream) -> io::Result<Reply> {
-        // Whose datagrams are lost twice may be heard by connections.
-        if upstream.address.transport != Transport::Udp || self.round > 1 {
+        if !self.by_datagram {
             return self.over_connection(upstream).await;
         }
         match self.over_udp(upstream).await? {

@@ -1,7 +1,6 @@
 //! How an upstream does, and who is asked first: pure, with `now` and `rng`.
 
 use rand::{Rng, RngExt};
-use std::ops::DerefMut;
 use std::time::{Duration, Instant};
 
 /// What is known of one upstream.
@@ -33,6 +32,16 @@ impl Health {
 
     pub(crate) fn is_down(&self, now: Instant) -> bool {
         self.down_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether its time of being down is over. Whoever hears so is the one that finds out: the next question does not go there too, until
+    /// this one is answered or not.
+    pub(crate) fn claim(&mut self, now: Instant) -> bool {
+        let is_due = self.down_until.is_some_and(|until| until <= now);
+        if is_due {
+            self.down_until = Some(now + DOWN_MIN);
+        }
+        is_due
     }
 
     /// Whether it was found down, and has not answered since.
@@ -79,12 +88,8 @@ impl Health {
 }
 
 /// The order in which they are asked: the fastest first, those that nobody knows yet before them, those that are down last. One that
-/// was down long enough is asked first, once: if it fails it is down for longer.
-pub(crate) fn order<H: DerefMut<Target = Health>>(
-    healths: &mut [H],
-    now: Instant,
-    rng: &mut impl Rng,
-) -> Vec<usize> {
+/// was down long enough is asked first, if it is claimed: if it fails it is down for longer. Also says whether the first is one of those.
+pub(crate) fn order(healths: &[Health], now: Instant, rng: &mut impl Rng) -> (Vec<usize>, bool) {
     let mut order: Vec<usize> = (0..healths.len()).collect();
     order.sort_by_key(|&at| {
         let health = &healths[at];
@@ -92,18 +97,15 @@ pub(crate) fn order<H: DerefMut<Target = Health>>(
     });
     let due = order.iter().position(|&at| healths[at].down_until.is_some_and(|until| until <= now));
     if let Some(position) = due {
-        let at = order.remove(position);
-        // The next question does not go there too, until this one is answered or not.
-        healths[at].down_until = Some(now + DOWN_MIN);
-        order.insert(0, at);
-        return order;
+        order[..=position].rotate_right(1);
+        return (order, true);
     }
     let up = order.iter().filter(|&&at| healths[at].down_until.is_none()).count();
     if up > 1 && rng.random_range(0..EXPLORED) == 0 {
         let other = rng.random_range(1..up);
         order[..=other].rotate_right(1);
     }
-    order
+    (order, false)
 }
 
 #[cfg(test)]
@@ -116,9 +118,9 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn world<const N: usize>(rtts: [Option<u64>; N]) -> [Box<Health>; N] {
+    fn world<const N: usize>(rtts: [Option<u64>; N]) -> [Health; N] {
         rtts.map(|rtt| {
-            let mut health = Box::new(Health::default());
+            let mut health = Health::default();
             if let Some(rtt) = rtt {
                 health.answered(ms(rtt));
             }
@@ -127,11 +129,13 @@ mod tests {
     }
 
     /// How often each is the first of a thousand.
-    fn firsts<const N: usize>(healths: &mut [Box<Health>; N], now: Instant) -> [usize; N] {
+    fn firsts<const N: usize>(healths: &mut [Health; N], now: Instant) -> [usize; N] {
         let mut rng = SmallRng::seed_from_u64(1);
         let mut firsts = [0; N];
         for _ in 0..1000 {
-            firsts[order(healths, now, &mut rng)[0]] += 1;
+            let (order, is_due) = order(healths, now, &mut rng);
+            assert_eq!(is_due, healths[order[0]].claim(now));
+            firsts[order[0]] += 1;
         }
         firsts
     }

@@ -11,12 +11,14 @@ pub(crate) use address::{Address, Transport};
 pub use connections::framed_messages;
 
 use super::events::{Attempt, UpstreamEvents};
+use super::forward::Forwarder;
 use super::key::Asked;
 use super::wire::Reply;
-use connections::{Connections, Dialer};
+use connections::{Connections, Dialer, Lost};
 use exchange::Exchange;
 use health::{Health, order};
 use rand::{Rng, RngExt};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use telemetry::Registry;
@@ -37,6 +39,19 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
+    /// Of a state of the file: the one that is known from the state before, if there is one.
+    pub(super) fn of(forwarder: &Forwarder, known: Option<Arc<Self>>, registry: &Registry) -> Arc<Self> {
+        let (address, tls) = (&forwarder.address, &forwarder.tls);
+        let Some(known) = known else {
+            return Arc::new(Self::new(address.clone(), tls.clone(), registry));
+        };
+        // A file is read again by itself when it changes; the authorities of the system are those of the last reload.
+        if forwarder.ca.is_none() {
+            known.dialer.believe(tls.clone());
+        }
+        known
+    }
+
     /// `tls` says whom to believe, where it is asked over TLS.
     pub(crate) fn new(address: Address, tls: Option<Arc<tls::Client>>, registry: &Registry) -> Self {
         let (name, address) = (address.to_string(), Arc::new(address));
@@ -129,6 +144,9 @@ pub(crate) enum Failure {
 
 /// Tries of one question, over all upstreams.
 const TRIES_MAX: usize = 6;
+/// Of those by datagrams to the same one, and by connections: these lose nothing, and each question on them takes a place that is short.
+const DATAGRAMS_MAX: usize = 2;
+const CONNECTIONS_MAX: usize = 2;
 
 /// Asks until somebody answers: the fastest first, the next when it is late or fails. Answers to earlier tries are still taken.
 pub(crate) async fn ask(
@@ -137,7 +155,7 @@ pub(crate) async fn ask(
     manner: Manner,
 ) -> Result<Reply, Failure> {
     let start = Instant::now();
-    let order = chosen(upstreams, start, &mut rand::rng());
+    let plan = plan(upstreams, &chosen(upstreams, start, &mut rand::rng()));
     let mut tries: JoinSet<Result<Reply, Failure>> = JoinSet::new();
     let (mut next, mut failure) = (0, Failure::Silence);
     loop {
@@ -146,14 +164,16 @@ pub(crate) async fn ask(
         if left.is_zero() {
             return Err(failure);
         }
-        let may_try = next < TRIES_MAX.max(order.len());
-        if may_try {
-            let upstream = &upstreams[order[next % order.len()]];
-            let exchange = Exchange::new(upstream, name, asked, manner, next / order.len());
+        let mut patience = left;
+        if let Some(one) = plan.get(next) {
+            let upstream = &upstreams[one.at];
+            let exchange = Exchange::new(upstream, name, asked, manner, one.is_by_datagram(upstream));
             tries.spawn_local(attempt(Arc::clone(upstream), exchange, left));
+            next += 1;
+            if let Some(after) = plan.get(next) {
+                patience = self::patience(upstreams, *one, *after).min(left);
+            }
         }
-        let patience = if may_try { patience(upstreams, &order, next).min(left) } else { left };
-        next += usize::from(may_try);
         tokio::select! {
             biased;
             Some(done) = tries.join_next() => match done {
@@ -162,8 +182,8 @@ pub(crate) async fn ask(
                     if failed == Failure::Refused {
                         failure = failed;
                     }
-                    // Nobody is left to be asked or waited for.
-                    if next >= TRIES_MAX.max(order.len()) && tries.is_empty() || all_refused(next, &order, &tries, failed) {
+                    // Nobody is left to be asked or waited for; or each was asked, and has said that it cannot tell.
+                    if tries.is_empty() && (next == plan.len() || failed == Failure::Refused && next >= upstreams.len()) {
                         return Err(failure);
                     }
                 }
@@ -174,23 +194,50 @@ pub(crate) async fn ask(
     }
 }
 
-/// Each of them was asked, and each has said that it cannot tell: asking again would be no use.
-fn all_refused(next: usize, order: &[usize], tries: &JoinSet<Result<Reply, Failure>>, last: Failure) -> bool {
-    last == Failure::Refused && tries.is_empty() && next >= order.len()
+/// One of the tries: the `round`th (from 0) of this upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Try {
+    at: usize,
+    round: usize,
+}
+
+impl Try {
+    /// Whose datagrams are lost twice may be heard by connections.
+    fn is_by_datagram(self, upstream: &Upstream) -> bool {
+        upstream.address.transport == Transport::Udp && self.round < DATAGRAMS_MAX
+    }
+}
+
+/// Who is asked, one after the other.
+fn plan(upstreams: &[Arc<Upstream>], order: &[usize]) -> Vec<Try> {
+    let all = (0..TRIES_MAX).flat_map(|round| order.iter().map(move |&at| Try { at, round }));
+    let is_of_use = |one: &Try| {
+        let is_udp = upstreams[one.at].address.transport == Transport::Udp;
+        one.round < CONNECTIONS_MAX + if is_udp { DATAGRAMS_MAX } else { 0 }
+    };
+    all.filter(is_of_use).take(TRIES_MAX.max(order.len())).collect()
 }
 
 /// In which order they are asked.
 fn chosen(upstreams: &[Arc<Upstream>], now: Instant, rng: &mut impl Rng) -> Vec<usize> {
-    let mut healths: Vec<_> = upstreams.iter().map(|upstream| upstream.health()).collect();
-    order(&mut healths, now, rng)
+    // One lock after the other: whoever held one while waiting for the next would wait for a core that has them in another order.
+    let healths: Vec<_> = upstreams.iter().map(|upstream| upstream.health().clone()).collect();
+    let (mut order, is_due) = order(&healths, now, rng);
+    if is_due && !upstreams[order[0]].health().claim(now) {
+        // Another core has been faster.
+        order.rotate_left(1);
+    }
+    order
 }
 
-/// How long the try before the next is waited for.
-fn patience(upstreams: &[Arc<Upstream>], order: &[usize], nth: usize) -> Duration {
-    let of = |nth: usize| &upstreams[order[nth % order.len()]];
-    let patience = of(nth).health().patience((nth / order.len()) as u32);
+/// How long a try is waited for before the one after it.
+fn patience(upstreams: &[Arc<Upstream>], one: Try, after: Try) -> Duration {
+    let patience = upstreams[one.at].health().patience(one.round as u32);
     // One who has the question on a connection has not lost it: to ask again helps only if it is another connection.
-    let is_again = nth + 1 >= order.len() && of(nth + 1).address.transport != Transport::Udp;
+    let is_again = after.round > 0 && {
+        let before = Try { round: after.round - 1, ..after };
+        !before.is_by_datagram(&upstreams[after.at])
+    };
     if is_again { patience.max(connections::PATIENCE_MIN) } else { patience }
 }
 
@@ -216,15 +263,20 @@ async fn attempt(upstream: Arc<Upstream>, exchange: Exchange, left: Duration) ->
             }
         }
         failed => {
-            let cause = failed
-                .ok()
-                .and_then(Result::err)
-                .map_or_else(|| "no answer in time".into(), |error| error.to_string());
-            upstream.has_failed(&cause, now);
+            let error = failed.ok().and_then(Result::err);
+            // That we have no place left for a question says nothing of those who have got it.
+            if !error.as_ref().is_some_and(is_full) {
+                let cause = error.map_or_else(|| "no answer in time".into(), |error| error.to_string());
+                upstream.has_failed(&cause, now);
+            }
             upstream.events.attempt(Attempt::Failed);
             Err(Failure::Silence)
         }
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref()) == Some(&Lost::Full)
 }
 
 struct Unheard<'u> {
@@ -242,3 +294,6 @@ impl Drop for Unheard<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

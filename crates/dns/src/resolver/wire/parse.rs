@@ -5,6 +5,7 @@ use super::rdata::expanded;
 use super::{RECORDS_MAX, Record};
 use crate::protocol::edns::{CLIENT_SUBNET, COOKIE, OPT};
 use crate::protocol::{HEADER_BYTES, u16_at};
+use std::collections::HashSet;
 
 const QR: u16 = 0x8000;
 const OPCODE: u16 = 0x7800;
@@ -141,11 +142,11 @@ fn keep_what_belongs(records: &mut Vec<Record>, name: &[u8]) {
     let led_to = |owner: &[u8]| chain.iter().any(|link| owner.eq_ignore_ascii_case(link));
     let above = |owner: &[u8]| chain.iter().any(|link| is_within(link, owner));
     let of_denial = |record: &&Record| record.section == 1 && record.rtype == RRSIG;
-    let signatures: Vec<_> = records.iter().filter(of_denial).filter_map(Signature::read).collect();
+    let proven: HashSet<_> = records.iter().filter(of_denial).filter_map(|one| proven(one, &chain)).collect();
     records.retain(|record| match record.section {
         0 => led_to(&record.owner) || record.is_dname_above(&chain),
         // SOA and NS of a zone that has a name of the chain, and what its signatures say of names beside them.
-        1 => above(&record.owner) || is_of_a_zone_above(record, &signatures, &chain),
+        1 => above(&record.owner) || is_proven(record, &proven),
         _ => false,
     });
     // In the order of the chain, in which some clients read it; signatures behind what they sign.
@@ -186,33 +187,26 @@ const NSEC3: u16 = 50;
 /// What of its data stands before the signer's name (RFC 4034 §3.1).
 const RRSIG_FIXED_BYTES: usize = 18;
 
+/// What a signature is of, a name in small letters and a type: in a set, since there may be thousands of them.
+type Proven = (Vec<u8>, u16);
+
 /// What says that something is not there, by a zone that has a name of the chain, as its signature says: NSEC and NSEC3 are owned by names
 /// beside those that are not there.
-fn is_of_a_zone_above(record: &Record, signatures: &[Signature], chain: &[Box<[u8]>]) -> bool {
+fn is_proven(record: &Record, proven: &HashSet<Proven>) -> bool {
     let covered = match record.rtype {
         NSEC | NSEC3 => record.rtype,
         RRSIG => covered(record).unwrap_or_default(),
         _ => return false,
     };
-    let mut own = signatures.iter().filter(|one| one.covered == covered && record.is_of(&one.owner));
-    own.any(|Signature { owner, zone, .. }| {
-        is_within(owner, zone) && chain.iter().any(|link| is_within(link, zone))
-    })
+    proven.contains(&(record.owner.to_ascii_lowercase(), covered))
 }
 
-/// What a signature is of, and by which zone.
-struct Signature {
-    owner: Box<[u8]>,
-    covered: u16,
-    zone: Box<[u8]>,
-}
-
-impl Signature {
-    fn read(record: &Record) -> Option<Self> {
-        let rest = record.rdata.get(RRSIG_FIXED_BYTES..)?;
-        let zone = rest.get(..super::name::length(rest)?)?.into();
-        Some(Self { owner: record.owner.clone(), covered: covered(record)?, zone })
-    }
+/// What this signature is of, if it is by a zone that has its owner and a name of the chain.
+fn proven(record: &Record, chain: &[Box<[u8]>]) -> Option<Proven> {
+    let rest = record.rdata.get(RRSIG_FIXED_BYTES..)?;
+    let zone = rest.get(..super::name::length(rest)?)?;
+    let is_above = is_within(&record.owner, zone) && chain.iter().any(|link| is_within(link, zone));
+    is_above.then_some((record.owner.to_ascii_lowercase(), covered(record)?))
 }
 
 /// The type that a signature is of.

@@ -114,6 +114,25 @@ fn what_proves_that_a_name_is_not_there_stays_if_it_is_of_a_zone_that_has_the_na
     assert_eq!(reply.records, records[..5]);
 }
 
+/// An answer costs what it is long, and not its square.
+#[test]
+fn thousands_of_signatures_that_prove_nothing_are_seen_through_at_once() {
+    const COUNT: u16 = 1800;
+    let query = asked(&"a.".repeat(125));
+    let mut message = answer(&query, &[]);
+    message[8..10].copy_from_slice(&COUNT.to_be_bytes());
+    let signed = signature(47, "x");
+    for _ in 0..COUNT {
+        // Below the name that was asked for, which is at 12.
+        message.extend([1, b'b', 0xc0, 12, 0, 46, 0, 1, 0, 0, 0, 9]);
+        message.extend((signed.len() as u16).to_be_bytes());
+        message.extend(&signed);
+    }
+    let begun = std::time::Instant::now();
+    assert!(parse(&message, &query).unwrap().records.is_empty());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn pointers_in_circles_forwards_and_into_headers_end() {
     let query = asked("www.test");

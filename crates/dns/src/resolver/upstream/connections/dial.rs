@@ -1,6 +1,7 @@
 //! A new connection to an upstream: TCP, and the TLS in it.
 
 use super::super::{Address, Transport};
+use arc_swap::ArcSwapOption;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ const DIAL_MAX: Duration = Duration::from_secs(5);
 pub(in super::super) struct Dialer {
     pub(super) address: Arc<Address>,
     /// Whom to believe; there for all that is encrypted.
-    tls: Option<Arc<tls::Client>>,
+    tls: Arc<ArcSwapOption<tls::Client>>,
 }
 
 /// A connection on which messages can be sent.
@@ -28,12 +29,22 @@ pub(super) enum Dialed {
 
 impl Dialer {
     pub(in super::super) fn new(address: Arc<Address>, tls: Option<Arc<tls::Client>>) -> Self {
-        Self { address, tls }
+        Self { address, tls: Arc::new(ArcSwapOption::new(tls)) }
+    }
+
+    /// Whom to believe for connections to come.
+    pub(in super::super) fn believe(&self, tls: Option<Arc<tls::Client>>) {
+        self.tls.store(tls);
+    }
+
+    #[cfg(test)]
+    pub(in super::super) fn believed(&self) -> Option<Arc<tls::Client>> {
+        self.tls.load_full()
     }
 
     /// Looks for changed files. Not for a core.
     pub(in super::super) fn refresh(&self) {
-        if let Some(tls) = &self.tls {
+        if let Some(tls) = &*self.tls.load() {
             tls.refresh();
         }
     }
@@ -51,7 +62,7 @@ impl Dialer {
         if !self.address.transport.is_encrypted() {
             return Ok(Dialed::Plain(stream));
         }
-        let tls = self.tls.as_ref().ok_or_else(|| io::Error::other("nobody says whom to believe"))?;
+        let tls = self.tls.load_full().ok_or_else(|| io::Error::other("nobody says whom to believe"))?;
         let host = self.address.name.as_deref().map_or_else(|| at.ip().to_string(), ToOwned::to_owned);
         let name = tls.server_name(&host).map_err(io::Error::other)?;
         let stream = TlsConnector::from(tls.config()).connect(name, stream).await?;

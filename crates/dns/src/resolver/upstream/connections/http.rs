@@ -36,8 +36,8 @@ where
         .enable_push(false);
     let (requests, connection) = builder.handshake::<S, Bytes>(stream).await.map_err(io::Error::other)?;
     let mut connection = pin!(connection);
-    let uri = format!("https://{}{}", address.authority(), address.path);
-    let mut under_way: JoinSet<(u16, Result<Answer, Lost>)> = JoinSet::new();
+    let uri = address.uri();
+    let mut under_way: JoinSet<(u16, Option<Result<Answer, Lost>>)> = JoinSet::new();
     let mut check = interval(CHECK_EVERY);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -46,13 +46,17 @@ where
             let (requests, request) = (requests.clone(), request(&uri, message.len()));
             under_way.spawn_local(async move {
                 let asked = tokio::time::timeout(REQUEST_MAX, ask(requests, request, message));
-                (id, asked.await.unwrap_or_else(|_| Err(Lost::Unfit("no answer in time".into()))))
+                (id, asked.await.ok())
             });
         }
         tokio::select! {
             ended = &mut connection => return ended.map_err(io::Error::other),
             Some(Ok((id, outcome))) = under_way.join_next() => {
                 let mut pipeline = line.pipeline();
+                let Some(outcome) = outcome else {
+                    pipeline.give_up(id, "no answer in time");
+                    continue;
+                };
                 if matches!(outcome, Err(Lost::Died { .. })) {
                     pipeline.close();
                 }

@@ -131,7 +131,11 @@ impl Connections {
             return self.ask_once(dialer, message).await;
         }
         let _alone = self.alone.acquire().await.expect("places are never closed");
-        heard(self.open(dialer).submit(message, Instant::now())).await
+        let line = self.open(dialer);
+        let receiver = line.submit(message, Instant::now());
+        // Nobody finds it again: it is to end with this question, not when it was idle for long.
+        line.pipeline().close();
+        heard(receiver).await
     }
 
     async fn ask_once(&self, dialer: &Dialer, message: &[u8]) -> Result<Answer, Lost> {

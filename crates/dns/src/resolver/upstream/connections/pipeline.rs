@@ -160,10 +160,19 @@ impl Pipeline {
         }));
     }
 
+    /// A question is not waited for any longer, which says nothing good of the connection.
+    pub(super) fn give_up(&mut self, id: u16, cause: &str) {
+        if let Some(Waiter { sender, .. }) = self.waiting.remove(&id) {
+            let _ = sender.send(Err(Lost::Unfit(cause.into())));
+        }
+    }
+
     /// Whether the connection has no use any more: nobody asks, or nobody answers.
     pub(super) fn is_done(&self, now: Instant) -> bool {
         if self.waiting.is_empty() {
-            return self.is_closing || now.saturating_duration_since(self.used_at) >= IDLE_MAX;
+            return self.is_closing
+                || self.is_silent_for(SILENCE_MAX, now)
+                || now.saturating_duration_since(self.used_at) >= IDLE_MAX;
         }
         let is_awaited = self.waiting.values().any(|waiter| !waiter.sender.is_closed());
         self.is_silent_for(if is_awaited { SILENCE_MAX } else { SUSPECT_AFTER }, now)
@@ -305,6 +314,20 @@ mod tests {
         assert!(!world.pipeline.is_done(world.now));
         world.wait(1);
         assert!(world.pipeline.is_done(world.now));
+    }
+
+    #[test]
+    fn what_is_given_up_is_no_sign_of_life() {
+        let mut world = world();
+        let (mut first, _second) = (world.ask(1).unwrap(), world.ask(2).unwrap());
+        let ids = world.sent();
+        world.wait(10_000);
+        world.pipeline.give_up(ids[0], "late");
+        assert_eq!(first.try_recv().unwrap(), Err(Lost::Unfit("late".into())));
+        assert_eq!((world.state(), world.pipeline.len()), (State::Suspect, 1));
+        world.pipeline.give_up(ids[1], "late");
+        assert!(world.pipeline.is_done(world.now));
+        world.pipeline.end(None);
     }
 
     #[test]

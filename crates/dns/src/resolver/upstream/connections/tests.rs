@@ -134,6 +134,25 @@ fn servers_that_close_after_each_answer_are_asked_on_connections_that_nobody_sha
 }
 
 #[test]
+fn a_connection_that_nobody_shares_ends_with_its_question() {
+    let (ended, has_ended) = tokio::sync::oneshot::channel();
+    let server = async |listener: TcpListener| {
+        let (mut first, _) = listener.accept().await.unwrap();
+        let _ = read(&mut first).await;
+        drop(first);
+        let (mut alone, _) = listener.accept().await.unwrap();
+        let message = read(&mut alone).await.unwrap();
+        write(&mut alone, &message).await;
+        let _ = ended.send(read(&mut alone).await);
+    };
+    run(server, async |world| {
+        assert_eq!(world.ask(1).await, Ok(1));
+        let ended = tokio::time::timeout(Duration::from_secs(20), has_ended).await;
+        assert_eq!(ended.expect("before it was idle for long"), Ok(None));
+    });
+}
+
+#[test]
 fn a_crowd_makes_one_connection_and_hears_why_there_is_none() {
     run(
         async |listener: TcpListener| drop(listener),
