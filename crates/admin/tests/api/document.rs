@@ -34,7 +34,11 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
         _ => "",
     };
     let path = path + query;
-    let body = if method == "post" { r#"{"endpoint":"web/127.0.0.1:2"}"# } else { "" };
+    let body = match (method, &*path) {
+        ("post", "/api/v1/purge") => r#"{"tag":"red"}"#,
+        ("post", _) => r#"{"endpoint":"web/127.0.0.1:2"}"#,
+        _ => "",
+    };
     world.ask(&method.to_uppercase(), &path, &[("content-type", "application/json")], body).await
 }
 
@@ -42,7 +46,7 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
 async fn every_operation_of_the_document_answers_as_the_document_says() {
     let file = crate::world::FILE.to_owned()
         + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.default.route]\n\"/\" = { pool = \"web\" }\n"
-        + "[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n"
+        + "[cdn]\n[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n"
         + "[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'shop.test']\nrecords = ['@ SOA ns1 a 1 1d 2h 4w 5m', '@ NS ns1', 'ns1 A 192.0.2.1']\n";
     let world = World::start_with(&file, None, Limits::default()).await;
     let document = document(&world).await;
