@@ -351,19 +351,28 @@ fn problems_are_data_too() {
 #[test]
 fn a_route_with_a_cache_needs_a_pool_and_a_cache() {
     let file = |cdn: &str, route: &str| {
-        format!("[edge]\nhttp = ['127.0.0.1:80']\n[pool.shop]\nservers = ['127.0.0.1:81']\n{cdn}[site.x.route]\n'/' = {route}\n")
+        format!(
+            "[edge]\nhttp = ['127.0.0.1:80']\n[pool.shop]\nservers = ['127.0.0.1:81']\n{cdn}[site.x.route]\n'/' = {route}\n"
+        )
     };
     says(
         &file("", "{ pool = 'shop', cache = 'cdn' }"),
-        &["6:1: route / keeps responses, and the file has no `[cdn]` (add `[cdn]` with `memory = \"256MiB\"`)"],
+        &[
+            "6:1: route / keeps responses, and the file has no `[cdn]` (add `[cdn]` with `memory = \"256MiB\"`)",
+        ],
     );
-    says(&file("[cdn]\n", "{ pool = 'shop', cache = 'cnd' }"), &["7:26: unknown cache `cnd` (did you mean `cdn`?)"]);
+    says(
+        &file("[cdn]\n", "{ pool = 'shop', cache = 'cnd' }"),
+        &["7:32: unknown cache `cnd` (did you mean `cdn`?)"],
+    );
     says(
         &file("[cdn]\n[pool.unused]\nservers = ['127.0.0.1:82']\n", "{ respond = {}, cache = 'cdn' }"),
         &["9:1: route /: `cache` is for routes to a pool"],
     );
     says(
         &file("[cdn]\n", "{ pool = 'shop', cache = 'cdn', when = { cookie = { a = '1' } } }"),
-        &["7:1: route /: `cache` where `when` asks for a header, a cookie or a field of the body (what is kept is found by the URL: take `cache` away, or let `when` ask for the method and the query alone)"],
+        &[
+            "7:1: route /: `cache` where `when` asks for a header, a cookie or a field of the body (what is kept is found by the URL: take `cache` away, or let `when` ask for the method and the query alone)",
+        ],
     );
 }

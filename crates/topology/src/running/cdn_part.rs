@@ -73,10 +73,9 @@ impl CdnPart {
         let Some(config) = &topology.cdn else { return Ok(Self(None)) };
         let folder = dir.join(&topology.node.data).join("cdn");
         let mut wanted = EngineConfig::of_memory(config.memory.get());
-        wanted.disk = config.disk.map(|disk| DiskConfig {
-            folder: folder.clone(),
-            bytes_max: disk.get() - beside(disk.get()),
-        });
+        wanted.disk = config
+            .disk
+            .map(|disk| DiskConfig { folder: folder.clone(), bytes_max: disk.get() - beside(disk.get()) });
         let engine = Arc::new(open_engine(&wanted, &folder)?);
         let metrics = cdn::register(registry, &engine);
         let is_tending = Arc::default();
