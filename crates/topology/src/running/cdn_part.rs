@@ -200,7 +200,7 @@ fn beside(disk_bytes: u64) -> u64 {
 fn queries(topology: &Topology) -> Vec<QueryPolicy> {
     let mut queries = vec![QueryPolicy::All];
     let routes =
-        topology.site.values().flat_map(|site| site.route.values()).flat_map(|routes| routes.as_slice());
+        topology.site.values().flat_map(|site| site.route.values()).flat_map(notation::OneOrMany::as_slice);
     for cache in routes.filter_map(|route| route.cache.as_ref()) {
         let query = cdn::CacheConfig::of(cache).query_policy();
         if !queries.contains(&query) {
