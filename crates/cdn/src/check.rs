@@ -1,13 +1,16 @@
 //! What the types of the file cannot say.
 
 use crate::config::{Cache, CacheConfig, CdnConfig, QueryConfig, StaleConfig};
-use notation::{Duration, Faults, Name, TextOr};
+use notation::{Duration, Faults, Name, Size, TextOr};
 
 /// Fields that a route varies by: each is compared with every request.
 const ROUTE_VARY_MAX: usize = 4;
 
 /// Parameters that are named.
 const PARAMETERS_MAX: usize = 64;
+
+/// Less holds no response of a usual size.
+const DISK_MIN: u64 = 4 << 20;
 
 /// The one word that the short form of `cache` may be.
 const SHORT: &str = "cdn";
@@ -20,6 +23,9 @@ pub fn check(cdn: &CdnConfig, faults: &mut Faults) {
             "cdn: `memory` is nothing",
             "what is on disk is served through memory: \"64MiB\"",
         );
+    }
+    if let Some(disk) = cdn.disk.filter(|disk| disk.get() < DISK_MIN) {
+        faults.add(None, format!("cdn: `disk` is {disk}: from {}", Size::bytes(DISK_MIN)));
     }
     admission::check_networks(&cdn.purge, "[cdn] purge", None, faults);
     let mut report = |message: String| faults.add(None, format!("cdn: {message}"));
@@ -204,6 +210,7 @@ mod tests {
                 "cache = { ttl = \"2m\", ttl_default = \"1m\" }",
                 "route /a: `ttl` leaves nothing to `ttl_default`",
             ),
+            ("cache = \"cdn\"\ncdn = { disk = \"1MiB\" }", "cdn: `disk` is 1MiB: from 4MiB"),
             ("cache = \"cdn\"\ncdn = { memory = \"0\" }", "cdn: `memory` is nothing"),
             (
                 "cache = \"cdn\"\ncdn = { stale = { error = \"1ms\" } }",

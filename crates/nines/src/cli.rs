@@ -141,10 +141,10 @@ Environment:
     /// Remove responses from the cache: the next request asks the origin
     #[command(after_help = "\
 Examples:
-  nines purge https://shop.test/img/1.png     a URL, with all its variants
-  nines purge --prefix https://shop.test/img/ all URLs that begin so
-  nines purge --tag product-7                 all responses with this surrogate key
-  nines purge --all --soft                    all of it is stale: the origin confirms it at its next use")]
+  nines purge https://shop.test/img/1.png         a URL, with all its variants
+  nines purge --prefix https://shop.test/img/     all URLs that begin so
+  nines purge --tag product-7                     all responses with this surrogate key
+  nines purge --all --soft                        all of it is stale: the origin confirms it at its next use")]
     Purge(PurgeArgs),
 
     /// Print a completion script for a shell

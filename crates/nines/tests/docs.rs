@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
-const TABLES: [Table; 28] = [
+const TABLES: [Table; 30] = [
     Table {
         head: "`[node]`",
         page: "command-line.md",
@@ -47,6 +47,8 @@ const TABLES: [Table; 28] = [
         elsewhere: &["token", "s3.access_key", "s3.secret_key"],
     },
     Table { head: "`files`", page: "files.md", of: "FilesConfig", elsewhere: &[] },
+    Table { head: "`[cdn]`", page: "cdn.md", of: "CdnConfig", elsewhere: &["purge"] },
+    Table { head: "`cache`", page: "cdn.md", of: "CacheConfig", elsewhere: &["stale", "query"] },
     Table { head: "`limit`", page: "clients.md", of: "ClientLimits", elsewhere: &[] },
     Table { head: "`basic_auth`", page: "clients.md", of: "BasicAuthConfig", elsewhere: &[] },
     Table {
@@ -83,7 +85,7 @@ const ROUTES: Table = Table {
     head: "a route",
     page: "reverse-proxy.md",
     of: "RouteConfig",
-    elsewhere: &["files", "compress", "allow", "deny", "basic_auth", "limit"],
+    elsewhere: &["files", "compress", "cache", "allow", "deny", "basic_auth", "limit"],
 };
 
 struct Table {

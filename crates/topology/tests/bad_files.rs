@@ -208,15 +208,13 @@ fn what_is_planned_but_not_built_says_so() {
     says(
         "[cache.main]\nlisten = 'x'\n[sql.main]\n[queue.jobs]\n",
         &[
-            "1:2: `[cache]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `tcp`, `udp` and `dns`)",
-            "3:2: `[sql]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `tcp`, `udp` and `dns`)",
-            "4:2: `[queue]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `tcp`, `udp` and `dns`)",
+            "1:2: `[cache]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `cdn`, `tcp`, `udp` and `dns`)",
+            "3:2: `[sql]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `cdn`, `tcp`, `udp` and `dns`)",
+            "4:2: `[queue]` is not built yet (this nines serves `service`, `pool`, `edge`, `site`, `push`, `cdn`, `tcp`, `udp` and `dns`)",
         ],
     );
     let text = "[edge]\nhttp = ['127.0.0.1:80']\n[site.x.route]\n'/' = { grpc = 'shop' }\n\
-                '/a/' = { pool = 'p', cache = 'cdn' }\n\
-                [service.s]\nrun = ['x']\nscale = 'auto'\nrollout = { parallel = 1 }\nlimit = { memory = '1GiB' }\n\
-                [pool.p]\nservers = ['a:1']\n";
+                [service.s]\nrun = ['x']\nscale = 'auto'\nrollout = { parallel = 1 }\nlimit = { memory = '1GiB' }\n";
     let errors = errors(text);
     let at: Vec<&str> =
         errors.iter().filter_map(|error| error.split_once(" is not built yet")).map(|(at, _)| at).collect();
@@ -224,7 +222,6 @@ fn what_is_planned_but_not_built_says_so() {
         at,
         [
             "4:9: `site.x.route.\"/\".grpc`",
-            "5:23: `site.x.route.\"/a/\".cache`",
             "8:1: `service.s.scale`",
             "9:1: `service.s.rollout`",
             "10:1: `service.s.limit`",
@@ -346,5 +343,34 @@ fn problems_are_data_too() {
             "level": "error", "file": "dir/f.toml", "line": 1, "column": 2,
             "message": "unknown key `nod`", "help": "did you mean `node`?"
         }])
+    );
+}
+
+#[test]
+fn a_route_with_a_cache_needs_a_pool_and_a_cache() {
+    let file = |cdn: &str, route: &str| {
+        format!(
+            "[edge]\nhttp = ['127.0.0.1:80']\n[pool.shop]\nservers = ['127.0.0.1:81']\n{cdn}[site.x.route]\n'/' = {route}\n"
+        )
+    };
+    says(
+        &file("", "{ pool = 'shop', cache = 'cdn' }"),
+        &[
+            "6:1: route / keeps responses, and the file has no `[cdn]` (add `[cdn]` with `memory = \"256MiB\"`)",
+        ],
+    );
+    says(
+        &file("[cdn]\n", "{ pool = 'shop', cache = 'cnd' }"),
+        &["7:32: unknown cache `cnd` (did you mean `cdn`?)"],
+    );
+    says(
+        &file("[cdn]\n[pool.unused]\nservers = ['127.0.0.1:82']\n", "{ respond = {}, cache = 'cdn' }"),
+        &["9:1: route /: `cache` is for routes to a pool"],
+    );
+    says(
+        &file("[cdn]\n", "{ pool = 'shop', cache = 'cdn', when = { cookie = { a = '1' } } }"),
+        &[
+            "7:1: route /: `cache` where `when` asks for a header, a cookie or a field of the body (what is kept is found by the URL: take `cache` away, or let `when` ask for the method and the query alone)",
+        ],
     );
 }

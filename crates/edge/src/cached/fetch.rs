@@ -169,7 +169,8 @@ fn write_head(caching: &Caching, asking: &Work, out: &mut Vec<u8>) -> usize {
             | FieldKind::Upgrade
             | FieldKind::Expect => false,
             FieldKind::Host => true,
-            _ => !is_withheld(name) && !(nominates && is_nominated(head, &request.fields, name)),
+            _ if is_withheld(name) => false,
+            _ => !nominates || !is_nominated(head, &request.fields, name),
         }
     });
     let codings = request.fields.iter().filter(|field| field.kind == FieldKind::AcceptEncoding);

@@ -96,7 +96,7 @@ impl Cached<'_> {
             (_, false) => Source::Nothing,
             (Content::Kept(body), true) => Source::Kept(body.pieces(chosen.range.unwrap_or(0..u64::MAX))),
             (Content::Arriving(reader), true) => {
-                Source::Arriving(Arriving::new(reader, chosen.range.clone(), chosen.length))
+                Source::Arriving(Arriving::new(reader, chosen.range.as_ref(), chosen.length))
             }
         };
         let peer = Rc::clone(&self.client.peer);
@@ -201,8 +201,8 @@ struct Arriving {
 }
 
 impl Arriving {
-    fn new(reader: Reader, range: Option<Range<u64>>, length: Option<u64>) -> Self {
-        let skip = range.as_ref().map_or(0, |range| range.start);
+    fn new(reader: Reader, range: Option<&Range<u64>>, length: Option<u64>) -> Self {
+        let skip = range.map_or(0, |range| range.start);
         Self { reader, skip, left: length }
     }
 
@@ -265,7 +265,7 @@ impl Sending<'_> {
             }
             Source::Kept(mut pieces) => {
                 let Some(mut piece) = pieces.next() else { return self.write(b"", true, false).await };
-                while let Some(next) = pieces.next() {
+                for next in pieces {
                     self.write(&piece, false, false).await?;
                     piece = next;
                 }

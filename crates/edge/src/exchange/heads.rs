@@ -184,7 +184,7 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
             && !edits.drops(name)
             && !site.hides(name)
             && !site.says_itself(name)
-            && !(strips_control && is_for_caches(name))
+            && (!strips_control || !is_for_caches(name))
     });
     let added = out.len();
     if let Some(plan) = parts.compressed {

@@ -175,7 +175,7 @@ fn a_crowd_is_served_by_one_fetch() {
     }
     wait_until("the origin is asked", || origin.asked() == 1);
     opened.open();
-    let answers: Vec<String> = clients.iter_mut().map(|client| client.response()).collect();
+    let answers: Vec<String> = clients.iter_mut().map(crate::world::Client::response).collect();
     assert!(answers.iter().all(|answer| body(answer) == "body 0"));
     assert_eq!(origin.asked(), 1);
 }

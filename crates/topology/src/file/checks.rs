@@ -145,7 +145,7 @@ fn unused(topology: &Topology, tree: &Tree<'_>, warnings: &mut Faults) {
         );
     }
     let has_cache = |site: &edge::SiteConfig| {
-        site.route.values().flat_map(|routes| routes.as_slice()).any(|route| route.cache.is_some())
+        site.route.values().flat_map(notation::OneOrMany::as_slice).any(|route| route.cache.is_some())
     };
     if topology.cdn.is_some() && !topology.site.values().any(has_cache) {
         let help = "a route keeps responses of its pool: `\"/img/\" = { pool = \"shop\", cache = \"cdn\" }`";

@@ -73,8 +73,9 @@ impl CdnPart {
         let Some(config) = &topology.cdn else { return Ok(Self(None)) };
         let folder = dir.join(&topology.node.data).join("cdn");
         let mut wanted = EngineConfig::of_memory(config.memory.get());
-        wanted.disk =
-            config.disk.map(|bytes_max| DiskConfig { folder: folder.clone(), bytes_max: bytes_max.get() });
+        wanted.disk = config
+            .disk
+            .map(|disk| DiskConfig { folder: folder.clone(), bytes_max: disk.get() - beside(disk.get()) });
         let engine = Arc::new(open_engine(&wanted, &folder)?);
         let metrics = cdn::register(registry, &engine);
         let is_tending = Arc::default();
@@ -190,11 +191,16 @@ impl Purger {
     }
 }
 
+/// What of the disk is not for responses: the log of purges, and what file systems round up.
+fn beside(disk_bytes: u64) -> u64 {
+    (disk_bytes / 64).clamp(64 << 10, 8 << 20).min(disk_bytes)
+}
+
 /// All that routes make of a query; as it stands, in any case.
 fn queries(topology: &Topology) -> Vec<QueryPolicy> {
     let mut queries = vec![QueryPolicy::All];
     let routes =
-        topology.site.values().flat_map(|site| site.route.values()).flat_map(|routes| routes.as_slice());
+        topology.site.values().flat_map(|site| site.route.values()).flat_map(notation::OneOrMany::as_slice);
     for cache in routes.filter_map(|route| route.cache.as_ref()) {
         let query = cdn::CacheConfig::of(cache).query_policy();
         if !queries.contains(&query) {
