@@ -35,15 +35,18 @@ impl Keeper {
             secondary::restored(&apex, &publisher, &secondary::store::path(&data, &apex));
         }
         let (stop, stopped) = oneshot::channel();
+        let (begun, has_begun) = std::sync::mpsc::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("dns-zones".into()).spawn(move || {
             LocalSet::new().block_on(&runtime, async move {
                 tokio::select! {
                     _ = stopped => {}
-                    () = Keeping::new(publisher, data).run() => {}
+                    () = Keeping::new(publisher, data).run(begun) => {}
                 }
             });
         })?;
+        // From the first query on, updates and notifications have somebody to go to. A thread that has ended has said why.
+        let _ = has_begun.recv();
         Ok(Self { stop: Some(stop).into(), thread: Some(thread) })
     }
 
@@ -88,13 +91,15 @@ impl Keeping {
         }
     }
 
-    /// Looks at each snapshot; those that are replaced meanwhile are passed over.
-    async fn run(mut self) {
+    /// Looks at each snapshot; those that are replaced meanwhile are passed over. Says when the first has been looked at.
+    async fn run(mut self, begun: std::sync::mpsc::Sender<()>) {
         let mut snapshots = self.publisher.subscribe();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             self.follow(&snapshot);
             self.update(&snapshot);
+            // Nobody waits for it a second time.
+            let _ = begun.send(());
             self.look(&snapshot).await;
             if snapshots.changed().await.is_err() {
                 return;
