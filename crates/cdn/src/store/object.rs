@@ -138,5 +138,5 @@ impl Kept for Arc<Object> {
 fn head_bytes(stored: &Stored) -> u64 {
     let vary: usize = stored.vary.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
     let tags: usize = stored.tags.iter().map(|tag| tag.len() + 16).sum();
-    (stored.lines.len() + vary + tags) as u64
+    (stored.lines.len() + stored.unsent.len() + vary + tags) as u64
 }
