@@ -181,6 +181,9 @@ fn problem(error: &Error) -> Problem {
         | Error::Config { .. }
         | Error::Disk { .. }
         | Error::Folder(_)
+        | Error::Unfit { .. }
+        | Error::Changed(_)
+        | Error::From { .. }
         | Error::Encode(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let problem = Problem::new(status, error.to_string());

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! /  /products  /product/ID  /search  /cart   pages, and a cart that lives in a cookie
-//! /img/ID.svg  /style.css            pictures and style, with ETag: what a cache likes
+//! /img/ID.svg                        pictures, with ETag: what a cache likes
+//! /assets/style.css                  what pages refer to, where nines does not serve it in front of us
 //! /api/products  /api/products/ID    the same as JSON
 //! /whoami  /slow  /events            what shows a proxy at work: who answered, how long it took, a stream
 //! /healthz  /health/fail  /health/mend   health, and a way to lose it
@@ -12,6 +13,7 @@
 
 mod accept;
 mod api;
+mod assets;
 mod cart;
 mod catalogue;
 mod health;
@@ -123,7 +125,7 @@ fn router(shop: Arc<Shop>) -> Router {
         .route("/search", get(pages::search))
         .route("/cart", get(cart::show).post(cart::change))
         .route("/img/{name}", get(picture::show))
-        .route("/style.css", get(page::style))
+        .route("/assets/{name}", get(assets::show))
         .route("/api/products", get(api::products))
         .route("/api/products/{id}", get(api::product))
         .route("/whoami", get(whoami::show))

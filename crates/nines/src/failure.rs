@@ -33,6 +33,12 @@ impl From<NodeError> for Failure {
     }
 }
 
+impl From<push::Error> for Failure {
+    fn from(error: push::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 impl Failure {
     /// Says on standard error what went wrong; the answer is the exit code.
     pub(crate) fn report(&self) -> Exit {

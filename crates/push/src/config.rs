@@ -1,6 +1,6 @@
 //! `[push.NAME]`: where releases are kept, and who may push.
 
-use notation::{Duration, Faults, Name, Secret, Size};
+use notation::{Duration, Faults, Name, Secret, Size, TextOr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -9,6 +9,10 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PushConfig {
+    /// Push this folder when the node starts, and with each reload, if the newest release is not the same: its path,
+    /// relative to this file's own, or with `rewrite`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PushFrom>,
     /// The token that pushing demands. Who has the admin token may push as well; without both, whoever reaches the admin
     /// API may.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +38,31 @@ pub struct PushConfig {
     /// Keep releases in a bucket of S3, or of what speaks its protocol. The folder then has a copy, to serve from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3Config>,
+}
+
+/// `"dist"`, or with what becomes of it.
+pub type PushFrom = TextOr<FromConfig>;
+
+/// A folder that is pushed by the node itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FromConfig {
+    /// The folder, relative to this file's own.
+    pub dir: Name,
+    /// Point references in its pages and style sheets to fingerprinted names: the URL's path that it is served at,
+    /// `"/assets/"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Name>,
+}
+
+impl FromConfig {
+    /// The long form of what may be written short.
+    pub fn of(from: &PushFrom) -> Self {
+        match from {
+            TextOr::Text(dir) => Self { dir: dir.clone(), rewrite: None },
+            TextOr::Long(config) => config.clone(),
+        }
+    }
 }
 
 /// A bucket.
@@ -64,6 +93,7 @@ fn region() -> String {
 impl Default for PushConfig {
     fn default() -> Self {
         Self {
+            from: None,
             token: None,
             keep: 5,
             max_age: None,
@@ -106,6 +136,14 @@ pub fn check(config: &PushConfig, name: &Name, faults: &mut Faults) {
     if config.file_max > config.total_max {
         add(name, format!("`file_max` is {}, above `total_max`, {}", config.file_max, config.total_max));
     }
+    if let Some(FromConfig { dir, rewrite }) = config.from.as_ref().map(FromConfig::of) {
+        if dir.is_empty() {
+            add(&dir, "`from` is empty: a folder is wanted".into());
+        }
+        if let Some(at) = rewrite.filter(|at| !is_served_at(at)) {
+            add(&at, format!("`from.rewrite` {:?} is no path of a URL like \"/assets/\"", at.as_str()));
+        }
+    }
     let Some(s3) = &config.s3 else { return };
     if s3.bucket.is_empty() || s3.bucket.contains('/') {
         add(&s3.bucket, format!("`s3.bucket` {:?} is no bucket's name", s3.bucket.as_str()));
@@ -120,6 +158,11 @@ pub fn check(config: &PushConfig, name: &Name, faults: &mut Faults) {
     {
         add(prefix, format!("`s3.prefix` {:?} is not like \"nines/assets\"", prefix.as_str()));
     }
+}
+
+fn is_served_at(path: &str) -> bool {
+    let is_path = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
+    path.starts_with('/') && path.ends_with('/') && is_path
 }
 
 fn is_endpoint(text: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Why something was not pushed, kept or given.
 
 use crate::manifest::{Blob, ReleaseName};
+use crate::path::AssetPath;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -63,6 +64,25 @@ pub enum Error {
     /// There is no release before the one that is served.
     #[error("there is no release before the one that is served")]
     NothingBefore,
+    /// What is in a folder can be no release.
+    #[error("{}: {cause}", path.display())]
+    Unfit {
+        /// The folder, or what is in it.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A file of a folder is not what it was when it was hashed.
+    #[error("{0} was changed while it was pushed")]
+    Changed(AssetPath),
+    /// The folder that the file names cannot be pushed.
+    #[error("push {store}: {cause}")]
+    From {
+        /// The store's name.
+        store: String,
+        /// Why not.
+        cause: Box<Error>,
+    },
     /// A manifest that is needed cannot be read.
     #[error("push {store}: {what}: {cause}")]
     Document {

@@ -1,6 +1,6 @@
 //! Files that are pushed.
 //!
-//! A folder becomes a release: [`rewrite`] points its pages to names that change with the content ([`fingerprint`]),
+//! A folder ([`folder`]) becomes a release: [`rewrite`] points its pages to names that change with the content ([`fingerprint`]),
 //! [`Difference`] says what a store has not, and a [`Manifest`] says which content each path has. A store ([`Assets`])
 //! keeps blobs by their hashes, takes those that are new, and switches to a release at once; `served` says what a path
 //! leads to, and the answer is made as the crate `files` makes its own.
@@ -16,6 +16,7 @@ mod difference;
 mod error;
 mod events;
 mod fingerprint;
+pub mod folder;
 mod hash;
 mod manifest;
 mod path;
@@ -23,7 +24,7 @@ pub mod rewrite;
 mod served;
 mod store;
 
-pub use config::{PushConfig, S3Config, check};
+pub use config::{FromConfig, PushConfig, PushFrom, S3Config, check};
 pub use difference::Difference;
 pub use error::Error;
 pub use fingerprint::fingerprinted;

@@ -1,7 +1,5 @@
 //! `nines push`: a folder becomes a release of a store, and releases are listed, switched and removed.
 
-mod folder;
-mod plan;
 mod progress;
 mod upload;
 
@@ -13,7 +11,7 @@ use crate::node::{Node, NodeError};
 use crate::print::{self, Paint, Table, counted, memory, since};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use plan::Plan;
+use push::folder::{Plan, Wishes};
 use push::{Difference, Manifest, ReleaseSeen};
 use serde_json::{Value, json};
 use std::time::SystemTime;
@@ -26,8 +24,13 @@ const NAMED_MAX: usize = 20;
 
 pub(super) fn run(args: &PushArgs) -> Ended {
     let Some(store) = &args.store else { return steer(args) };
-    let folder = folder::read(&args.dir)?;
-    let plan = Plan::new(folder, args, SystemTime::now())?;
+    let wishes = Wishes {
+        release: args.release.clone(),
+        rewrite_at: args.rewrite.then(|| args.at.clone()),
+        expire: args.expire.clone(),
+    };
+    let folder = push::folder::read(&args.dir)?;
+    let plan = Plan::new(folder, &wishes, SystemTime::now())?;
     let node = node(args)?;
     let at = format!("/api/v1/push/{}", segment(store));
     let current = current(&node, &at)?;

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::print::{self, span};
 use flow::Drain;
-use listing::Token;
+use listing::{Pushed, Token};
 use manager::{Manager, Watchdog};
 use signals::{Asked, Signals};
 use std::io::IsTerminal;
@@ -121,7 +121,12 @@ impl Node {
             Some(Secret::File(path)) => Token::File(path),
         };
         let status = self.running.status();
-        self.voice.say(|paint| listing::listing(&status, token, paint));
+        let pushed = self.running.pushes().into_iter().map(|assets| Pushed {
+            store: assets.name().to_owned(),
+            file: assets.manifest(None).and_then(|release| Some(release.files.keys().next()?.to_url())),
+        });
+        let pushed: Vec<Pushed> = pushed.collect();
+        self.voice.say(|paint| listing::listing(&status, &pushed, token, paint));
     }
 
     /// Until something asks to stop.

@@ -1,9 +1,9 @@
 //! What all pages share: the frame around them, the style, and the escaping of what is put into them.
 
+use super::Shop;
 use super::cart::Cart;
 use super::catalogue::Product;
-use super::{Shop, tag};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use std::fmt::{self, Write};
 
@@ -64,7 +64,7 @@ pub(super) fn page_with_query(
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<link rel="stylesheet" href="/style.css">
+<link rel="stylesheet" href="/assets/style.css">
 <link rel="icon" type="image/svg+xml" href="/img/moon-jar.svg">
 </head>
 <body>
@@ -101,12 +101,6 @@ pub(super) fn cards<'a>(products: impl IntoIterator<Item = &'a Product>) -> Stri
         );
     }
     html + "</ul>"
-}
-
-/// `/style.css`.
-pub(super) async fn style(headers: HeaderMap) -> Response {
-    let css = include_str!("style.css").to_owned();
-    tag::answer(&headers, "text/css; charset=utf-8", "public, max-age=300", css)
 }
 
 #[cfg(test)]

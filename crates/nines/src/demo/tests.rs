@@ -86,7 +86,16 @@ async fn a_picture_is_sent_once_and_then_only_confirmed() {
     }
     assert_eq!(get("/img/tea-bowl.svg", &[("if-none-match", "\"x\"")]).await.status, StatusCode::OK);
     assert_ne!(get("/img/moon-jar.svg", &[]).await.header("etag"), tag);
-    assert_eq!(get("/style.css", &[]).await.header("content-type"), "text/css; charset=utf-8");
+}
+
+#[tokio::test]
+async fn what_pages_refer_to_is_there_without_anybody_in_front() {
+    let style = get("/assets/style.css", &[]).await;
+    assert_eq!(style.header("content-type"), "text/css; charset=utf-8");
+    for reference in style.body.split("url(").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert_eq!(get(reference, &[]).await.header("content-type"), "image/svg+xml", "{reference}");
+    }
+    assert_eq!(get("/assets/nothing.css", &[]).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

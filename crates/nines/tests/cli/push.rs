@@ -14,6 +14,17 @@ keep = 3
 \"/assets/\" = { push = \"assets\" }
 ";
 
+/// The folder is pushed by the node.
+const OWN: &str = "
+[edge]
+http = [\"EDGE\"]
+cores = 1
+[push.assets]
+from = { dir = \"dist\", rewrite = \"/assets/\" }
+[site.default.route]
+\"/assets/\" = { push = \"assets\" }
+";
+
 fn world() -> World {
     let world = World::new(FILE);
     fs::write(world.path("token"), "sesame\n").unwrap();
@@ -173,4 +184,53 @@ fn a_store_that_a_reload_adds_is_pushed_to_and_one_that_stays_keeps_its_release(
         "{}",
         refused.stderr
     );
+}
+
+#[test]
+fn a_folder_that_the_file_names_is_served_from_the_start_and_anew_with_each_reload() {
+    let world = World::new(OWN);
+    write(&world, &[("index.html", "<link rel=stylesheet href=app.css>"), ("app.css", "a{b:c}")]);
+    let node = world.up();
+    let listed = node.stdout();
+    assert!(listed.contains(&format!("curl http://{}/assets/app.css\n", world.edge)), "{listed}");
+    assert_eq!(get(world.edge, "/assets/app.css").unwrap().body, "a{b:c}");
+    let page = get(world.edge, "/assets/").unwrap().body;
+    let name = page.split(['=', '>']).nth(2).unwrap().to_owned();
+    assert_ne!(name, "app.css", "{page}");
+    assert_eq!(get(world.edge, &format!("/assets/{name}")).unwrap().body, "a{b:c}");
+    write(&world, &[("app.css", "a{b:d}")]);
+    assert_eq!(get(world.edge, "/assets/app.css").unwrap().body, "a{b:c}", "a release is whole");
+    for _ in 0..2 {
+        assert_eq!(world.run(&["reload"]).code, Some(0));
+        assert_eq!(get(world.edge, "/assets/app.css").unwrap().body, "a{b:d}");
+        assert_eq!(
+            get(world.edge, &format!("/assets/{name}")).unwrap().body,
+            "a{b:c}",
+            "an old page has its style"
+        );
+        let list = done(&world, &["assets", "--list"]);
+        assert!(list.contains("r2") && !list.contains("r3"), "{list}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named_and_changes_nothing() {
+    let world = World::new(OWN);
+    let folder = world.path("dist").display().to_string();
+    let ran = world.run(&["up"]);
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(&format!("push assets: {folder}: No such file or directory")),
+        "{}",
+        ran.stderr
+    );
+    write(&world, &[("app.css", "a{b:c}")]);
+    let _node = world.up();
+    fs::remove_dir_all(world.path("dist")).unwrap();
+    world.write(&(OWN.to_owned() + "\"/new\" = { respond = {} }\n"));
+    let ran = world.run(&["reload"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains(&format!("push assets: {folder}: No such file")), "{}", ran.stderr);
+    assert_eq!(get(world.edge, "/new").unwrap().status, 404);
+    assert_eq!(get(world.edge, "/assets/app.css").unwrap().body, "a{b:c}");
 }

@@ -1,7 +1,9 @@
 //! `nines up` begins: what it prints, what it refuses.
 
 use crate::world::{Backend, DEMO, Node, World, eventually, exchange, get, proxy_of};
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 
 #[test]
 fn up_prints_what_listens_where_with_a_command_that_works() {
@@ -126,6 +128,50 @@ fn the_demo_runs_with_instances_that_feed_their_pool() {
     assert_eq!(instances.len(), 2);
     assert_eq!(status["readiness"]["ready"], true);
     assert_eq!(status["pid"], node.pid());
+}
+
+/// The demo's own file, at addresses of this test.
+fn demo_of_the_repository(world: &World) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join("nines.toml")).unwrap();
+    let (from, to) = (text.find("[service.shop]").unwrap(), text.find("[dns]").unwrap());
+    let is_kept = |line: &&str| !["https ", "http3 ", "tls "].iter().any(|start| line.starts_with(start));
+    let lines: Vec<&str> = text[from..to].lines().filter(is_kept).collect();
+    world.write(&lines.join("\n").replace("127.0.0.1:8080\"]", "EDGE\"]"));
+    let assets = "crates/nines/src/demo/assets";
+    std::fs::create_dir_all(world.path(assets)).unwrap();
+    for name in ["style.css", "wheel.svg"] {
+        std::fs::copy(root.join(assets).join(name), world.path(assets).join(name)).unwrap();
+    }
+    std::fs::create_dir(world.path("docs")).unwrap();
+}
+
+#[test]
+fn the_demo_serves_its_images_through_the_cache_and_its_assets_by_push() {
+    let world = World::new("");
+    demo_of_the_repository(&world);
+    let node = world.up();
+    assert!(node.stdout().contains("/assets/style.css\n"), "{}", node.stdout());
+    let page = get(world.edge, "/").unwrap().body;
+    assert!(page.contains("<link rel=\"stylesheet\" href=\"/assets/style.css\">"), "{page}");
+    let style = head_and_body(&world, "/assets/style.css");
+    assert!(!style.contains("x-served-by"), "an instance was asked: {style}");
+    // What it refers to is named by its content.
+    let wheel = style.split("url(").nth(1).and_then(|rest| rest.split(')').next()).unwrap();
+    let wheel = head_and_body(&world, wheel);
+    assert!(wheel.contains("immutable\r\n") && wheel.ends_with("</svg>\n"), "{wheel}");
+    for seen in ["fwd=uri-miss", "; hit"] {
+        let picture = head_and_body(&world, "/img/moon-jar.svg");
+        assert!(picture.contains("Cache-Status: nines; ") && picture.contains(seen), "{seen}: {picture}");
+    }
+}
+
+fn head_and_body(world: &World, path: &str) -> String {
+    let mut stream = TcpStream::connect(world.edge).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
 }
 
 #[test]

@@ -40,7 +40,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
-use storage::{Storage, blocking};
+use storage::Storage;
+pub(crate) use storage::blocking;
 use telemetry::Registry;
 
 /// The largest part of an upload that is taken at once.
@@ -50,6 +51,8 @@ pub const PART_BYTES_MAX: usize = 4 << 20;
 pub struct Assets {
     name: String,
     config: PushConfig,
+    /// The folder of the file.
+    dir: PathBuf,
     token: Option<String>,
     shelf: Arc<Shelf>,
     vault: Vault,
@@ -96,6 +99,7 @@ impl Assets {
         let assets = Self {
             name: name.to_owned(),
             config: config.clone(),
+            dir: dir.to_owned(),
             token: config.token.as_ref().map(reveal).transpose()?,
             vault: Vault::open(shelf.blobs().to_owned())?,
             storage: Storage::open(name, config, &folder)?,
@@ -126,6 +130,11 @@ impl Assets {
     /// What the file says of it.
     pub fn config(&self) -> &PushConfig {
         &self.config
+    }
+
+    /// A folder that the file names, with its whole path.
+    pub(crate) fn beside_the_file(&self, folder: &str) -> PathBuf {
+        self.dir.join(folder)
     }
 
     /// The token that pushing demands.
@@ -212,6 +221,11 @@ impl Assets {
             None => served.current.clone(),
             Some(name) => served.releases.iter().find(|release| release.release == *name).cloned(),
         }
+    }
+
+    /// The release that was made last, whether it is served or not.
+    pub fn newest(&self) -> Option<Arc<Manifest>> {
+        self.served.load().releases.last().cloned()
     }
 
     /// Bytes of all that is stored here.

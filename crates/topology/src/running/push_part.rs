@@ -5,10 +5,11 @@ use super::Running;
 use super::edge_part::Pushes;
 use crate::config::Topology;
 use crate::paths;
-use push::{Assets, Keeper};
+use push::{Assets, Draft, Keeper};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 use telemetry::Registry;
 
 /// The stores of a node, by name.
@@ -46,6 +47,17 @@ impl PushPart {
         self.0.iter().map(|(name, store)| (name.clone(), store.assets.clone())).collect()
     }
 
+    /// Takes in the folders that the file names, and returns the releases that are to be made of them.
+    pub(super) async fn take_in(&self) -> Result<Drafts, push::Error> {
+        let mut drafts = Drafts::default();
+        for store in self.0.values() {
+            if let Some(draft) = store.assets.take_in(SystemTime::now()).await? {
+                drafts.0.push((store.assets.clone(), draft));
+            }
+        }
+        Ok(drafts)
+    }
+
     /// Keeps those that nobody keeps.
     pub(super) fn run(&mut self) {
         for store in self.0.values_mut() {
@@ -71,6 +83,21 @@ impl PushPart {
         for keeper in self.0.into_values().filter_map(|store| store.keeper) {
             keeper.stop().await;
         }
+    }
+}
+
+/// Releases that are to be made of folders: all that they need is stored.
+#[derive(Default)]
+pub(super) struct Drafts(Vec<(Arc<Assets>, Draft)>);
+
+impl Drafts {
+    /// Makes them, and serves them from now on.
+    pub(super) async fn release(self) -> Result<(), push::Error> {
+        for (assets, draft) in self.0 {
+            let seen = assets.release(draft, SystemTime::now()).await?;
+            tracing::info!(target: "topology", push = assets.name(), release = %seen.release, files = seen.files, "pushed from its folder");
+        }
+        Ok(())
     }
 }
 

@@ -62,7 +62,10 @@ async fn apply(running: &Running, checked: Checked) -> Result<Changes, ReloadErr
     let Checked { topology: new, zones, .. } = checked;
     let before = running.live().pushes.by_name();
     let pushes = PushPart::open(&new, &running.dir, &running.registry, &before).await?;
+    let drafts = pushes.take_in().await?;
     let plan = prepare(running, &new, &zones, pushes)?;
+    // The last that may fail: a page that is new finds what it refers to.
+    drafts.release().await?;
     let mut changes = Changes::between(&running.topology(), &new);
     changes.zones.are_changed(zones.changed_since(&running.live().dns.zones()));
     running.services.commit(plan.services_of_both);

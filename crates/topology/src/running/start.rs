@@ -63,7 +63,7 @@ async fn start_alone(
     dns_part::check_free(&checked.topology)?;
     let backends = Backends::start(&checked, &options, &dir, &home)?;
     backends.until_checked(&checked.topology, CHECKED_WAIT).await;
-    let fronts = match PushPart::open(&checked.topology, &dir, &backends.registry, &HashMap::new()).await {
+    let fronts = match open_pushes(&checked.topology, &dir, &backends.registry).await {
         Ok(pushes) => backends.start_fronts(&checked, &dir, pushes, &mut inherited),
         Err(error) => Err(error.into()),
     };
@@ -83,7 +83,7 @@ async fn take_over(
         backends.until_ready(&previous, READY_WAIT).await?;
         let mut inherited = previous.listeners().await?;
         let admin = inherited.admin(checked.topology.node.admin)?;
-        let pushes = PushPart::open(&checked.topology, &dir, &backends.registry, &HashMap::new()).await?;
+        let pushes = open_pushes(&checked.topology, &dir, &backends.registry).await?;
         let fronts = backends.start_fronts(&checked, &dir, pushes, &mut inherited)?;
         // From here on both serve, until the old one hears that this one does.
         match previous.serving(&home).await {
@@ -101,6 +101,13 @@ async fn take_over(
             Err(error)
         }
     }
+}
+
+/// The stores that files are pushed to, with what the file's own folders have.
+async fn open_pushes(topology: &Topology, dir: &Path, registry: &Registry) -> Result<PushPart, push::Error> {
+    let pushes = PushPart::open(topology, dir, registry, &HashMap::new()).await?;
+    pushes.take_in().await?.release().await?;
+    Ok(pushes)
 }
 
 /// What clients meet.

@@ -1,10 +1,10 @@
 //! Sends what a node has not, many at once, and has the release made.
 
-use super::plan::{Content, Plan};
 use super::progress::Progress;
 use crate::failure::Failure;
 use crate::node::{Node, NodeError};
 use files::MediaType;
+use push::folder::{Content, Plan};
 use push::{Blob, Hash, Missing, PART_BYTES_MAX, ReleaseSeen};
 use serde::Deserialize;
 use serde_json::Value;

@@ -8,9 +8,17 @@ use topology::{Layer4Status, ListenerStatus, SiteStatus, Status};
 /// More sites than this are counted, not listed.
 const SITES_MAX: usize = 12;
 
+/// A store that files are pushed to.
+pub(super) struct Pushed {
+    pub(super) store: String,
+    /// A file of the release that is served, as a URL writes it.
+    pub(super) file: Option<String>,
+}
+
 /// The table, to be written in one go, so that no log line gets between.
-pub(super) fn listing(status: &Status, token: Token<'_>, paint: Paint) -> String {
+pub(super) fn listing(status: &Status, pushed: &[Pushed], token: Token<'_>, paint: Paint) -> String {
     let mut table = Table::new(["WHAT", "LISTENS AT", "TRY"]);
+    let first_of_edge = status.listeners.iter().find(|listener| listener.tier == "edge");
     for listener in &status.listeners {
         if listener.tier == "admin" {
             let header = token.header();
@@ -23,6 +31,9 @@ pub(super) fn listing(status: &Status, token: Token<'_>, paint: Paint) -> String
             dns(&status.listeners, zone, listener, &mut table);
         } else {
             sites(&status.sites, listener, &mut table);
+            if first_of_edge == Some(listener) {
+                stores(&status.sites, pushed, listener, &mut table);
+            }
         }
     }
     let name = format!("{} {}", paint.strong("nines"), status.version);
@@ -82,11 +93,31 @@ fn sites(sites: &[SiteStatus], listener: &ListenerStatus, table: &mut Table) {
         table.row([
             format!("site {}", site.host),
             listens,
-            example(site, reachable(listener.address), scheme),
+            example(site, front(site), reachable(listener.address), scheme),
         ]);
     }
     if here.len() > SITES_MAX {
         table.row([format!("{} more sites", here.len() - SITES_MAX), String::new(), "nines status".into()]);
+    }
+}
+
+/// Stores, each with a file of it, or how it comes by one.
+fn stores(sites: &[SiteStatus], pushed: &[Pushed], listener: &ListenerStatus, table: &mut Table) {
+    let scheme = Scheme::of(&listener.protocol);
+    for Pushed { store, file } in pushed {
+        let action = format!("files of push {store}");
+        let route = |site: &'_ SiteStatus| {
+            site.routes.iter().find(|route| route.action == action).map(|route| route.path.clone())
+        };
+        let site = sites.iter().find_map(|site| Some((site, route(site)?)));
+        let command = match (site, file) {
+            (Some((site, route)), Some(file)) => {
+                let path = if route.ends_with('/') { format!("{route}{file}") } else { route };
+                example(site, &path, reachable(listener.address), scheme)
+            }
+            _ => format!("nines push DIR {store}"),
+        };
+        table.row([format!("push {store}"), String::new(), command]);
     }
 }
 
@@ -110,7 +141,7 @@ impl Scheme {
 
 /// A `curl` command that reaches the site at this address. Over TLS the host is part of the handshake, so that a header
 /// does not do; `-k`, as the certificate of a first try is hardly one that this machine believes.
-fn example(site: &SiteStatus, address: SocketAddr, scheme: Scheme) -> String {
+fn example(site: &SiteStatus, path: &str, address: SocketAddr, scheme: Scheme) -> String {
     let host = match site.host.as_str() {
         "default" => None,
         host => Some(host.replacen("*.", "www.", 1)),
@@ -134,9 +165,6 @@ fn example(site: &SiteStatus, address: SocketAddr, scheme: Scheme) -> String {
         Scheme::Https => "-k ",
         Scheme::Http3 => "-k --http3-only ",
     };
-    // The front page, or when the site has none the first path that it has.
-    let front = site.routes.iter().find(|route| route.path == "/").or(site.routes.first());
-    let path = front.map_or("/", |route| route.path.as_str());
     let (word, usual) = if scheme == Scheme::Http { ("http", 80) } else { ("https", 443) };
     let port = if port == usual { String::new() } else { format!(":{port}") };
     let url = format!("{word}://{at}{port}{path}");
@@ -148,6 +176,12 @@ fn example(site: &SiteStatus, address: SocketAddr, scheme: Scheme) -> String {
     } else {
         format!("{command}'{url}'")
     }
+}
+
+/// The front page, or when the site has none the first path that it has.
+fn front(site: &SiteStatus) -> &str {
+    let front = site.routes.iter().find(|route| route.path == "/").or(site.routes.first());
+    front.map_or("/", |route| route.path.as_str())
 }
 
 /// How the admin API's token is given on a command line, without printing it.
@@ -175,6 +209,10 @@ impl Token<'_> {
 mod tests {
     use super::*;
     use topology::RouteStatus;
+
+    fn example(site: &SiteStatus, address: SocketAddr, scheme: Scheme) -> String {
+        super::example(site, front(site), address, scheme)
+    }
 
     fn site(host: &str, paths: &[&str]) -> SiteStatus {
         let route =
@@ -227,6 +265,29 @@ mod tests {
         assert!(listed("http").contains("plain.test"));
         assert!(!listed("https").contains("plain.test") && listed("https").contains("shop.test"));
         assert!(listed("http3").contains("127.0.0.1:8443 UDP"));
+    }
+
+    #[test]
+    fn a_store_is_listed_with_a_file_of_it_or_with_how_it_comes_by_one() {
+        let mut shop = site("default", &["/", "/assets/"]);
+        shop.routes[1].action = "files of push assets".into();
+        let listener = ListenerStatus {
+            tier: "edge".into(),
+            protocol: "http".into(),
+            address: "127.0.0.1:8080".parse().unwrap(),
+        };
+        let listed = |store: &str, file: Option<&str>| {
+            let mut table = Table::new(["WHAT", "LISTENS AT", "TRY"]);
+            let pushed = [Pushed { store: store.into(), file: file.map(Into::into) }];
+            stores(std::slice::from_ref(&shop), &pushed, &listener, &mut table);
+            table.render(Paint::new(false))
+        };
+        let served = listed("assets", Some("a%20b.css"));
+        assert!(
+            served.contains("push assets") && served.contains("curl http://127.0.0.1:8080/assets/a%20b.css")
+        );
+        assert!(listed("assets", None).contains("nines push DIR assets"));
+        assert!(listed("other", Some("a.css")).contains("nines push DIR other"));
     }
 
     #[test]

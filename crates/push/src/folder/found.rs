@@ -1,7 +1,9 @@
 //! The files of a folder, with their hashes.
 
-use crate::failure::Failure;
-use push::{AssetPath, FILES_MAX, Hash, Hasher};
+use crate::error::Error;
+use crate::hash::{Hash, Hasher};
+use crate::manifest::FILES_MAX;
+use crate::path::{AssetPath, BadPath};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,70 +15,74 @@ use std::thread;
 const READ_BYTES: usize = 256 << 10;
 
 /// A file of the folder.
-pub(super) struct Found {
-    pub(super) file: PathBuf,
-    pub(super) hash: Hash,
-    pub(super) size_bytes: u64,
+#[derive(Debug)]
+pub struct Found {
+    /// Where it is.
+    pub file: PathBuf,
+    /// Of its content.
+    pub hash: Hash,
+    /// How long it is.
+    pub size_bytes: u64,
 }
 
-/// All files below a folder, by their paths from it on.
-pub(super) fn read(dir: &Path) -> Result<BTreeMap<AssetPath, Found>, Failure> {
+/// All files below a folder, by their paths from it on. Names that begin with a dot are left out, but for `.well-known`.
+///
+/// # Errors
+/// The folder cannot be read, has no files or too many; or a link leads to a folder.
+pub fn read(dir: &Path) -> Result<BTreeMap<AssetPath, Found>, Error> {
     let mut files = Vec::new();
     list(dir, "", &mut files)?;
     if files.is_empty() {
-        return Err(Failure::Failed(format!("{} has no files", dir.display())));
+        return Err(unfit(dir, "it has no files"));
     }
     if files.len() > FILES_MAX {
-        return Err(Failure::Failed(format!(
-            "{} has {} files, more than the {FILES_MAX} of a release",
-            dir.display(),
-            files.len()
-        )));
+        return Err(unfit(
+            dir,
+            format!("it has {} files, more than the {FILES_MAX} of a release", files.len()),
+        ));
     }
     hashed(&files)
 }
 
-fn failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::Failed(format!("{}: {error}", path.display()))
+fn unfit(path: &Path, cause: impl Into<String>) -> Error {
+    Error::Unfit { path: path.to_owned(), cause: cause.into() }
 }
 
-fn list(dir: &Path, prefix: &str, files: &mut Vec<(AssetPath, PathBuf)>) -> Result<(), Failure> {
-    for entry in fs::read_dir(dir).map_err(|error| failed(dir, &error))? {
-        let entry = entry.map_err(|error| failed(dir, &error))?;
+fn list(dir: &Path, prefix: &str, files: &mut Vec<(AssetPath, PathBuf)>) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).map_err(Error::disk(dir))? {
+        let entry = entry.map_err(Error::disk(dir))?;
         let path = entry.path();
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            return Err(Failure::Failed(format!("{}: its name is no UTF-8", path.display())));
+            return Err(unfit(&path, "its name is no UTF-8"));
         };
         if name.starts_with('.') && name != ".well-known" {
             continue;
         }
         // A link to a file is that file; one to a folder may lead in circles.
-        let kind = entry.file_type().map_err(|error| failed(&path, &error))?;
+        let kind = entry.file_type().map_err(Error::disk(&path))?;
         if kind.is_dir() {
             list(&path, &format!("{prefix}{name}/"), files)?;
             continue;
         }
-        let about = fs::metadata(&path).map_err(|error| failed(&path, &error))?;
+        let about = fs::metadata(&path).map_err(Error::disk(&path))?;
         if !about.is_file() {
-            return Err(Failure::Failed(format!(
-                "{}: neither a file nor a folder of its own",
-                path.display()
-            )));
+            return Err(unfit(&path, "neither a file nor a folder of its own"));
         }
         let asset = format!("{prefix}{name}").parse();
-        files.push((asset.map_err(|error| Failure::Failed(format!("{error}")))?, path));
+        let asset = asset.map_err(|error: BadPath| unfit(&path, error.to_string()))?;
+        files.push((asset, path));
     }
     Ok(())
 }
 
 /// Hashes files on all cores.
-fn hashed(files: &[(AssetPath, PathBuf)]) -> Result<BTreeMap<AssetPath, Found>, Failure> {
+fn hashed(files: &[(AssetPath, PathBuf)]) -> Result<BTreeMap<AssetPath, Found>, Error> {
     let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(AssetPath, Found)>, Failure> {
+    let work = || -> Result<Vec<(AssetPath, Found)>, Error> {
         let mut done = Vec::new();
         while let Some((asset, file)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (hash, size_bytes) = hash(file).map_err(|error| failed(file, &error))?;
+            let (hash, size_bytes) = hash(file).map_err(Error::disk(file))?;
             done.push((asset.clone(), Found { file: file.clone(), hash, size_bytes }));
         }
         Ok(done)
@@ -121,7 +127,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         }
-        let Ok(found) = read(dir.path()) else { panic!("it can be read") };
+        let found = read(dir.path()).unwrap();
         let names: Vec<_> = found.keys().map(AssetPath::as_str).collect();
         assert_eq!(names, [".well-known/x", "css/app.css", "index.html"]);
         assert_eq!(found["index.html"].hash, Hash::of(b"index.html"));
@@ -131,8 +137,6 @@ mod tests {
     #[test]
     fn an_empty_folder_is_no_release() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(
-            matches!(read(dir.path()), Err(Failure::Failed(message)) if message.ends_with("has no files"))
-        );
+        assert!(read(dir.path()).unwrap_err().to_string().ends_with(": it has no files"));
     }
 }

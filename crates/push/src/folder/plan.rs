@@ -1,55 +1,75 @@
 //! What is to be pushed: a folder, rewritten where that is wished for, as a draft of a release.
 
-use super::folder::Found;
-use crate::cli::PushArgs;
-use crate::failure::Failure;
-use push::{AssetPath, Draft, DraftEntry, Hash, rewrite};
+use super::found::Found;
+use crate::error::Error;
+use crate::hash::Hash;
+use crate::manifest::{Draft, DraftEntry, ReleaseName};
+use crate::path::AssetPath;
+use crate::rewrite;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+/// What a folder is to become.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// The release's name.
+    pub release: Option<ReleaseName>,
+    /// Point references to fingerprinted names, where the release is served at this path of the URL: `/assets/`.
+    pub rewrite_at: Option<String>,
+    /// When what begins with a path ends, from now on; with nothing to begin with the whole release.
+    pub expire: Vec<(String, notation::Duration)>,
+}
+
 /// A draft, and where the contents of its files come from.
-pub(super) struct Plan {
-    pub(super) draft: Draft,
+#[derive(Debug)]
+pub struct Plan {
+    /// The release as it is wanted.
+    pub draft: Draft,
     /// By their hashes, so that what two paths have is sent once.
-    pub(super) contents: BTreeMap<Hash, Content>,
+    pub contents: BTreeMap<Hash, Content>,
     /// Which file is referred to by which further name.
-    pub(super) map: BTreeMap<AssetPath, AssetPath>,
+    pub map: BTreeMap<AssetPath, AssetPath>,
 }
 
 /// One content.
-pub(super) struct Content {
+#[derive(Debug)]
+pub struct Content {
     /// A path that has it.
-    pub(super) path: AssetPath,
-    pub(super) size_bytes: u64,
+    pub path: AssetPath,
+    /// How long it is.
+    pub size_bytes: u64,
     bytes: Bytes,
 }
 
+#[derive(Debug)]
 enum Bytes {
     File(PathBuf),
     Here(Vec<u8>),
 }
 
 impl Plan {
-    pub(super) fn new(
-        folder: BTreeMap<AssetPath, Found>,
-        args: &PushArgs,
-        now: SystemTime,
-    ) -> Result<Self, Failure> {
-        let rewritten =
-            if args.rewrite { rewritten(&folder, &args.at)? } else { rewrite::Rewritten::default() };
+    /// The plan for the files of a folder.
+    ///
+    /// # Errors
+    /// A page or a style sheet cannot be read.
+    pub fn new(folder: BTreeMap<AssetPath, Found>, wishes: &Wishes, now: SystemTime) -> Result<Self, Error> {
+        let rewritten = match &wishes.rewrite_at {
+            Some(at) => rewritten(&folder, at)?,
+            None => rewrite::Rewritten::default(),
+        };
         let rewrite::Rewritten { map, mut changed } = rewritten;
         let ends = |path: &str| {
             // The longest beginning that is named says when; the release as a whole has none.
             let named =
-                args.expire.iter().filter(|(prefix, _)| !prefix.is_empty() && path.starts_with(prefix));
+                wishes.expire.iter().filter(|(prefix, _)| !prefix.is_empty() && path.starts_with(prefix));
             named.max_by_key(|(prefix, _)| prefix.len()).map(|(_, time)| after(now, *time))
         };
         let mut plan = Self { draft: Draft::default(), contents: BTreeMap::new(), map };
-        plan.draft.release = args.release.clone();
-        let whole = args.expire.iter().rev().find(|(prefix, _)| prefix.is_empty());
+        plan.draft.release = wishes.release.clone();
+        let whole = wishes.expire.iter().rev().find(|(prefix, _)| prefix.is_empty());
         plan.draft.expires_unix_ms = whole.map(|(_, time)| after(now, *time));
         for (path, found) in folder {
             let (hash, size_bytes, bytes) = match changed.remove(&path) {
@@ -67,7 +87,10 @@ impl Plan {
 
 impl Content {
     /// A part of it.
-    pub(super) fn part(&self, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn part(&self, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
         match &self.bytes {
             Bytes::Here(bytes) => {
                 let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
@@ -83,13 +106,14 @@ impl Content {
     }
 }
 
-fn rewritten(folder: &BTreeMap<AssetPath, Found>, at: &str) -> Result<rewrite::Rewritten, Failure> {
+fn rewritten(folder: &BTreeMap<AssetPath, Found>, at: &str) -> Result<rewrite::Rewritten, Error> {
     let hashes = folder.iter().map(|(path, found)| (path.clone(), (found.hash, found.size_bytes))).collect();
-    rewrite::plan(&hashes, at, |path| match folder.get(path) {
-        Some(found) => fs::read(&found.file),
-        None => Err(io::ErrorKind::NotFound.into()),
+    let mut failed = PathBuf::new();
+    rewrite::plan(&hashes, at, |path| {
+        let file = folder.get(path).map(|found| found.file.clone()).unwrap_or_default();
+        fs::read(&file).inspect_err(|_| failed = file)
     })
-    .map_err(|error| Failure::Failed(format!("cannot rewrite: {error}")))
+    .map_err(|source| Error::Disk { path: failed, source })
 }
 
 fn after(now: SystemTime, time: notation::Duration) -> u64 {
@@ -100,38 +124,29 @@ fn after(now: SystemTime, time: notation::Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
-    use clap::Parser;
     use std::time::Duration;
 
-    fn plan(files: &[(&str, &str)], typed: &str) -> Plan {
+    fn plan(files: &[(&str, &str)], wishes: &Wishes) -> Plan {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in files {
             fs::write(dir.path().join(name), text).unwrap();
         }
-        let Ok(folder) = super::super::folder::read(dir.path()) else { panic!("it can be read") };
-        let typed = format!("nines push dist assets {typed}");
-        let Command::Push(args) = Cli::parse_from(typed.split_whitespace()).command else {
-            panic!("{typed}")
-        };
-        let Ok(plan) = Plan::new(folder, &args, SystemTime::UNIX_EPOCH + Duration::from_secs(1)) else {
-            panic!("it can be planned")
-        };
-        plan
+        let folder = super::super::read(dir.path()).unwrap();
+        Plan::new(folder, wishes, SystemTime::UNIX_EPOCH + Duration::from_secs(1)).unwrap()
     }
 
     #[test]
     fn what_two_paths_have_is_sent_once() {
-        let plan = plan(&[("a.txt", "same"), ("b.txt", "same")], "");
+        let plan = plan(&[("a.txt", "same"), ("b.txt", "same")], &Wishes::default());
         assert_eq!((plan.draft.files.len(), plan.contents.len()), (2, 1));
     }
 
     #[test]
     fn a_path_ends_when_the_longest_beginning_that_is_named_does() {
-        let plan = plan(
-            &[("a.txt", "a"), ("ab.txt", "b"), ("c.txt", "c")],
-            "--expire 10s --expire a=5s --expire ab=2s",
-        );
+        let expire = [("", 10), ("a", 5), ("ab", 2)];
+        let expire = expire.map(|(path, secs)| (path.to_owned(), notation::Duration::secs(secs)));
+        let wishes = Wishes { expire: expire.into(), ..Wishes::default() };
+        let plan = plan(&[("a.txt", "a"), ("ab.txt", "b"), ("c.txt", "c")], &wishes);
         let ends = |path: &str| plan.draft.files[path].expires_unix_ms;
         assert_eq!(plan.draft.expires_unix_ms, Some(11_000));
         assert_eq!((ends("a.txt"), ends("ab.txt"), ends("c.txt")), (Some(6_000), Some(3_000), None));
@@ -139,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_rewritten_page_is_sent_as_it_has_become() {
-        let plan = plan(&[("index.html", "<img src=/x/a.png>"), ("a.png", "png")], "--rewrite --at /x");
+        let wishes = Wishes { rewrite_at: Some("/x/".into()), ..Wishes::default() };
+        let plan = plan(&[("index.html", "<img src=/x/a.png>"), ("a.png", "png")], &wishes);
         let entry = &plan.draft.files["index.html"];
         let content = &plan.contents[&entry.hash];
         let text = String::from_utf8(content.part(0, 100).unwrap()).unwrap();
