@@ -1,6 +1,6 @@
 //! The cache at work: looks up, fetches once, keeps, purges.
 
-use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Place};
+use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Lead, Place};
 use crate::key::KeyHasher;
 use crate::purge::{Mode, Purges, Target, Verdict};
 use crate::rules::Stored;
@@ -42,6 +42,7 @@ pub struct Engine {
     flights: Arc<Flights>,
     purges: Arc<Purges>,
     purged: AtomicU64,
+    refreshes: AtomicU64,
 }
 
 /// What all of it is like.
@@ -61,6 +62,8 @@ pub struct Figures {
     pub purge_sequence: u64,
     /// Responses that a purge has removed from memory.
     pub purged: u64,
+    /// Responses that were asked for anew while they were fresh.
+    pub refreshes: u64,
 }
 
 impl Engine {
@@ -82,6 +85,7 @@ impl Engine {
             flights: Flights::new(config.fill.clone(), Arc::clone(&purges)),
             purges,
             purged: AtomicU64::new(0),
+            refreshes: AtomicU64::new(0),
         })
     }
 
@@ -100,6 +104,13 @@ impl Engine {
     /// Joins those who wait for a response, or begins to fetch it: see [`Flights::join`].
     pub fn join(&self, key: &Key, variant: u64, now: Instant) -> Place {
         self.flights.join(key, variant, now)
+    }
+
+    /// Begins to ask for a response anew that is fresh still: once since it came or was confirmed, and unless somebody does so already.
+    pub fn refresh(&self, object: &Object, variant: u64) -> Option<Lead> {
+        let lead = object.claim_refresh().then(|| self.flights.lead(&object.key, variant))??;
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
+        Some(lead)
     }
 
     /// Keeps what a fetch has brought. What was purged meanwhile is not kept.
@@ -222,6 +233,7 @@ impl Engine {
             purges,
             purge_sequence: self.purges.sequence(),
             purged: self.purged.load(Ordering::Relaxed),
+            refreshes: self.refreshes.load(Ordering::Relaxed),
         }
     }
 

@@ -4,8 +4,8 @@ use super::caching::Caching;
 use crate::core::Work;
 use cdn::Key;
 use cdn::rules::{
-    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Stored, matches, select,
-    serve, variant,
+    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Stored, matches,
+    refresh_due, select, serve, variant,
 };
 use cdn::store::Object;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use std::time::SystemTime;
 
 /// What becomes of a request.
 pub(super) enum Looked {
-    /// It is answered with this.
-    Hit { object: Arc<Object>, status: CacheStatus },
+    /// It is answered with this; what is popular and soon over is asked for anew.
+    Hit { object: Arc<Object>, status: CacheStatus, refresh: Option<Wanted> },
     /// It is answered with this, which is stale, and the origin is asked anew.
     Stale { object: Arc<Object>, status: CacheStatus, wanted: Wanted },
     /// The origin is asked.
@@ -107,7 +107,12 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime) -> Looked
         at: now,
     };
     match serve(&object.stored, &asked, &caching.policy, stale_since, now) {
-        Serve::Fresh | Serve::StaleAsAsked => Looked::Hit { status: CacheStatus::hit(ttl), object },
+        Serve::Fresh => {
+            let due = object.is_popular().then(|| refresh_due(&object.stored, &asked, &caching.policy, now));
+            let refresh = due.flatten().map(|until| wanted(Forwarded::Stale, Some(until)));
+            Looked::Hit { status: CacheStatus::hit(ttl), object, refresh }
+        }
+        Serve::StaleAsAsked => Looked::Hit { status: CacheStatus::hit(ttl), object, refresh: None },
         Serve::StaleAndRefresh => {
             let wanted = wanted(Forwarded::Stale, None);
             Looked::Stale { status: CacheStatus::hit(ttl), wanted, object }

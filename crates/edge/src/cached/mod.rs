@@ -55,8 +55,13 @@ pub(crate) async fn run(mut cached: Cached<'_>) -> Ended {
         return Box::pin(purging::run(&mut cached)).await;
     }
     match look_up::look_up(cached.caching, cached.work, SystemTime::now()) {
-        Looked::Hit { object, status } => {
+        Looked::Hit { object, status, refresh } => {
             cached.report.cache = Some(CacheUse::Hit);
+            if let Some(wanted) = refresh
+                && let Some(lead) = cached.caching.engine.refresh(&object, wanted.variant)
+            {
+                cached.fetch(lead, wanted);
+            }
             cached.send_object(&object, status).await
         }
         Looked::Stale { object, status, wanted } => {

@@ -4,6 +4,7 @@ mod any;
 mod conditions;
 mod freshness;
 mod ranges;
+mod refreshing;
 mod serving;
 mod storing;
 mod updates;
