@@ -1,6 +1,7 @@
 //! What the types of the file cannot say.
 
 use crate::config::{Cache, CacheConfig, CdnConfig, QueryConfig, StaleConfig};
+use crate::rules::is_written_here;
 use notation::{Duration, Faults, Name, Percent, Size, TextOr};
 
 /// Fields that a route varies by: each is compared with every request.
@@ -56,6 +57,13 @@ pub fn check_route(cache: &Cache, cdn: &CdnConfig, route: &Name, faults: &mut Fa
         let message =
             format!("route {route}: `vary` has {} fields, above {ROUTE_VARY_MAX}", config.vary.len());
         faults.add(route.span(), message);
+    }
+    for name in config.vary.iter().filter(|name| is_written_here(name.as_str().as_bytes())) {
+        let message = format!(
+            "route {route}: `vary` {:?} is a field that nines writes itself, another for each client",
+            name.as_str()
+        );
+        faults.add(name.span().or_else(|| route.span()), message);
     }
     for name in config.vary.iter().filter(|name| !is_token(name)) {
         let message = format!("route {route}: `vary` {:?} is no field's name", name.as_str());
@@ -210,6 +218,10 @@ mod tests {
                 "route /a: `query` has one of `keep` and `drop`",
             ),
             ("cache = { query = { keep = [\"a*\"] } }", "route /a: `keep` \"a*\": a `*` is for `drop`"),
+            (
+                "cache = { vary = [\"X-Real-IP\"] }",
+                "route /a: `vary` \"X-Real-IP\" is a field that nines writes itself, another for each client",
+            ),
             ("cache = { vary = [\"a b\"] }", "route /a: `vary` \"a b\" is no field's name"),
             (
                 "cache = { vary = [\"a\", \"b\", \"c\", \"d\", \"e\"] }",

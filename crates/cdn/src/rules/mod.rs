@@ -49,4 +49,4 @@ pub use targeted::{CAPABILITY_LINE, NAME};
 pub use validation::{
     AskedAbout, HeadSays, TAGS_ASKED_MAX, confirmed, freshened, head_says, merged_lines, write_conditions,
 };
-pub use vary::{RequestLines, VARY_MAX, accept_encoding, chosen, matches, variant};
+pub use vary::{RequestLines, VARY_MAX, accept_encoding, chosen, is_written_here, matches, variant};
