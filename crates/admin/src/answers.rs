@@ -288,7 +288,7 @@ pub(crate) async fn explain(
     explained.map(Json).map_err(|error| bad(error.to_string()))
 }
 
-fn bad(detail: String) -> Problem {
+pub(crate) fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
@@ -297,7 +297,7 @@ fn client(value: &str) -> Result<IpAddr, Problem> {
 }
 
 /// The query as the edge wants it.
-fn query(pairs: Vec<(String, String)>) -> Result<Query, Problem> {
+pub(crate) fn query(pairs: Vec<(String, String)>) -> Result<Query, Problem> {
     let mut query = Query { method: "GET".into(), ..Query::default() };
     for (name, value) in pairs {
         match name.as_str() {

@@ -19,6 +19,7 @@ pub mod fill;
 pub mod key;
 pub mod purge;
 pub mod rules;
+mod seen;
 mod siphash;
 pub mod store;
 
@@ -30,6 +31,7 @@ pub use engine::{Engine, EngineConfig, Figures};
 pub use error::Error;
 pub use events::register;
 pub use key::Key;
+pub use seen::{Seen, Tier};
 
 /// Reads any bytes as a log of purges, and as a record of the disk. For the fuzz target.
 #[doc(hidden)]

@@ -1,7 +1,7 @@
 //! The edge as the topology sees it: started, changed without a stop, handed over, drained.
 
 use crate::arrival::Door;
-use crate::cached::Cdn;
+use crate::cached::{CacheExplainer, Cdn};
 use crate::config::{EdgeConfig, SiteConfig};
 use crate::core::{Core, CoreParts, Snapshot};
 use crate::dns_answer::DnsAnswers;
@@ -233,6 +233,11 @@ impl Edge {
     /// When the query is no URL of ours.
     pub fn explain(&self, query: &Query) -> Result<Explanation, QueryError> {
         explain_snapshot(&self.snapshots.borrow().clone(), query)
+    }
+
+    /// Who says what the cache would do with a request.
+    pub fn cache_explainer(&self) -> CacheExplainer {
+        CacheExplainer(self.snapshots.borrow().clone())
     }
 
     /// What there is to see.

@@ -69,6 +69,7 @@ Examples:
   nines explain http://shop.test/cart
   nines explain http://shop.test/cart -X POST -H 'Cookie: shop_at=x'
   nines explain /cart --client 203.0.113.7
+  nines explain --cache http://shop.test/img/1.svg       what the cache would do with it, and why
   nines explain tcp:db --client 10.0.0.1 --sni a.test    [tcp.db], by TLS server name
   nines explain udp:dns --client 10.0.0.1:5000           [udp.dns]
   nines explain dns www.shop.test --from 203.0.113.7     [dns], each step of a route
@@ -240,6 +241,9 @@ pub(crate) struct ExplainArgs {
     /// The name that is asked for; with `dns` only
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Say what the cache of the running node would do with the request, and why
+    #[arg(long)]
+    pub(crate) cache: bool,
     /// The request's method [default: GET]
     #[arg(short = 'X', long)]
     pub(crate) method: Option<String>,

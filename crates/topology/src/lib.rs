@@ -42,7 +42,10 @@ pub use dns::{
     NextStep, Question as DnsQuestion, QuestionError as DnsQuestionError, ResolverStatus, RolledKey,
     SigningStatus, StepExplanation as DnsStepExplanation, UpstreamStatus, ZoneStatus,
 };
-pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
+pub use edge::{
+    AccessLogTarget, CacheExplanation, CacheOutcome, Explanation, FetchExplanation, FieldExplanation,
+    KeptExplanation, Query, QueryError, RouteSeen, UnsharedExplanation,
+};
 pub use layer4::{
     ExplainError as Layer4ExplainError, Explanation as Layer4Explanation, ListenerStatus as Layer4Status,
     Question as Layer4Question,

@@ -188,6 +188,16 @@ impl Running {
         self.live().edge.explain(query)
     }
 
+    /// What the cache would do with a request, and why. Changes no state.
+    pub async fn explain_cache(&self, query: edge::Query) -> Result<edge::CacheExplanation, ExplainError> {
+        let explainer = self.live().edge.cache_explainer()?;
+        // It waits for the disk.
+        match tokio::task::spawn_blocking(move || explainer.explain(&query)).await {
+            Ok(explained) => Ok(explained?),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
     /// Why a connection of TCP or a datagram would go where it would go. Changes no state.
     pub fn explain_layer4(
         &self,

@@ -6,6 +6,7 @@
 
 mod aftermath;
 mod caching;
+mod explaining;
 mod fetch;
 mod filler;
 mod head;
@@ -16,6 +17,10 @@ mod send;
 pub(crate) use aftermath::Aftermath;
 pub use caching::Cdn;
 pub(crate) use caching::{Caching, CdnParts};
+pub use explaining::{
+    CacheExplainer, CacheExplanation, CacheOutcome, FetchExplanation, FieldExplanation, KeptExplanation,
+    UnsharedExplanation,
+};
 pub(crate) use filler::{Filler, Wants};
 
 use crate::core::{Core, CoreSnapshot, Work};
@@ -28,7 +33,7 @@ use cdn::fill::{Begun, Failure, Lead, Place, Reader};
 use cdn::rules::{CacheStatus, Forwarded};
 use cdn::store::Object;
 use fetch::Fetch;
-use look_up::{Looked, Wanted};
+use look_up::{How, Looked, Wanted};
 use send::Content;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -54,7 +59,7 @@ pub(crate) async fn run(mut cached: Cached<'_>) -> Ended {
     if cached.work.request.method_name.of_head(cached.work.down.held()) == b"PURGE" {
         return Box::pin(purging::run(&mut cached)).await;
     }
-    match look_up::look_up(cached.caching, cached.work, SystemTime::now()) {
+    match look_up::look_up(cached.caching, cached.work, SystemTime::now(), How::Use) {
         Looked::Hit { object, status, refresh } => {
             cached.report.cache = Some(CacheUse::Hit);
             if let Some(wanted) = refresh
