@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+import urllib.request
 
 import cdn_world
 import pytest
@@ -179,3 +180,45 @@ def test_without_a_node_nothing_is_told(cache, tmp_path):
     alone.write_text('[node]\nadmin = "127.0.0.1:1"\n')
     done = subprocess.run([cache.cache.binary, "explain", "--cache", "/a", "--file", alone], capture_output=True, timeout=20)
     assert done.returncode == 5
+
+
+# --- figures ---
+
+def cdn(cache):
+    with urllib.request.urlopen(f"http://127.0.0.1:{cache.cache.admin}/api/v1/cdn", timeout=10) as answer:
+        return json.load(answer)
+
+
+def test_ratios_ages_and_what_was_missed_most_are_told(start):
+    origin = Origin()
+    cache = World("nines", start(cdn_world.file(origin.port)), origin)
+    assert cdn(cache)["hit_ratio"] is None
+    kept, private = cache.put(size=3000), cache.put(size=1000, fields=(("Cache-Control", "private"),))
+    for _ in range(4):
+        cache.get(kept)
+    for _ in range(4):
+        cache.get(private)
+    told = cdn(cache)
+    (site,) = told["sites"]
+    assert site["requests"] == {"hit": 3, "stale": 0, "miss": 2, "collapsed": 0, "pass": 3}
+    assert site["sent_bytes"] == {"hit": 9000, "stale": 0, "miss": 4000, "collapsed": 0, "pass": 3000}
+    assert told["hit_ratio"] == site["hit_ratio"] == 3 / 8 and site["byte_hit_ratio"] == 9 / 16
+    assert site["top_misses"] == [
+        {"url": cache.url(private.path), "misses": 4, "misses_min": 4, "why": "not stored: the response says `private`"},
+        {"url": cache.url(kept.path), "misses": 1, "misses_min": 1, "why": "it was not kept"}]
+    assert cache.cache.metric("nines_cdn_hit_age_seconds_count") == 3
+    assert cache.cache.metric("nines_cdn_hit_age_seconds_sum") < 30
+
+    def said(*options):
+        command = [cache.cache.binary, "status", "--file", cache.cache.file, *options]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
+
+    assert "37.5% hits" in said() and cache.url(private.path) not in said()
+    assert cache.url(private.path) in said("--cache")
+    assert json.loads(said("--cache", "--json"))["sites"][0]["top_misses"] == site["top_misses"]
+
+    # What was missed outlives the file.
+    cache.cache.reload(cdn_world.file(origin.port, 'refresh = "20%"'))
+    assert cdn(cache)["sites"][0]["top_misses"] == site["top_misses"]
+    origin.stop()
+    assert origin.failures == []

@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use topology::{
-    Changes, DnsExplanation, DnsQuestion, DnsRollError, EndpointError, EndpointStatus, Explanation,
-    InstanceState, Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Purge, PurgeError,
-    PurgeMode, Query, ReloadError, RolledKey, Running, ServiceStatus, Status,
+    CdnStatus, Changes, DnsExplanation, DnsQuestion, DnsRollError, EndpointError, EndpointStatus,
+    Explanation, InstanceState, Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Purge,
+    PurgeError, PurgeMode, Query, ReloadError, RolledKey, Running, ServiceStatus, Status,
 };
 
 /// What the answers are made from.
@@ -167,6 +167,7 @@ fn figures(tier: &str, status: &Status) -> BTreeMap<&'static str, usize> {
             ("available", status.pools.iter().map(|pool| pool.available).sum()),
             ("inflight", status.pools.iter().map(|pool| pool.inflight).sum()),
         ],
+        "cdn" => status.cdn.iter().flat_map(cdn_figures).collect(),
         "dns" => vec![
             ("listeners", status.listeners.iter().filter(|listener| listener.tier == tier).count()),
             ("zones", status.zones.len()),
@@ -178,6 +179,16 @@ fn figures(tier: &str, status: &Status) -> BTreeMap<&'static str, usize> {
         ],
     };
     figures.into_iter().collect()
+}
+
+fn cdn_figures(cdn: &CdnStatus) -> [(&'static str, usize); 4] {
+    let figure = |figure: u64| usize::try_from(figure).unwrap_or(usize::MAX);
+    [
+        ("sites", cdn.sites.len()),
+        ("objects", figure(cdn.memory_objects)),
+        ("memory_bytes", figure(cdn.memory_bytes)),
+        ("disk_bytes", figure(cdn.disk_bytes)),
+    ]
 }
 
 pub(crate) async fn listeners(State(api): State<Api>) -> Json<Vec<ListenerStatus>> {

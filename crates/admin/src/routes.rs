@@ -164,7 +164,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 33] = [
+pub(crate) static ROUTES: [Route; 34] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -235,6 +235,14 @@ pub(crate) static ROUTES: [Route; 33] = [
         ..asked("/api/v1/services", "services", "The services with their instances", || {
             get(answers::services)
         })
+    },
+    Route {
+        answer: Answer::Json(
+            "how it fares, and which URLs the origin was asked for most",
+            schema::<topology::CdnStatus>,
+        ),
+        problems: &[NO_CDN],
+        ..asked("/api/v1/cdn", "cdn", "The cache, by site", || get(caches::cdn))
     },
     Route {
         body: Some(Takes::Json(schema::<answers::Which>)),

@@ -5,7 +5,7 @@ use crate::key::KeyHasher;
 use crate::purge::{Mode, Purges, Target, Verdict};
 use crate::rules::Stored;
 use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object};
-use crate::{Error, Key, Seen, Tier};
+use crate::{Error, Key, Misses, Seen, Tier};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +43,7 @@ pub struct Engine {
     purges: Arc<Purges>,
     purged: AtomicU64,
     refreshes: AtomicU64,
+    misses: Misses,
 }
 
 /// What all of it is like.
@@ -86,6 +87,7 @@ impl Engine {
             purges,
             purged: AtomicU64::new(0),
             refreshes: AtomicU64::new(0),
+            misses: Misses::default(),
         })
     }
 
@@ -230,6 +232,11 @@ impl Engine {
     /// Fetches that are under way.
     pub fn flights(&self) -> &Arc<Flights> {
         &self.flights
+    }
+
+    /// What was missed most.
+    pub fn misses(&self) -> &Misses {
+        &self.misses
     }
 
     /// All purges.

@@ -17,6 +17,7 @@ mod error;
 mod events;
 pub mod fill;
 pub mod key;
+mod misses;
 pub mod purge;
 pub mod rules;
 mod seen;
@@ -31,6 +32,7 @@ pub use engine::{Engine, EngineConfig, Figures};
 pub use error::Error;
 pub use events::register;
 pub use key::Key;
+pub use misses::{Missed, Misses, SiteMisses, TopMiss};
 pub use seen::{Seen, Tier};
 
 /// Reads any bytes as a log of purges, and as a record of the disk. For the fuzz target.

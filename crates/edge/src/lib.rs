@@ -80,8 +80,8 @@ mod when;
 mod wire;
 
 pub use cached::{
-    CacheExplainer, CacheExplanation, CacheOutcome, Cdn, FetchExplanation, FieldExplanation, KeptExplanation,
-    UnsharedExplanation,
+    CacheCounts, CacheExplainer, CacheExplanation, CacheOutcome, Cdn, FetchExplanation, FieldExplanation,
+    KeptExplanation, MissStatus, SiteCacheStatus, UnsharedExplanation,
 };
 pub use check::{check, check_doors};
 pub use config::*;

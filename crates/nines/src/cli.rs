@@ -81,6 +81,7 @@ Examples:
 Examples:
   nines status                  once
   nines status --watch          again every second
+  nines status --cache          the cache by site, and which URLs the origin is asked for most
   nines status --json           for programs")]
     Status(StatusArgs),
 
@@ -272,6 +273,9 @@ pub(crate) struct ExplainArgs {
 /// `nines status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
+    /// Show the cache by site, and the URLs that the origin was asked for most
+    #[arg(long)]
+    pub(crate) cache: bool,
     /// Print the status as JSON
     #[arg(long)]
     pub(crate) json: bool,

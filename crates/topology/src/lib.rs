@@ -33,7 +33,7 @@ pub use running::{
     explain_layer4_file,
 };
 pub use schema::json_schema;
-pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
+pub use status::{CdnStatus, ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
@@ -43,8 +43,9 @@ pub use dns::{
     SigningStatus, StepExplanation as DnsStepExplanation, UpstreamStatus, ZoneStatus,
 };
 pub use edge::{
-    AccessLogTarget, CacheExplanation, CacheOutcome, Explanation, FetchExplanation, FieldExplanation,
-    KeptExplanation, Query, QueryError, RouteSeen, UnsharedExplanation,
+    AccessLogTarget, CacheCounts, CacheExplanation, CacheOutcome, Explanation, FetchExplanation,
+    FieldExplanation, KeptExplanation, MissStatus, Query, QueryError, RouteSeen, SiteCacheStatus,
+    UnsharedExplanation,
 };
 pub use layer4::{
     ExplainError as Layer4ExplainError, Explanation as Layer4Explanation, ListenerStatus as Layer4Status,

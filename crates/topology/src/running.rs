@@ -11,7 +11,7 @@
 use crate::changes::Changes;
 use crate::config::Topology;
 use crate::file::Checked;
-use crate::status::{Readiness, Status};
+use crate::status::{CdnStatus, Readiness, Status};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -176,6 +176,11 @@ impl Running {
     /// Everything that runs, with live figures.
     pub fn status(&self) -> Status {
         report::status(self)
+    }
+
+    /// The cache, if there is one, with the URLs that were missed most: at most so many of each site.
+    pub fn cdn(&self, misses: usize) -> Option<CdnStatus> {
+        report::cdn(self, misses)
     }
 
     /// Whether the node can serve, and what it waits for if not.
