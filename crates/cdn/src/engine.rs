@@ -5,7 +5,7 @@ use crate::key::KeyHasher;
 use crate::purge::{Mode, Purges, Target, Verdict};
 use crate::rules::Stored;
 use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object};
-use crate::{Error, Key};
+use crate::{Error, Key, Misses, Seen, Tier};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +43,7 @@ pub struct Engine {
     purges: Arc<Purges>,
     purged: AtomicU64,
     refreshes: AtomicU64,
+    misses: Misses,
 }
 
 /// What all of it is like.
@@ -86,6 +87,7 @@ impl Engine {
             purges,
             purged: AtomicU64::new(0),
             refreshes: AtomicU64::new(0),
+            misses: Misses::default(),
         })
     }
 
@@ -99,6 +101,21 @@ impl Engine {
     #[inline]
     pub fn find(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
         self.memory.find(key, |object| object.check(&self.purges) != Verdict::Hard && choose(object))
+    }
+
+    /// The same for whoever asks why: it does not count as a use.
+    pub fn see(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
+        self.memory.see(key, |object| object.check(&self.purges) != Verdict::Hard && choose(object))
+    }
+
+    /// All that is kept of a key, purged or not: in memory first, then on the disk, the newest first. Waits for the disk.
+    pub fn seen(&self, key: &Key) -> Vec<Seen> {
+        let of = |object: &Object, bytes, tier| Seen::of(object, bytes, tier, &self.purges);
+        let memory = self.memory.variants(key).into_iter();
+        let mut seen: Vec<Seen> = memory.map(|object| of(&object, object.body.len(), Tier::Memory)).collect();
+        let disk = self.disk.iter().flat_map(|disk| disk.see(key));
+        seen.extend(disk.map(|(object, bytes)| of(&object, bytes, Tier::Disk)));
+        seen
     }
 
     /// Joins those who wait for a response, or begins to fetch it: see [`Flights::join`].
@@ -215,6 +232,11 @@ impl Engine {
     /// Fetches that are under way.
     pub fn flights(&self) -> &Arc<Flights> {
         &self.flights
+    }
+
+    /// What was missed most.
+    pub fn misses(&self) -> &Misses {
+        &self.misses
     }
 
     /// All purges.

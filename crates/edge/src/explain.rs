@@ -94,6 +94,22 @@ pub fn explain(parts: &EdgeParts, query: &Query) -> Result<Explanation, QueryErr
 }
 
 pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Explanation, QueryError> {
+    walk(snapshot, query).map(|walked| walked.explanation)
+}
+
+/// A request on its way to where it is answered.
+pub(crate) struct Walked {
+    pub(crate) explanation: Explanation,
+    /// Its head.
+    pub(crate) bytes: Vec<u8>,
+    /// Its path, normalised.
+    pub(crate) path: Vec<u8>,
+    /// The route, if that leads to a pool.
+    pub(crate) route: Option<Arc<Route>>,
+}
+
+/// Goes the way that a request goes.
+pub(crate) fn walk(snapshot: &Snapshot, query: &Query) -> Result<Walked, QueryError> {
     let bytes = head_of(query);
     let refused = |cause: String| QueryError::Request { url: query.url.clone(), cause };
     let mut head = RequestHead::default();
@@ -105,7 +121,7 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
     }
     let (mut host, mut path) = (Vec::new(), Vec::new());
     head.write_looked_up(&bytes, &mut host, &mut path);
-    let mut explanation = Explanation {
+    let explanation = Explanation {
         listeners: listeners(&snapshot.config, query),
         host: text(&host),
         site: None,
@@ -117,49 +133,58 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
         asks_for_user: false,
         pool: None,
     };
-    if head.method.is_refused() {
-        explanation.action = "refuse with 405 Method Not Allowed".into();
-        return Ok(explanation);
-    }
-    let Some((site, found_by)) = snapshot.sites.find(&host) else {
-        explanation.action = "refuse with 421 Misdirected Request".into();
-        return Ok(explanation);
-    };
-    explanation.site = Some(site.name.clone());
-    explanation.site_found_by = Some(
-        match found_by {
-            FoundBy::Exact => "exact",
-            FoundBy::Wildcard => "wildcard",
-            FoundBy::Default => "default",
+    let mut walked = Walked { explanation, bytes, path, route: None };
+    walked.find_route(snapshot, query, &head, &host);
+    Ok(walked)
+}
+
+impl Walked {
+    fn find_route(&mut self, snapshot: &Snapshot, query: &Query, head: &RequestHead, host: &[u8]) {
+        let Self { explanation, bytes, path, .. } = self;
+        if head.method.is_refused() {
+            explanation.action = "refuse with 405 Method Not Allowed".into();
+            return;
         }
-        .into(),
-    );
-    let json = query.body.as_ref().map(|body| {
-        let mut json = site.json.search();
-        if json.feed(body.as_bytes()) {
-            json.end();
-        }
-        json
-    });
-    for route in site.candidates(&path) {
-        let passed_over = route.when.first_that_fails(&head, &bytes, json.as_ref());
-        let won = passed_over.is_none();
-        explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
-        if won {
-            if let Some(refusal) = refused_by_gate(site, route, query) {
-                explanation.action = refusal;
-                return Ok(explanation);
+        let Some((site, found_by)) = snapshot.sites.find(host) else {
+            explanation.action = "refuse with 421 Misdirected Request".into();
+            return;
+        };
+        explanation.site = Some(site.name.clone());
+        explanation.site_found_by = Some(
+            match found_by {
+                FoundBy::Exact => "exact",
+                FoundBy::Wildcard => "wildcard",
+                FoundBy::Default => "default",
             }
-            explain_route(route, &head, &bytes, &path, query, &mut explanation);
-            return Ok(explanation);
+            .into(),
+        );
+        let json = query.body.as_ref().map(|body| {
+            let mut json = site.json.search();
+            if json.feed(body.as_bytes()) {
+                json.end();
+            }
+            json
+        });
+        for route in site.candidates(path) {
+            let passed_over = route.when.first_that_fails(head, bytes, json.as_ref());
+            let won = passed_over.is_none();
+            explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
+            if won {
+                if let Some(refusal) = refused_by_gate(site, route, query) {
+                    explanation.action = refusal;
+                    return;
+                }
+                explain_route(route, head, bytes, path, query, explanation);
+                self.route = matches!(route.action, Action::Pool(_)).then(|| Arc::clone(route));
+                return;
+            }
         }
+        // Whom they all deny is not even asked for a body.
+        let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query);
+        let refusals: Option<Vec<String>> = site.find_by_head(path, head, bytes).iter().map(denied).collect();
+        let refusal = refusals.and_then(|mut refusals| refusals.pop());
+        explanation.action = refusal.unwrap_or_else(|| "refuse with 404 Not Found".into());
     }
-    // Whom they all deny is not even asked for a body.
-    let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query);
-    let refusals: Option<Vec<String>> = site.find_by_head(&path, &head, &bytes).iter().map(denied).collect();
-    let refusal = refusals.and_then(|mut refusals| refusals.pop());
-    explanation.action = refusal.unwrap_or_else(|| "refuse with 404 Not Found".into());
-    Ok(explanation)
 }
 
 /// Where such a request may arrive: over TLS, if its URL says so.

@@ -79,7 +79,10 @@ mod upstream;
 mod when;
 mod wire;
 
-pub use cached::Cdn;
+pub use cached::{
+    CacheCounts, CacheExplainer, CacheExplanation, CacheOutcome, Cdn, FetchExplanation, FieldExplanation,
+    KeptExplanation, MissStatus, SiteCacheStatus, UnsharedExplanation,
+};
 pub use check::{check, check_doors};
 pub use config::*;
 pub use dns_answer::{DnsAnswered, DnsAnswers};

@@ -25,6 +25,7 @@ mod storing;
 mod structured;
 mod tags;
 mod targeted;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod validation;
@@ -46,6 +47,7 @@ pub use stored::{Stored, VaryField};
 pub use storing::{NotStored, Times, may_store, passing};
 pub use tags::{TAG_BYTES_MAX, TAGS_MAX};
 pub use targeted::{CAPABILITY_LINE, NAME};
+pub use telling::lifetime_by;
 pub use validation::{
     AskedAbout, HeadSays, TAGS_ASKED_MAX, confirmed, freshened, head_says, merged_lines, write_conditions,
 };

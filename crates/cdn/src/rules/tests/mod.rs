@@ -7,6 +7,7 @@ mod ranges;
 mod refreshing;
 mod serving;
 mod storing;
+mod telling;
 mod updates;
 
 use super::*;
