@@ -4,6 +4,7 @@ use crate::config::EdgeConfig;
 use crate::core::Snapshot;
 use crate::error::Error;
 use crate::exchange::hash_of;
+use crate::gate::{Shown, strip};
 use crate::loading::compile_offline;
 use crate::protocol::{RequestHead, RequestLimits};
 use crate::running::EdgeParts;
@@ -11,9 +12,9 @@ use crate::sites::{Action, FoundBy, Route, Site};
 use balance::{PoolExplanation, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use thiserror::Error;
 
 /// A request to explain.
@@ -93,7 +94,15 @@ pub fn explain(parts: &EdgeParts, query: &Query) -> Result<Explanation, QueryErr
     explain_snapshot(&compile_offline(parts)?, query)
 }
 
-pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Explanation, QueryError> {
+/// A request that was asked about, parsed as a client's would be.
+pub(crate) struct Read {
+    pub(crate) head: RequestHead,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) host: Vec<u8>,
+    pub(crate) path: Vec<u8>,
+}
+
+pub(crate) fn read(query: &Query) -> Result<Read, QueryError> {
     let bytes = head_of(query);
     let refused = |cause: String| QueryError::Request { url: query.url.clone(), cause };
     let mut head = RequestHead::default();
@@ -105,6 +114,11 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
     }
     let (mut host, mut path) = (Vec::new(), Vec::new());
     head.write_looked_up(&bytes, &mut host, &mut path);
+    Ok(Read { head, bytes, host, path })
+}
+
+pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Explanation, QueryError> {
+    let Read { mut head, mut bytes, host, path } = read(query)?;
     let mut explanation = Explanation {
         listeners: listeners(&snapshot.config, query),
         host: text(&host),
@@ -146,16 +160,22 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
         let won = passed_over.is_none();
         explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
         if won {
-            if let Some(refusal) = refused_by_gate(site, route, query) {
+            let shown =
+                Shown { request: &head, head: &bytes, host: &host, path: &path, client: client_of(query) };
+            if let Some(refusal) = refused_by_gate(site, route, query, &shown) {
                 explanation.action = refusal;
                 return Ok(explanation);
+            }
+            if let Some(signed) = route.gate.signed() {
+                strip(signed, &mut head, &mut bytes);
             }
             explain_route(route, &head, &bytes, &path, query, &mut explanation);
             return Ok(explanation);
         }
     }
     // Whom they all deny is not even asked for a body.
-    let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query);
+    let shown = Shown { request: &head, head: &bytes, host: &host, path: &path, client: client_of(query) };
+    let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query, &shown);
     let refusals: Option<Vec<String>> = site.find_by_head(&path, &head, &bytes).iter().map(denied).collect();
     let refusal = refusals.and_then(|mut refusals| refusals.pop());
     explanation.action = refusal.unwrap_or_else(|| "refuse with 404 Not Found".into());
@@ -169,7 +189,7 @@ fn listeners(config: &EdgeConfig, query: &Query) -> Vec<String> {
 }
 
 /// What the gate would say, as far as that can be told of a request that was not made.
-fn refused_by_gate(site: &Site, route: &Route, query: &Query) -> Option<String> {
+fn refused_by_gate(site: &Site, route: &Route, query: &Query, shown: &Shown<'_>) -> Option<String> {
     let is_secure = query.url.starts_with("https://");
     if let (false, Some(port)) = (is_secure, site.https_port) {
         return Some(format!("send to HTTPS at port {port} with 308"));
@@ -177,8 +197,14 @@ fn refused_by_gate(site: &Site, route: &Route, query: &Query) -> Option<String> 
     if let (false, true) = (is_secure, site.asks_for_certificates) {
         return Some("refuse with 421 Misdirected Request: the site asks for a client certificate".into());
     }
-    let denied = query.client.and_then(|client| route.gate.explain_access(client))?;
-    Some(format!("refuse with 403 Forbidden: {denied}"))
+    let denied = query.client.and_then(|client| route.gate.explain_access(client));
+    let unsigned = || Some(shown.judge(route.gate.signed()?, SystemTime::now()).err()?.to_string());
+    Some(format!("refuse with 403 Forbidden: {}", denied.or_else(unsigned)?))
+}
+
+/// Who asks; nobody in particular is in no network that a signature is for.
+fn client_of(query: &Query) -> IpAddr {
+    query.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 fn explain_route(

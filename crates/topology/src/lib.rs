@@ -30,7 +30,7 @@ pub use problem::{Level, Problem, Rejected};
 pub use running::{
     DnsExplainError, DnsFlushError, DnsRollError, EndpointError, ExplainError, Purge, PurgeError, PurgeMode,
     ReloadError, Running, StartError, StartOptions, TakeoverError, explain_dns_file, explain_file,
-    explain_layer4_file,
+    explain_layer4_file, sign_url,
 };
 pub use schema::json_schema;
 pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
@@ -42,7 +42,7 @@ pub use dns::{
     NextStep, Question as DnsQuestion, QuestionError as DnsQuestionError, ResolverStatus, RolledKey,
     SigningStatus, StepExplanation as DnsStepExplanation, UpstreamStatus, ZoneStatus,
 };
-pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen};
+pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen, SignError, SignWish, SignedUrl};
 pub use layer4::{
     ExplainError as Layer4ExplainError, Explanation as Layer4Explanation, ListenerStatus as Layer4Status,
     Question as Layer4Question,
