@@ -47,6 +47,14 @@ pub enum Error {
         /// "user".
         what: &'static str,
     },
+    /// A key for signatures cannot be used.
+    #[error("signed key {key}: {cause}")]
+    Key {
+        /// Its name.
+        key: String,
+        /// Why not. The secret is not in it.
+        cause: String,
+    },
     /// An entry of the configuration is no network.
     #[error("{0}")]
     Network(#[from] crate::NotANetwork),

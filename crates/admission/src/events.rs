@@ -32,6 +32,7 @@ pub struct Events {
     denied: Counter,
     limited: [Counter; Limited::ALL.len()],
     auth_failures: Counter,
+    unsigned: Counter,
     proxy_protocol_errors: Counter,
 }
 
@@ -50,6 +51,7 @@ impl Events {
                 "Requests without a user and password that are known.",
                 &[],
             ),
+            unsigned: counter("unsigned", "Requests without a signature that is good.", &[]),
             proxy_protocol_errors: counter(
                 "proxy_protocol_errors",
                 "Connections that should have begun with a PROXY header and did not.",
@@ -73,6 +75,11 @@ impl Events {
         self.auth_failures.inc();
     }
 
+    /// Somebody has shown no signature, or none that is good.
+    pub fn unsigned(&self) {
+        self.unsigned.inc();
+    }
+
     /// A connection did not begin with a PROXY header.
     pub fn proxy_protocol_failed(&self) {
         self.proxy_protocol_errors.inc();
@@ -89,6 +96,7 @@ mod tests {
         let events = Events::new(&registry, "edge", &[("site", "a.test")]);
         events.denied();
         events.auth_failed();
+        events.unsigned();
         events.proxy_protocol_failed();
         Limited::ALL.into_iter().for_each(|reason| events.limited(reason));
         let text = registry.render();
@@ -98,6 +106,7 @@ mod tests {
             "nines_edge_limited_total{reason=\"requests\",site=\"a.test\"} 1",
             "nines_edge_limited_total{reason=\"passwords\",site=\"a.test\"} 1",
             "nines_edge_auth_failures_total{site=\"a.test\"} 1",
+            "nines_edge_unsigned_total{site=\"a.test\"} 1",
             "nines_edge_proxy_protocol_errors_total{site=\"a.test\"} 1",
         ] {
             assert!(text.contains(line), "{line} in {text}");

@@ -2,7 +2,7 @@
 //!
 //! A connection arrives with an address. If a proxy has sent it on, its first bytes say for whom
 //! (`proxy_protocol`), or its requests do (`forwarded`). Whoever that is may come by its address (`networks`), by a user
-//! and a password (`basic_auth`), as often as is allowed (`rate`), with so much at once (`held`) and so fast (`pace`);
+//! and a password (`basic_auth`) or a URL that was signed for it (`signed`), as often as is allowed (`rate`), with so much at once (`held`) and so fast (`pace`);
 //! what leaves is a decision, with the words to tell it in. Those who own a door, tiers, bring sockets and tasks.
 //!
 //! Invariants:
@@ -26,6 +26,7 @@ mod networks;
 mod pace;
 pub mod proxy_protocol;
 mod rate;
+pub mod signed;
 
 pub use basic_auth::{
     BasicAuth, BasicAuthConfig, Credentials, Judged, Refusal, Verification, Verifiers, check_basic_auth,
@@ -44,3 +45,4 @@ pub use networks::{
 };
 pub use pace::Pace;
 pub use rate::{Decision, RateLimit, RateTable, decide};
+pub use signed::{Signed, SignedConfig, Unsigned, check_signed};

@@ -79,6 +79,7 @@ fn check_times(config: &CacheConfig, cdn: &CdnConfig, report: &mut impl FnMut(St
         ("negative_ttl", config.negative_ttl),
         ("ttl_min", config.ttl_min),
         ("ttl_max", config.ttl_max),
+        ("client_ttl", config.client_ttl),
     ];
     for (key, time) in times {
         time.into_iter().for_each(|time| check_whole(key, time, report));

@@ -134,6 +134,10 @@ pub struct CacheConfig {
     /// No response is fresh for longer; that of `[cdn]` otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_max: Option<Duration>,
+    /// For how long clients use a response without asking, counted from when they get it, whatever the origin tells them and the
+    /// cache goes by. `no-store` and `no-cache` are obeyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ttl: Option<Duration>,
     /// In place of that of `[cdn]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale: Option<StaleConfig>,
@@ -196,6 +200,11 @@ impl CacheConfig {
             is_control_passed: cdn.control_fields == ControlFields::Pass,
             vary: self.vary.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
         }
+    }
+
+    /// For how long clients use a response, in seconds.
+    pub fn client_ttl_s(&self) -> Option<u32> {
+        self.client_ttl.map(seconds)
     }
 
     /// What of the query is part of the key.

@@ -114,9 +114,11 @@ impl ErrorPage {
         let status = refusal.status();
         let reason = reason(status);
         let id = String::from_utf8_lossy(&ids.request_id);
-        // A head's fault is the client's own, and told; a backend's is not for the client to know.
+        // A head's fault is the client's own, and told, and so is a signature's; a backend's is not for the client to know.
         let detail = match refusal {
-            Refusal::Head(_) | Refusal::Body(_) | Refusal::Dns(..) => refusal.to_string(),
+            Refusal::Unsigned(_) | Refusal::Head(_) | Refusal::Body(_) | Refusal::Dns(..) => {
+                refusal.to_string()
+            }
             _ => String::new(),
         };
         let (content_type, body) = if prefers_json(accept) {

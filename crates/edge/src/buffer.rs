@@ -51,6 +51,11 @@ impl Buffer {
         &self.bytes[..self.held]
     }
 
+    /// The same, to be changed.
+    pub(crate) fn held_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.held]
+    }
+
     /// Uses up the filled bytes before the place `to`.
     pub(crate) fn consume_to(&mut self, to: usize) {
         assert!(self.start <= to && to <= self.end, "only filled bytes are used up");

@@ -4,9 +4,12 @@ use crate::config::{
     EdgeConfig, HeaderEdits, HttpsOnly, RedirectConfig, Respond, Rewrite, RouteConfig, SiteConfig,
     redirect_parts,
 };
+use crate::error::Error;
 use crate::json_field::JsonPath;
 use crate::protocol::normalized_path;
+use admission::{Signed, SignedConfig};
 use notation::{Faults, Name, Named, TextOr};
+use std::path::Path;
 
 /// Checks `[edge]` and all sites. Whether the pools that routes name exist, and whether addresses are free of each
 /// other, is not checked here: who knows all names and listeners does that.
@@ -127,6 +130,16 @@ pub fn check_doors(edge: &EdgeConfig, sites: &Named<SiteConfig>, faults: &mut Fa
                 "`https_only = { port = 443 }` where something in front does",
             );
         }
+        let clears = |route: &RouteConfig| !route.clear_site_data.is_empty();
+        let clearing = site.route.iter().filter(|(_, routes)| routes.as_slice().iter().any(clears));
+        let may_be_secure = site.tls.is_some() || !edge.trust_forwarded.is_nobody();
+        for (path, _) in clearing.filter(|_| !may_be_secure) {
+            let message = format!(
+                "site {name} route {path}: browsers heed clear_site_data over HTTPS alone, and the site has no `tls`"
+            );
+            let help = "where a proxy in front ends TLS, name it in `[edge] trust_forwarded`";
+            faults.add_with_help(path.span(), message, help);
+        }
         if site.hsts.is_some() && edge.https.is_empty() {
             faults.add(
                 name.span(),
@@ -151,6 +164,9 @@ fn check_site(name: &Name, site: &SiteConfig, faults: &mut Faults) {
     if let Some(auth) = &site.basic_auth {
         admission::check_basic_auth(auth, &whose, span, faults);
     }
+    if let Some(signed) = &site.signed {
+        admission::check_signed(signed, &whose, span, faults);
+    }
 }
 
 fn check_route_terms(site: &Name, path: &Name, route: &RouteConfig, faults: &mut Faults) {
@@ -167,6 +183,10 @@ fn check_route_terms(site: &Name, path: &Name, route: &RouteConfig, faults: &mut
     if let Some(auth) = &route.basic_auth {
         admission::check_basic_auth(auth, &whose, span, faults);
     }
+    if let Some(signed) = &route.signed {
+        admission::check_signed(signed, &whose, span, faults);
+    }
+    check_site_data(&whose, path, route, faults);
     for field in route.when.iter().flat_map(|when| when.json.keys()) {
         if let Err(bad) = JsonPath::parse(field) {
             faults.add_with_help(
@@ -176,6 +196,25 @@ fn check_route_terms(site: &Name, path: &Name, route: &RouteConfig, faults: &mut
             );
         }
     }
+}
+
+fn check_site_data(whose: &str, path: &Name, route: &RouteConfig, faults: &mut Faults) {
+    let data = &route.clear_site_data;
+    if let Some((_, again)) = data.iter().enumerate().find(|(at, one)| data[..*at].contains(one)) {
+        faults.add(path.span(), format!("{whose}: clear_site_data names {:?} twice", again.name()));
+    }
+    let mut edited = route.response_headers.set.keys().chain(&route.response_headers.remove);
+    if !data.is_empty() && edited.any(|name| name.eq_ignore_ascii_case("clear-site-data")) {
+        faults.add(path.span(), format!("{whose}: clear_site_data and response_headers say the same header"));
+    }
+}
+
+/// Whether the keys for signatures can be read and used. `dir` is the folder of the file.
+///
+/// # Errors
+/// What is wrong with the first that cannot.
+pub fn check_keys(signed: &SignedConfig, dir: &Path) -> Result<(), Error> {
+    Ok(Signed::load(signed, dir).map(drop)?)
 }
 
 fn check_path(path: &Name, faults: &mut Faults) {

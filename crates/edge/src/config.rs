@@ -1,7 +1,7 @@
 //! `[edge]` and `[site.HOST]`: where clients arrive, and what is done with their requests.
 
 use acme::AcmeConfig;
-use admission::{BasicAuthConfig, ClientLimits, NetworkEntry, TrustConfig};
+use admission::{BasicAuthConfig, ClientLimits, NetworkEntry, SignedConfig, TrustConfig};
 use encoding::CompressConfig;
 use files::Files;
 use notation::{Duration, Name, Named, OneOrMany, Rate, Size, TextOr};
@@ -226,6 +226,9 @@ pub struct SiteConfig {
     /// Ask for a user and a password (RFC 7617).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuthConfig>,
+    /// Serve only who shows a signed URL or cookie; others hear 403.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedConfig>,
     /// What one client may have of this site. A connection counts while it has a request under way, as does each
     /// request of HTTP/2.
     #[serde(skip_serializing_if = "is_unlimited")]
@@ -342,6 +345,13 @@ pub struct RouteConfig {
     /// Ask for a user and a password, instead of what the site asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuthConfig>,
+    /// Serve only who shows a signed URL or cookie, by these keys instead of the site's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedConfig>,
+    /// Have browsers forget what they keep of this origin: `["cache", "cookies", "storage"]`, said as `Clear-Site-Data` with
+    /// each response of the route.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clear_site_data: Vec<SiteData>,
     /// What one client may have of this route, instead of what it may have of the site.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<ClientLimits>,
@@ -349,6 +359,51 @@ pub struct RouteConfig {
 
 fn is_off(switch: &bool) -> bool {
     !switch
+}
+
+/// What browsers keep of an origin (Clear Site Data §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SiteData {
+    /// Responses in its cache.
+    #[serde(rename = "cache")]
+    Cache,
+    /// Cookies of the whole domain, and what else logs a client in.
+    #[serde(rename = "cookies")]
+    Cookies,
+    /// Storage of scripts, and service workers.
+    #[serde(rename = "storage")]
+    Storage,
+    /// Pages that are open: they are loaded anew.
+    #[serde(rename = "executionContexts")]
+    ExecutionContexts,
+    /// Which client hints it sends.
+    #[serde(rename = "clientHints")]
+    ClientHints,
+    /// Pages that were fetched before they are asked for.
+    #[serde(rename = "prefetchCache")]
+    PrefetchCache,
+    /// Pages that were made before they are asked for.
+    #[serde(rename = "prerenderCache")]
+    PrerenderCache,
+    /// All of it, with what is named later.
+    #[serde(rename = "*")]
+    All,
+}
+
+impl SiteData {
+    /// As the field says it, within its quotes.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Cookies => "cookies",
+            Self::Storage => "storage",
+            Self::ExecutionContexts => "executionContexts",
+            Self::ClientHints => "clientHints",
+            Self::PrefetchCache => "prefetchCache",
+            Self::PrerenderCache => "prerenderCache",
+            Self::All => "*",
+        }
+    }
 }
 
 /// Conditions on a request. A header, cookie or query value of `"*"` asks only that it is there.

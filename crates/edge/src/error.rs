@@ -71,6 +71,9 @@ pub(crate) enum Refusal {
     /// The client shows no user and password that are known.
     #[error("{0}")]
     Unauthorized(&'static str),
+    /// The client shows no signature that is good.
+    #[error("{0}")]
+    Unsigned(admission::Unsigned),
     /// The client has or asks for too much.
     #[error("{cause}")]
     TooMany {
@@ -133,7 +136,7 @@ impl Refusal {
             Self::ClientTimeout => 408,
             // RFC 9110 §15.5.20: this host is not one that we answer for.
             Self::NoSite | Self::Certificate => 421,
-            Self::Denied(_) => 403,
+            Self::Denied(_) | Self::Unsigned(_) => 403,
             Self::Unauthorized(_) => 401,
             Self::TooMany { .. } => 429,
             Self::File(status) | Self::Dns(status, _) => *status,

@@ -4,6 +4,7 @@ use crate::config::EdgeConfig;
 use crate::core::Snapshot;
 use crate::error::Error;
 use crate::exchange::hash_of;
+use crate::gate::{Shown, strip};
 use crate::loading::compile_offline;
 use crate::protocol::{RequestHead, RequestLimits};
 use crate::running::EdgeParts;
@@ -11,9 +12,9 @@ use crate::sites::{Action, FoundBy, Route, Site};
 use balance::{PoolExplanation, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use thiserror::Error;
 
 /// A request to explain.
@@ -97,19 +98,16 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
     walk(snapshot, query).map(|walked| walked.explanation)
 }
 
-/// A request on its way to where it is answered.
-pub(crate) struct Walked {
-    pub(crate) explanation: Explanation,
-    /// Its head.
+/// A request that was asked about, parsed as a client's would be.
+pub(crate) struct Read {
+    pub(crate) head: RequestHead,
     pub(crate) bytes: Vec<u8>,
-    /// Its path, normalised.
+    pub(crate) host: Vec<u8>,
+    /// Normalised.
     pub(crate) path: Vec<u8>,
-    /// The route, if that leads to a pool.
-    pub(crate) route: Option<Arc<Route>>,
 }
 
-/// Goes the way that a request goes.
-pub(crate) fn walk(snapshot: &Snapshot, query: &Query) -> Result<Walked, QueryError> {
+pub(crate) fn read(query: &Query) -> Result<Read, QueryError> {
     let bytes = head_of(query);
     let refused = |cause: String| QueryError::Request { url: query.url.clone(), cause };
     let mut head = RequestHead::default();
@@ -121,70 +119,94 @@ pub(crate) fn walk(snapshot: &Snapshot, query: &Query) -> Result<Walked, QueryEr
     }
     let (mut host, mut path) = (Vec::new(), Vec::new());
     head.write_looked_up(&bytes, &mut host, &mut path);
-    let explanation = Explanation {
+    Ok(Read { head, bytes, host, path })
+}
+
+/// Where a request has come to.
+pub(crate) struct Walked {
+    pub(crate) explanation: Explanation,
+    /// Its head, without what has signed its URL.
+    pub(crate) bytes: Vec<u8>,
+    /// Its path, normalised.
+    pub(crate) path: Vec<u8>,
+    /// The route, if that leads to a pool.
+    pub(crate) route: Option<Arc<Route>>,
+}
+
+/// Goes the way that a request goes.
+pub(crate) fn walk(snapshot: &Snapshot, query: &Query) -> Result<Walked, QueryError> {
+    let mut read = read(query)?;
+    let mut explanation = Explanation {
         listeners: listeners(&snapshot.config, query),
-        host: text(&host),
+        host: text(&read.host),
         site: None,
         site_found_by: None,
-        path: text(&path),
+        path: text(&read.path),
         routes: Vec::new(),
         action: String::new(),
         sent_as: None,
         asks_for_user: false,
         pool: None,
     };
-    let mut walked = Walked { explanation, bytes, path, route: None };
-    walked.find_route(snapshot, query, &head, &host);
-    Ok(walked)
+    let route = find_route(snapshot, query, &mut read, &mut explanation);
+    Ok(Walked { explanation, bytes: read.bytes, path: read.path, route })
 }
 
-impl Walked {
-    fn find_route(&mut self, snapshot: &Snapshot, query: &Query, head: &RequestHead, host: &[u8]) {
-        let Self { explanation, bytes, path, .. } = self;
-        if head.method.is_refused() {
-            explanation.action = "refuse with 405 Method Not Allowed".into();
-            return;
-        }
-        let Some((site, found_by)) = snapshot.sites.find(host) else {
-            explanation.action = "refuse with 421 Misdirected Request".into();
-            return;
-        };
-        explanation.site = Some(site.name.clone());
-        explanation.site_found_by = Some(
-            match found_by {
-                FoundBy::Exact => "exact",
-                FoundBy::Wildcard => "wildcard",
-                FoundBy::Default => "default",
-            }
-            .into(),
-        );
-        let json = query.body.as_ref().map(|body| {
-            let mut json = site.json.search();
-            if json.feed(body.as_bytes()) {
-                json.end();
-            }
-            json
-        });
-        for route in site.candidates(path) {
-            let passed_over = route.when.first_that_fails(head, bytes, json.as_ref());
-            let won = passed_over.is_none();
-            explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
-            if won {
-                if let Some(refusal) = refused_by_gate(site, route, query) {
-                    explanation.action = refusal;
-                    return;
-                }
-                explain_route(route, head, bytes, path, query, explanation);
-                self.route = matches!(route.action, Action::Pool(_)).then(|| Arc::clone(route));
-                return;
-            }
-        }
-        // Whom they all deny is not even asked for a body.
-        let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query);
-        let refusals: Option<Vec<String>> = site.find_by_head(path, head, bytes).iter().map(denied).collect();
-        let refusal = refusals.and_then(|mut refusals| refusals.pop());
-        explanation.action = refusal.unwrap_or_else(|| "refuse with 404 Not Found".into());
+fn find_route(
+    snapshot: &Snapshot,
+    query: &Query,
+    read: &mut Read,
+    explanation: &mut Explanation,
+) -> Option<Arc<Route>> {
+    let Read { head, bytes, host, path } = read;
+    if head.method.is_refused() {
+        explanation.action = "refuse with 405 Method Not Allowed".into();
+        return None;
     }
+    let Some((site, found_by)) = snapshot.sites.find(host) else {
+        explanation.action = "refuse with 421 Misdirected Request".into();
+        return None;
+    };
+    explanation.site = Some(site.name.clone());
+    explanation.site_found_by = Some(
+        match found_by {
+            FoundBy::Exact => "exact",
+            FoundBy::Wildcard => "wildcard",
+            FoundBy::Default => "default",
+        }
+        .into(),
+    );
+    let json = query.body.as_ref().map(|body| {
+        let mut json = site.json.search();
+        if json.feed(body.as_bytes()) {
+            json.end();
+        }
+        json
+    });
+    for route in site.candidates(path) {
+        let passed_over = route.when.first_that_fails(head, bytes, json.as_ref());
+        let won = passed_over.is_none();
+        explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
+        if won {
+            let shown = Shown { request: head, head: bytes, host, path, client: client_of(query) };
+            if let Some(refusal) = refused_by_gate(site, route, query, &shown) {
+                explanation.action = refusal;
+                return None;
+            }
+            if let Some(signed) = route.gate.signed() {
+                strip(signed, head, bytes);
+            }
+            explain_route(route, head, bytes, path, query, explanation);
+            return matches!(route.action, Action::Pool(_)).then(|| Arc::clone(route));
+        }
+    }
+    // Whom they all deny is not even asked for a body.
+    let shown = Shown { request: head, head: bytes, host, path, client: client_of(query) };
+    let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query, &shown);
+    let refusals: Option<Vec<String>> = site.find_by_head(path, head, bytes).iter().map(denied).collect();
+    let refusal = refusals.and_then(|mut refusals| refusals.pop());
+    explanation.action = refusal.unwrap_or_else(|| "refuse with 404 Not Found".into());
+    None
 }
 
 /// Where such a request may arrive: over TLS, if its URL says so.
@@ -194,7 +216,7 @@ fn listeners(config: &EdgeConfig, query: &Query) -> Vec<String> {
 }
 
 /// What the gate would say, as far as that can be told of a request that was not made.
-fn refused_by_gate(site: &Site, route: &Route, query: &Query) -> Option<String> {
+fn refused_by_gate(site: &Site, route: &Route, query: &Query, shown: &Shown<'_>) -> Option<String> {
     let is_secure = query.url.starts_with("https://");
     if let (false, Some(port)) = (is_secure, site.https_port) {
         return Some(format!("send to HTTPS at port {port} with 308"));
@@ -202,8 +224,14 @@ fn refused_by_gate(site: &Site, route: &Route, query: &Query) -> Option<String> 
     if let (false, true) = (is_secure, site.asks_for_certificates) {
         return Some("refuse with 421 Misdirected Request: the site asks for a client certificate".into());
     }
-    let denied = query.client.and_then(|client| route.gate.explain_access(client))?;
-    Some(format!("refuse with 403 Forbidden: {denied}"))
+    let denied = query.client.and_then(|client| route.gate.explain_access(client));
+    let unsigned = || Some(shown.judge(route.gate.signed()?, SystemTime::now()).err()?.to_string());
+    Some(format!("refuse with 403 Forbidden: {}", denied.or_else(unsigned)?))
+}
+
+/// Who asks; nobody in particular is in no network that a signature is for.
+fn client_of(query: &Query) -> IpAddr {
+    query.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 fn explain_route(

@@ -1,5 +1,6 @@
 //! Whether a request is served: everything that its site and its route ask before it costs anybody anything.
 
+mod signature;
 mod terms;
 
 use crate::arrival::Secure;
@@ -10,10 +11,11 @@ use crate::request::Client;
 use crate::sites::{Route, Site};
 use admission::{
     Access, BasicAuth, By, Decision, Denied, Events, Held, Judged, Key, Limited, PerClient, RateLimit,
-    RateTable, Refreshed, Verifiers, parse_basic,
+    RateTable, Refreshed, Signed, Unsigned, Verifiers, parse_basic,
 };
+pub(crate) use signature::{Shown, strip};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 pub(crate) use terms::Gates;
 
 /// Passwords that are verified at once, each on a thread of its own.
@@ -50,6 +52,7 @@ impl Shared {
 pub(crate) struct Gate {
     access: Option<Access>,
     auth: Option<BasicAuth>,
+    signed: Option<Signed>,
     requests_at_once: Option<(Vec<u8>, u32)>,
     rate: Option<(RateLimit, By)>,
     pub(crate) bytes_per_second: Option<u64>,
@@ -66,6 +69,11 @@ impl Gate {
     /// Whether a user and a password are asked for.
     pub(crate) fn asks_for_users(&self) -> bool {
         self.auth.is_some()
+    }
+
+    /// The keys of who may come by a signature, where one is asked for.
+    pub(crate) fn signed(&self) -> Option<&Signed> {
+        self.signed.as_ref()
     }
 
     /// Looks for changed files.
@@ -86,6 +94,7 @@ enum Objection<'g> {
     Denied(Denied),
     TooOften(&'g RateLimit, Decision),
     TooManyAtOnce,
+    Unsigned(Unsigned),
     NoUser(&'g BasicAuth, admission::Refusal),
 }
 
@@ -167,9 +176,15 @@ impl Gate {
                 Some(held.ok_or_else(|| self.refuse(Objection::TooManyAtOnce, work))?)
             }
         };
+        if let Some(objection) = self.judge_signature(work) {
+            return Err(self.refuse(objection, work));
+        }
         if let Some(auth) = &self.auth {
             let verified = verify(auth, work).await;
             verified.map_err(|refusal| self.refuse(Objection::NoUser(auth, refusal), work))?;
+        }
+        if let Some(signed) = &self.signed {
+            strip(signed, &mut work.request, work.down.held_mut());
         }
         Ok(Passed { _held: held })
     }
@@ -191,7 +206,15 @@ impl Gate {
             let shows_user = authorization(work).is_some_and(|value| parse_basic(value).is_some());
             (!shows_user).then_some(Objection::NoUser(auth, admission::Refusal::Missing))
         };
-        self.judge_address(work).or_else(too_often).or_else(too_many).or_else(no_user)
+        let unsigned = || self.judge_signature(work);
+        self.judge_address(work).or_else(too_often).or_else(too_many).or_else(unsigned).or_else(no_user)
+    }
+
+    fn judge_signature(&self, work: &Work) -> Option<Objection<'_>> {
+        let signed = self.signed.as_ref()?;
+        let Work { request, host, path, client, .. } = work;
+        let shown = Shown { request, head: work.down.held(), host, path, client: *client };
+        shown.judge(signed, SystemTime::now()).err().map(Objection::Unsigned)
     }
 
     fn judge_address(&self, work: &Work) -> Option<Objection<'_>> {
@@ -214,6 +237,14 @@ impl Gate {
                 self.events.limited(Limited::Connections);
                 let cause = "too many requests of this client at once";
                 Refusal::TooMany { cause, retry_after_secs: Some(1) }
+            }
+            Objection::Unsigned(unsigned) => {
+                self.events.unsigned();
+                if let Some(signed) = &self.signed {
+                    // One that is not good here may be elsewhere: it is in no log.
+                    strip(signed, &mut work.request, work.down.held_mut());
+                }
+                Refusal::Unsigned(unsigned)
             }
             Objection::NoUser(_, refusal @ admission::Refusal::Busy) => {
                 self.events.limited(Limited::Passwords);

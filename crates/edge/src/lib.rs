@@ -72,6 +72,7 @@ mod reply;
 mod request;
 mod retry;
 mod running;
+mod signing;
 mod sites;
 mod stream;
 mod tunnel;
@@ -79,13 +80,15 @@ mod upstream;
 mod when;
 mod wire;
 
+pub use admission::SignedConfig;
 pub use cached::{
     CacheCounts, CacheExplainer, CacheExplanation, CacheOutcome, Cdn, FetchExplanation, FieldExplanation,
     KeptExplanation, MissStatus, SiteCacheStatus, UnsharedExplanation,
 };
-pub use check::{check, check_doors};
+pub use check::{check, check_doors, check_keys};
 pub use config::*;
 pub use dns_answer::{DnsAnswered, DnsAnswers};
 pub use error::Error;
 pub use explain::{Explanation, Query, QueryError, RouteSeen, explain};
 pub use running::{Edge, EdgeParts, EdgeStatus, ListenerStatus, Prepared};
+pub use signing::{SignError, SignWish, SignedUrl, sign};

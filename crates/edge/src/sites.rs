@@ -110,6 +110,12 @@ impl Edits {
         Self { gone, lines }
     }
 
+    /// Replaces all of this name.
+    fn set(&mut self, name: &str, value: &str) {
+        self.gone.push(lowercase(name));
+        self.lines.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+
     /// Makes the edits to the lines that nines has added to a head, which start at `from`.
     pub(crate) fn apply_to_added(&self, out: &mut Vec<u8>, from: usize) {
         if !self.gone.is_empty() {
@@ -328,6 +334,11 @@ impl Route {
             }
             _ => Action::Respond(config.respond.clone().unwrap_or_default()),
         };
+        let mut response_edits = Edits::compile(&config.response_headers);
+        if !config.clear_site_data.is_empty() {
+            let quoted = config.clear_site_data.iter().map(|data| format!("\"{}\"", data.name()));
+            response_edits.set("Clear-Site-Data", &quoted.collect::<Vec<_>>().join(", "));
+        }
         Ok(Self {
             path: path.to_owned(),
             when: Conditions::compile(config.when.as_ref(), json),
@@ -335,7 +346,7 @@ impl Route {
             action,
             rewrite: config.rewrite.clone(),
             request_edits: Edits::compile(&config.request_headers),
-            response_edits: Edits::compile(&config.response_headers),
+            response_edits,
             compression: config.compress.as_ref().map(Compression::new),
             caching: config.cache.as_ref().zip(parts.cdn).map(|(cache, cdn)| Arc::new(cdn.caching(cache))),
         })

@@ -149,6 +149,15 @@ Examples:
   nines purge --all --soft                        all of it is stale: the origin confirms it at its next use")]
     Purge(PurgeArgs),
 
+    /// Sign a URL, so that a route with `signed` lets in whoever has it
+    #[command(after_help = "\
+Examples:
+  nines sign https://shop.test/video/film.mp4                     for an hour
+  nines sign https://shop.test/video/film.mp4 --expires 7d --client 203.0.113.0/24
+  nines sign https://shop.test/video/film/index.m3u8 --prefix     for all in the folder and below
+  nines sign https://shop.test/video/film/ --prefix --cookie      the same as the value of Set-Cookie")]
+    Sign(SignArgs),
+
     /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
@@ -359,6 +368,37 @@ pub(crate) struct PurgeArgs {
     pub(crate) soft: bool,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+}
+
+/// `nines sign`.
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    /// The URL, as clients ask for it
+    pub(crate) url: String,
+    /// For how long it is good
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime)]
+    pub(crate) expires: notation::Duration,
+    /// For all in the folder of the URL and below, not for the URL alone
+    #[arg(long)]
+    pub(crate) prefix: bool,
+    /// Print a cookie, as the value of `Set-Cookie`, instead of the URL
+    #[arg(long)]
+    pub(crate) cookie: bool,
+    /// For clients of this network alone: 203.0.113.0/24, 2001:db8::1
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) client: Option<String>,
+    /// The name of the key, where the route has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key: Option<String>,
+    /// The file with the keys
+    #[arg(short, long, default_value = "nines.toml")]
+    pub(crate) file: PathBuf,
+}
+
+/// `1h`.
+fn lifetime(text: &str) -> Result<notation::Duration, String> {
+    let time: notation::Duration = text.parse().map_err(|error| format!("{error}"))?;
+    if time.get().as_secs() == 0 { Err("it would have expired at once".into()) } else { Ok(time) }
 }
 
 /// A zone of a node.

@@ -10,6 +10,7 @@ mod flush;
 mod purge;
 mod push;
 mod reload;
+mod sign;
 mod status;
 mod up;
 
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Undrain(args) => drain::run(&args, drain::Wish::Undrain),
         Command::Dns { what } => dns::run(&what),
         Command::Purge(args) => purge::run(&args),
+        Command::Sign(args) => sign::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Demo { port } => return crate::demo::run(port),
         Command::Guard => return services::guard_main(),

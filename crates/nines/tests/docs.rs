@@ -9,7 +9,7 @@ use std::process::Command;
 
 /// Tables of keys, told by their first heading: the page, the type that the schema describes them by, and what is left
 /// to another table.
-const TABLES: [Table; 30] = [
+const TABLES: [Table; 31] = [
     Table {
         head: "`[node]`",
         page: "command-line.md",
@@ -33,7 +33,7 @@ const TABLES: [Table; 30] = [
         head: "`[site.HOST]`",
         page: "reverse-proxy.md",
         of: "SiteConfig",
-        elsewhere: &["route", "tls", "compress", "allow", "deny", "basic_auth", "limit"],
+        elsewhere: &["route", "tls", "compress", "allow", "deny", "basic_auth", "signed", "limit"],
     },
     Table { head: "`tls`", page: "tls.md", of: "TlsTable", elsewhere: &[] },
     Table { head: "`[edge.tls]`", page: "tls.md", of: "EdgeTls", elsewhere: &["tickets.secret"] },
@@ -49,6 +49,7 @@ const TABLES: [Table; 30] = [
     Table { head: "`files`", page: "files.md", of: "FilesConfig", elsewhere: &[] },
     Table { head: "`[cdn]`", page: "cdn.md", of: "CdnConfig", elsewhere: &["purge"] },
     Table { head: "`cache`", page: "cdn.md", of: "CacheConfig", elsewhere: &["stale", "query"] },
+    Table { head: "`signed`", page: "cdn.md", of: "SignedConfig", elsewhere: &["keys"] },
     Table { head: "`limit`", page: "clients.md", of: "ClientLimits", elsewhere: &[] },
     Table { head: "`basic_auth`", page: "clients.md", of: "BasicAuthConfig", elsewhere: &[] },
     Table {
@@ -85,7 +86,17 @@ const ROUTES: Table = Table {
     head: "a route",
     page: "reverse-proxy.md",
     of: "RouteConfig",
-    elsewhere: &["files", "compress", "cache", "allow", "deny", "basic_auth", "limit"],
+    elsewhere: &[
+        "files",
+        "compress",
+        "cache",
+        "allow",
+        "deny",
+        "basic_auth",
+        "signed",
+        "clear_site_data",
+        "limit",
+    ],
 };
 
 struct Table {
@@ -148,7 +159,7 @@ fn every_whole_file_of_a_page_passes_the_check_without_a_warning() {
     let file = folder.path().join("nines.toml");
     // The secrets that the pages keep in files: a check reads them.
     fs::write(folder.path().join("token"), "secret").unwrap();
-    for key in ["transfer.key", "dhcp.key", "acme.key"] {
+    for key in ["transfer.key", "dhcp.key", "acme.key", "media.key"] {
         fs::write(folder.path().join(key), "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
     }
     fs::write(folder.path().join("shared.secret"), "0123456789abcdef".repeat(4)).unwrap();

@@ -30,7 +30,7 @@ pub use problem::{Level, Problem, Rejected};
 pub use running::{
     DnsExplainError, DnsFlushError, DnsRollError, EndpointError, ExplainError, Purge, PurgeError, PurgeMode,
     ReloadError, Running, StartError, StartOptions, TakeoverError, explain_dns_file, explain_file,
-    explain_layer4_file,
+    explain_layer4_file, sign_url,
 };
 pub use schema::json_schema;
 pub use status::{CdnStatus, ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
@@ -44,8 +44,8 @@ pub use dns::{
 };
 pub use edge::{
     AccessLogTarget, CacheCounts, CacheExplanation, CacheOutcome, Explanation, FetchExplanation,
-    FieldExplanation, KeptExplanation, MissStatus, Query, QueryError, RouteSeen, SiteCacheStatus,
-    UnsharedExplanation,
+    FieldExplanation, KeptExplanation, MissStatus, Query, QueryError, RouteSeen, SignError, SignWish,
+    SignedUrl, SiteCacheStatus, UnsharedExplanation,
 };
 pub use layer4::{
     ExplainError as Layer4ExplainError, Explanation as Layer4Explanation, ListenerStatus as Layer4Status,

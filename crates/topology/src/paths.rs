@@ -1,7 +1,7 @@
 //! Relative paths of a file start from the file's own folder, wherever nines was started.
 
 use crate::config::Topology;
-use notation::{Secret, TextOr};
+use notation::{Name, Secret, TextOr};
 use services::ServiceConfig;
 use std::path::Path;
 
@@ -50,6 +50,20 @@ pub(crate) fn push_in(dir: &Path, config: &push::PushConfig) -> push::PushConfig
     config
 }
 
+/// The keys of sites and routes that ask for signatures, each with the path of the route if it is a route's.
+pub(crate) fn signing_keys(
+    topology: &Topology,
+) -> impl Iterator<Item = (&Name, Option<&Name>, &edge::SignedConfig)> {
+    topology.site.iter().flat_map(|(host, site)| {
+        let own = site.signed.iter().map(move |signed| (host, None, signed));
+        let routes = site
+            .route
+            .iter()
+            .flat_map(|(path, routes)| routes.as_slice().iter().map(move |route| (path, route)));
+        own.chain(routes.filter_map(move |(path, route)| Some((host, Some(path), route.signed.as_ref()?))))
+    })
+}
+
 /// The environment variables that hold the node's own secrets: no service inherits them.
 pub(crate) fn secret_variables(topology: &Topology) -> Vec<String> {
     let node = [&topology.node.admin_token, &topology.node.secret].into_iter().flatten();
@@ -59,7 +73,9 @@ pub(crate) fn secret_variables(topology: &Topology) -> Vec<String> {
     };
     let keys = topology.dns.iter().flat_map(|dns| dns.key.values()).map(|key| &key.secret);
     let pushes = topology.push.values().flat_map(push::PushConfig::secrets).map(|(_, secret)| secret);
+    let signing = signing_keys(topology).flat_map(|(_, _, signed)| signed.keys.values());
     node.chain(keys)
+        .chain(signing)
         .chain(pushes)
         .chain(edge_secrets(topology).map(|(_, secret)| secret))
         .filter_map(variable)

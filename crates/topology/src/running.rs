@@ -43,7 +43,7 @@ mod stop;
 pub use cdn::purge::Mode as PurgeMode;
 pub use cdn_part::{Purge, PurgeError};
 pub use dns_part::{DnsExplainError, DnsFlushError, DnsRollError, explain_dns_file};
-pub use edge_part::{ExplainError, explain_file};
+pub use edge_part::{ExplainError, explain_file, sign_url};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
 pub use layer4_part::explain_layer4_file;
 

@@ -8,6 +8,7 @@
 mod asked;
 mod cache_status;
 mod came;
+mod client_ttl;
 mod condition;
 mod date;
 mod directive;
@@ -34,6 +35,7 @@ mod vary;
 pub use asked::{Asked, Bypass, Method, is_withheld};
 pub use cache_status::{CacheStatus, Forwarded, write_age};
 pub use came::{Came, DateField, Source};
+pub use client_ttl::write_client_ttl;
 pub use condition::write_not_modified;
 pub use directive::{RequestControl, ResponseControl, SECONDS_MAX};
 pub use invalidation::{SameOrigin, invalidated, resolved};

@@ -38,6 +38,7 @@ impl CdnParts {
             engine: Arc::clone(&self.cdn.engine),
             policy: config.policy(&self.cdn.config),
             query: config.query_policy(),
+            client_ttl_s: config.client_ttl_s(),
             wait: self.cdn.config.wait.get(),
             purgers: Arc::clone(&self.purgers),
         }
@@ -58,6 +59,8 @@ pub(crate) struct Caching {
     pub(crate) engine: Arc<Engine>,
     pub(crate) policy: Policy,
     pub(crate) query: QueryPolicy,
+    /// For how long clients use a response, where they are told another time than the origin's.
+    pub(crate) client_ttl_s: Option<u32>,
     /// How long a request waits for the fetch of another.
     pub(crate) wait: Duration,
     /// Whose PURGE is heard.

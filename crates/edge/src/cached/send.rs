@@ -13,7 +13,9 @@ use crate::request::{After, Report};
 use crate::wire::{Coding, Part, Sink};
 use bytes::Bytes;
 use cdn::fill::{Failure, Reader};
-use cdn::rules::{CacheStatus, ContentRange, Selected, Stored, select, write_age, write_not_modified};
+use cdn::rules::{
+    CacheStatus, ContentRange, Selected, Stored, select, write_age, write_client_ttl, write_not_modified,
+};
 use cdn::store::{Body, Pieces};
 use encoding::{Action, Plan, ResponseFacts, is_no_transform};
 use std::future::poll_fn;
@@ -56,6 +58,8 @@ impl Cached<'_> {
             416 => b"",
             _ => &stored.lines,
         };
+        let for_clients = self.lines_for_clients(stored, &chosen, lines);
+        let lines = for_clients.as_deref().unwrap_or(lines);
         if chosen.status == 416 {
             self.core.write_date_line(&mut own);
         } else if stored.not_stored.is_none() {
@@ -123,6 +127,14 @@ impl Cached<'_> {
                 Ended::Answered(After::Close)
             }
         }
+    }
+
+    /// The lines of what is kept, where clients are told another time than the origin's.
+    fn lines_for_clients(&self, stored: &Stored, chosen: &Chosen, lines: &[u8]) -> Option<Vec<u8>> {
+        let ttl =
+            self.caching.client_ttl_s.filter(|_| stored.not_stored.is_none() && chosen.status != 416)?;
+        let mut told = Vec::with_capacity(lines.len() + 32);
+        write_client_ttl(lines, stored.age(SystemTime::now()), ttl, &mut told).then_some(told)
     }
 
     /// What compression makes of it.

@@ -3,7 +3,9 @@
 use super::{Gate, Shared};
 use crate::config::{RouteConfig, SiteConfig};
 use crate::error::Error;
-use admission::{Access, BasicAuth, BasicAuthConfig, ClientLimits, Events, NetworkEntry};
+use admission::{
+    Access, BasicAuth, BasicAuthConfig, ClientLimits, Events, NetworkEntry, Signed, SignedConfig,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ struct Terms<'a> {
     allow: Option<&'a [NetworkEntry]>,
     deny: &'a [NetworkEntry],
     basic_auth: Option<&'a BasicAuthConfig>,
+    signed: Option<&'a SignedConfig>,
     limit: &'a ClientLimits,
 }
 
@@ -40,6 +43,7 @@ impl<'a> Gates<'a> {
             allow: config.allow.as_deref(),
             deny: &config.deny,
             basic_auth: config.basic_auth.as_ref(),
+            signed: config.signed.as_ref(),
             limit: &config.limit,
         };
         let mut gates = Self { site: (name, config), dir, shared, registry, made: Vec::new() };
@@ -61,6 +65,7 @@ impl<'a> Gates<'a> {
             allow: allow.as_deref(),
             deny,
             basic_auth: route.basic_auth.as_ref().or(site.basic_auth.as_ref()),
+            signed: route.signed.as_ref().or(site.signed.as_ref()),
             limit: route.limit.as_ref().unwrap_or(&site.limit),
         })
     }
@@ -75,7 +80,7 @@ impl<'a> Gates<'a> {
     }
 
     fn compile(&self, terms: &Terms<'_>) -> Result<Gate, Error> {
-        let Terms { scope, allow, deny, basic_auth, limit } = terms;
+        let Terms { scope, allow, deny, basic_auth, signed, limit } = terms;
         let site = self.site.0;
         let has_access = allow.is_some() || !deny.is_empty();
         let access = has_access.then(|| Access::load(*allow, deny, self.dir)).transpose()?;
@@ -83,6 +88,7 @@ impl<'a> Gates<'a> {
         Ok(Gate {
             access,
             auth: basic_auth.map(auth).transpose()?,
+            signed: signed.map(|config| Signed::load(config, self.dir)).transpose()?,
             requests_at_once: limit.connections_per_client.map(|max| (scope.as_bytes().to_vec(), max)),
             rate: limit.rate(scope).map(|rate| (rate, limit.by.clone())),
             bytes_per_second: limit.bandwidth.map(notation::Size::get),

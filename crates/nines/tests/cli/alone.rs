@@ -108,7 +108,7 @@ fn completions_know_every_visible_command() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = world.run(&["completions", shell]);
         assert_eq!(ran.code, Some(0));
-        for command in ["up", "check", "config", "explain", "status", "reload", "drain", "undrain"] {
+        for command in ["up", "check", "config", "explain", "status", "reload", "drain", "undrain", "sign"] {
             assert!(ran.stdout.contains(command), "{shell} does not know {command}");
         }
     }

@@ -34,6 +34,13 @@ pub(super) fn check(topology: &Topology, tree: &Tree<'_>, dir: &Path, faults: &m
             }
         }
     }
+    for (host, route, signed) in paths::signing_keys(topology) {
+        if let Err(error) = edge::check_keys(signed, dir) {
+            let whose =
+                route.map_or_else(|| format!("site {host}"), |path| format!("site {host} route {path}"));
+            faults.add(route.unwrap_or(host).span(), format!("{whose}: {error}"));
+        }
+    }
     for (service, config) in &topology.service {
         for (variable, value) in &config.env {
             if let TextOr::Long(secret) = value

@@ -8,14 +8,14 @@ use balance::Pool;
 use cores::Address;
 use edge::{
     AccessLogTarget, CacheExplainer, DnsAnswers, Edge, EdgeConfig, EdgeParts, EdgeStatus, Explanation, Query,
-    QueryError, SiteCacheStatus,
+    QueryError, SignError, SignWish, SignedUrl, SiteCacheStatus,
 };
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use telemetry::Registry;
 use thiserror::Error;
 
@@ -212,4 +212,13 @@ fn keep_ports(config: &mut EdgeConfig, open: &[SocketAddr]) {
 pub fn explain_file(checked: &Checked, query: &Query) -> Result<Explanation, ExplainError> {
     let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), Kept::default(), None);
     Ok(edge::explain(&parts.ok_or(ExplainError::NoEdge)?, query)?)
+}
+
+/// Signs a URL by the keys of a file. `None`: the file names no edge.
+///
+/// # Errors
+/// The URL is none that a route with keys answers, or the wish does not say enough.
+pub fn sign_url(checked: &Checked, wish: &SignWish, now: SystemTime) -> Result<Option<SignedUrl>, SignError> {
+    let parts = parts(&checked.topology, checked.dir(), pools::silent(checked), Kept::default(), None);
+    parts.map(|parts| edge::sign(&parts, wish, now)).transpose()
 }

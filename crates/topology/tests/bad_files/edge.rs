@@ -242,3 +242,49 @@ fn a_store_is_named_by_a_route_and_can_hold_what_is_pushed() {
         ],
     );
 }
+
+#[test]
+fn signatures_have_keys_that_can_be_read() {
+    says(&edge("", "signed = { keys = { k1 = { env = 'PATH' } } }"), &[]);
+    says(
+        &edge("", "signed = { keys = {} }"),
+        &["7:7: site a.test: `signed` has no key (`keys = { k1 = { env = \"MEDIA_KEY\" } }`)"],
+    );
+    says(
+        &edge("", "signed = { keys = { k1 = { env = 'NINES_TEST_THIS_IS_NOT_SET' } } }"),
+        &["7:7: site a.test: signed key k1: environment variable NINES_TEST_THIS_IS_NOT_SET is not set"],
+    );
+    says(
+        &edge(
+            "",
+            "[site.'a.test'.route.'/v/']\nrespond = {}\nsigned = { keys = { 'k 1' = { env = 'PATH' } }, cookie = 'a;' }",
+        ),
+        &[
+            "10:20: site a.test route /v/: `signed` \"k 1\" is no name of a key: up to 32 letters, digits, `.`, `_` and `-`",
+            "10:54: site a.test route /v/: `signed.cookie` \"a;\" is no name of a cookie",
+        ],
+    );
+}
+
+#[test]
+fn what_browsers_are_to_forget_is_known_and_said_where_they_heed_it() {
+    let clearing = |what: &str| format!("[site.'a.test'.route.'/out']\nrespond = {{}}\n{what}");
+    let over_http = "8:22: site a.test route /out: browsers heed clear_site_data over HTTPS alone, and the site has no `tls` (where a proxy in front ends TLS, name it in `[edge] trust_forwarded`)";
+    says(&edge("", &clearing("clear_site_data = ['cache']")), &[over_http]);
+    says(&edge("trust_forwarded = ['10.0.0.0/8']", &clearing("clear_site_data = ['cache']")), &[]);
+    let https = |what: &str| edge(HTTPS, &format!("tls = 'self-signed'\n{}", clearing(what)));
+    says(&https("clear_site_data = ['cache', 'cookies', 'storage']"), &[]);
+    says(
+        &https("clear_site_data = ['cookie']"),
+        &[
+            "11:20: `site.\"a.test\".route.\"/out\".clear_site_data[0]`: unknown value \"cookie\" (did you mean \"cookies\"?)",
+        ],
+    );
+    says(
+        &https("clear_site_data = ['*', '*']\nresponse_headers = { remove = ['Clear-Site-Data'] }"),
+        &[
+            "9:22: site a.test route /out: clear_site_data names \"*\" twice",
+            "9:22: site a.test route /out: clear_site_data and response_headers say the same header",
+        ],
+    );
+}
