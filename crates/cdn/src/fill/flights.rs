@@ -15,7 +15,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
     key: Box<[u8]>,
-    variant: u64,
+    pub(super) variant: u64,
 }
 
 /// How to come by a response that is not there.
@@ -43,8 +43,33 @@ pub struct Flights {
 #[derive(Default)]
 struct Table {
     flights: HashMap<Slot, Flight>,
-    passes: HashMap<Slot, Instant>,
+    passes: HashMap<Slot, (Instant, Pass)>,
 }
+
+/// What is remembered of a fetch that others did not share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// Its response was not to be shared: each request is on its own.
+    Unshared,
+    /// It was too long to be kept: all of it is for each request on its own, parts are shared.
+    Long,
+    /// The origin was asked for a part, and gave all of it: all of it is asked for.
+    Unranged,
+}
+
+/// How to come by a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Join the fetch of all of it, or begin it.
+    Whole,
+    /// Join the fetch of the part, or begin it.
+    Part,
+    /// Fetch it for yourself.
+    Alone,
+}
+
+/// A fetch that began further before the part that is wanted than this is not waited for.
+const AHEAD_BYTES: u64 = 1 << 20;
 
 struct Flight {
     shared: Arc<Shared>,
@@ -90,7 +115,7 @@ impl Flights {
     pub fn join(self: &Arc<Self>, key: &Key, variant: u64, now: Instant) -> Place {
         let slot = Slot { key: key.bytes.clone(), variant };
         let mut table = self.lock();
-        if table.passes.get(&slot).is_some_and(|until| *until > now) {
+        if table.pass(&slot, now).is_some_and(|pass| pass != Pass::Unranged) {
             self.alone.fetch_add(1, Ordering::Relaxed);
             return Place::Alone;
         }
@@ -124,9 +149,35 @@ impl Flights {
         }
     }
 
-    /// A response that was remembered as nothing to wait for could be kept by now: the next one is fetched for all.
+    /// How to come by the part of a response from byte `start` on (`None`: at its end): parts have fetches of their own, each joined by
+    /// a `variant` of its own, unless all of it is on its way and soon there.
+    pub fn way_to_part(&self, key: &Key, variant: u64, start: Option<u64>, now: Instant) -> Way {
+        let slot = Slot { key: key.bytes.clone(), variant };
+        let table = self.lock();
+        match table.pass(&slot, now) {
+            Some(Pass::Unshared) => return Way::Alone,
+            Some(Pass::Unranged) => return Way::Whole,
+            Some(Pass::Long) => return Way::Part,
+            None => {}
+        }
+        let is_soon = |flight: &Flight| {
+            let arrived = flight.shared.state().total();
+            start.is_some_and(|start| start <= arrived.saturating_add(AHEAD_BYTES))
+        };
+        let whole = table.flights.get(&slot);
+        match whole.is_some_and(|flight| is_soon(flight) && self.may_join(flight, key)) {
+            true => Way::Whole,
+            false => Way::Part,
+        }
+    }
+
+    /// A response that was remembered as nothing to share could be kept by now: the next one is fetched for all.
     pub fn forget_pass(&self, key: &Key, variant: u64) {
-        self.lock().passes.remove(&Slot { key: key.bytes.clone(), variant });
+        let mut table = self.lock();
+        let slot = Slot { key: key.bytes.clone(), variant };
+        if table.passes.get(&slot).is_some_and(|(_, pass)| *pass == Pass::Unshared) {
+            table.passes.remove(&slot);
+        }
     }
 
     /// Begins to fetch a response if nobody does so already: to confirm it beside those who are served what is kept.
@@ -169,17 +220,31 @@ impl Flights {
         }
     }
 
-    /// Remembers until then that it is nothing to wait for.
-    pub(super) fn remember(&self, slot: &Slot, until: Instant) {
+    /// The fetch of a part has brought all of the response: it becomes the one for all of it. `None`: there is one already.
+    pub(super) fn take_whole(&self, from: &Slot, shared: &Arc<Shared>, variant: u64) -> Option<Slot> {
+        let slot = Slot { key: from.key.clone(), variant };
+        let mut table = self.lock();
+        if table.flights.get(&slot).is_some_and(|flight| flight.shared.state().is_open()) {
+            return None;
+        }
+        let is_current = table.flights.get(from).is_some_and(|flight| Arc::ptr_eq(&flight.shared, shared));
+        if is_current && let Some(flight) = table.flights.remove(from) {
+            table.flights.insert(slot.clone(), flight);
+        }
+        Some(slot)
+    }
+
+    /// Remembers until then what others need not wait for.
+    pub(super) fn remember(&self, slot: &Slot, until: Instant, pass: Pass) {
         let mut table = self.lock();
         if table.passes.len() >= self.limits.passes_max {
             // What is known of half of them is found out again by asking.
-            let mut times: Vec<Instant> = table.passes.values().copied().collect();
+            let mut times: Vec<Instant> = table.passes.values().map(|(until, _)| *until).collect();
             let middle = times.len() / 2;
             let median = *times.select_nth_unstable(middle).1;
-            table.passes.retain(|_, until| *until > median);
+            table.passes.retain(|_, (until, _)| *until > median);
         }
-        table.passes.insert(slot.clone(), until);
+        table.passes.insert(slot.clone(), (until, pass));
     }
 
     fn begin(self: &Arc<Self>, table: &mut Table, slot: Slot) -> Option<Lead> {
@@ -213,5 +278,11 @@ impl Flights {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn pass(&self, slot: &Slot, now: Instant) -> Option<Pass> {
+        self.passes.get(slot).filter(|(until, _)| *until > now).map(|(_, pass)| *pass)
     }
 }

@@ -1,6 +1,6 @@
 //! Whoever fetches a response for all who wait.
 
-use super::flights::{Flights, Slot};
+use super::flights::{Flights, Pass, Slot};
 use super::state::{End, For, Shared, State};
 use super::{Failure, Reader};
 use crate::rules::Stored;
@@ -87,7 +87,7 @@ impl Lead {
         let is_long = self.length.is_some_and(|length| length > self.flights.limits().object_bytes_max);
         self.begin(stored, if is_long { For::Present } else { For::All });
         if is_long {
-            self.close(Some(now + LONG_REMEMBERED_FOR));
+            self.close(Some((now + LONG_REMEMBERED_FOR, Pass::Long)));
         }
     }
 
@@ -96,7 +96,29 @@ impl Lead {
     pub fn pass(&mut self, stored: Stored, remembered: Option<Instant>) {
         self.length = stored.range.map(|(start, end)| end.saturating_sub(start)).or(stored.length);
         self.begin(stored, For::Own);
-        self.close(remembered);
+        self.close(remembered.map(|until| (until, Pass::Unshared)));
+    }
+
+    /// A part was asked for, and all of the response comes: from now on this is the fetch for all of it, of `variant`. `false`: that is
+    /// under way already, and all who wait join that.
+    pub fn take_whole(&mut self, variant: u64) -> bool {
+        let Some(slot) = self.flights.take_whole(&self.slot, &self.shared, variant) else {
+            self.flights.remove(&self.slot, &self.shared);
+            self.shared.tell(|state| end(state, End::Elsewhere));
+            return false;
+        };
+        self.slot = slot;
+        true
+    }
+
+    /// The origin has no parts of this: until then, who wants one fetches all.
+    pub fn remember_unranged(&self, until: Instant) {
+        self.flights.remember(&self.slot, until, Pass::Unranged);
+    }
+
+    /// What has come is no use to anybody: all who wait go on their own, as will who asks for the same until then.
+    pub fn give_up(self, until: Instant) {
+        self.close(Some((until, Pass::Unshared)));
     }
 
     /// What is kept was confirmed, or has come some other way: all who wait have it now.
@@ -159,10 +181,10 @@ impl Lead {
     }
 
     /// Nobody joins any longer.
-    fn close(&self, remembered: Option<Instant>) {
+    fn close(&self, remembered: Option<(Instant, Pass)>) {
         self.flights.remove(&self.slot, &self.shared);
-        if let Some(until) = remembered {
-            self.flights.remember(&self.slot, until);
+        if let Some((until, pass)) = remembered {
+            self.flights.remember(&self.slot, until, pass);
         }
     }
 
@@ -171,7 +193,7 @@ impl Lead {
         let limits = self.flights.limits();
         if self.is_too_large() {
             self.shared.tell(|state| state.is_for = For::Present);
-            self.close(Some(now + LONG_REMEMBERED_FOR));
+            self.close(Some((now + LONG_REMEMBERED_FOR, Pass::Long)));
             self.shared.shrink(self.shared.state());
         }
         loop {

@@ -15,7 +15,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use flights::{Flights, FlightsFigures, Place};
+pub use flights::{Flights, FlightsFigures, Place, Way};
 pub use lead::{Abandoned, Finished, Lead};
 pub use reader::{Begun, Reader};
 

@@ -17,6 +17,8 @@ pub enum Begun {
     Head(Arc<Stored>),
     /// What is kept was confirmed by the origin, or has come some other way: this is it.
     Confirmed(Arc<Object>),
+    /// A part was asked for, and the fetch of all of it brings it: join that.
+    Elsewhere,
     /// It cannot be shared, or it took too long: ask the origin for your own.
     Alone,
     /// It did not come. [`Failure::Dropped`] says nothing about the origin: join again.
@@ -54,6 +56,7 @@ impl Reader {
         self.shared.state().poll_head(self.seat, context).map(|heard| match heard {
             Heard::Head(stored) => Begun::Head(stored),
             Heard::Confirmed(object) => Begun::Confirmed(object),
+            Heard::Elsewhere => Begun::Elsewhere,
             Heard::Alone => Begun::Alone,
             Heard::Failed(failure) => Begun::Failed(failure),
         })

@@ -16,6 +16,8 @@ pub(super) enum End {
     Failed(Failure),
     /// What was kept is confirmed, or another had put it there: this is it.
     Confirmed(Arc<Object>),
+    /// Another fetch brings it.
+    Elsewhere,
 }
 
 /// Whom a response is for.
@@ -156,7 +158,7 @@ impl State {
 
     /// Whether one that comes now would read it from its start.
     pub(super) fn is_open(&self) -> bool {
-        self.is_for == For::All && !matches!(self.end, Some(End::Failed(_)))
+        self.is_for == For::All && !matches!(self.end, Some(End::Failed(_) | End::Elsewhere))
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -210,6 +212,7 @@ impl State {
         let is_own = self.at(seat).is_own;
         let heard = match (&self.end, &self.head) {
             (Some(End::Confirmed(object)), _) => Heard::Confirmed(Arc::clone(object)),
+            (Some(End::Elsewhere), _) => Heard::Elsewhere,
             (_, Some(_)) if self.is_for == For::Own && !is_own => Heard::Alone,
             (_, Some(stored)) => Heard::Head(Arc::clone(stored)),
             (Some(End::Failed(failure)), None) => Heard::Failed(*failure),
@@ -235,7 +238,7 @@ impl State {
         }
         match self.end {
             Some(End::Failed(failure)) => Poll::Ready(Err(failure)),
-            Some(End::Whole | End::Confirmed(_)) => Poll::Ready(Ok(None)),
+            Some(End::Whole | End::Confirmed(_) | End::Elsewhere) => Poll::Ready(Ok(None)),
             None => {
                 self.at(seat).waker = Some(context.waker().clone());
                 Poll::Pending
@@ -279,6 +282,7 @@ impl State {
 pub(super) enum Heard {
     Head(Arc<Stored>),
     Confirmed(Arc<Object>),
+    Elsewhere,
     Alone,
     Failed(Failure),
 }

@@ -76,6 +76,11 @@ impl Memory {
         Some(Arc::clone(found))
     }
 
+    /// All variants of a key, from the newest on. None of them counts as used.
+    pub fn all(&self, key: &crate::Key) -> Vec<Arc<Object>> {
+        self.shard(key.hash).read().unwrap_or_else(PoisonError::into_inner).variants(key).to_vec()
+    }
+
     /// Keeps a response, in place of what it replaces: the variant of the same fields, unless it has more of the body.
     /// Returns it where there was room for it.
     pub fn put(&self, object: Object) -> Option<Arc<Object>> {

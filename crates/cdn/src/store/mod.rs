@@ -4,6 +4,7 @@
 
 mod body;
 mod disk;
+mod joining;
 mod memory;
 mod object;
 mod policy;
@@ -15,4 +16,5 @@ pub use body::{Body, CHUNK_BYTES, Pieces};
 pub use disk::{Disk, DiskConfig, DiskFigures};
 pub use memory::{Memory, MemoryFigures, VARIANTS_MAX};
 pub use object::Object;
+pub(crate) use joining::join;
 pub(crate) use record::check_any;

@@ -15,7 +15,7 @@ const OVERHEAD_BYTES: u64 = size_of::<Object>() as u64 + 256;
 /// Of each chunk: its handle, and what shares it.
 const CHUNK_OVERHEAD_BYTES: u64 = 64;
 
-/// A response that is kept, whole.
+/// A response that is kept, whole or in part.
 #[derive(Debug)]
 pub struct Object {
     /// What it answers.
@@ -107,8 +107,7 @@ impl Object {
 
     /// Whether this takes the place of another variant: it was asked for with the same fields, and has as much of the body.
     pub(super) fn replaces(&self, other: &Self) -> bool {
-        self.stored.vary == other.stored.vary
-            && (self.stored.range.is_none() || self.stored.range == other.stored.range)
+        crate::rules::replaces(&self.stored, &other.stored)
     }
 
     pub(super) fn place(&self) -> Place {

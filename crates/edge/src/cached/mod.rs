@@ -10,8 +10,10 @@ mod fetch;
 mod filler;
 mod head;
 mod look_up;
+mod parts;
 mod purging;
 mod send;
+mod several;
 
 pub(crate) use aftermath::Aftermath;
 pub use caching::Cdn;
@@ -34,7 +36,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// A request of a route with a cache.
 pub(crate) struct Cached<'a> {
@@ -62,7 +64,7 @@ pub(crate) async fn run(mut cached: Cached<'_>) -> Ended {
         Looked::Stale { object, status, wanted } => {
             cached.report.cache = Some(CacheUse::Stale);
             // One asks anew beside those who are served; it does not wait for them.
-            if let Some(lead) = cached.caching.engine.flights().lead(&wanted.key, wanted.variant) {
+            if let Some(lead) = cached.caching.engine.flights().lead(&wanted.key, wanted.shared_by()) {
                 cached.fetch(lead, wanted);
             }
             cached.send_object(&object, status).await
@@ -82,6 +84,8 @@ enum Found {
     Answer(Ended),
     /// It is another's: it varies by what differs, of which this is known now.
     Other(u64),
+    /// A part was fetched, and all of it is needed.
+    Whole,
     /// Everybody goes on its own.
     Alone,
     /// It took too long.
@@ -100,9 +104,9 @@ impl Cached<'_> {
             };
         }
         let flights = Arc::clone(self.caching.engine.flights());
-        let mut place = self.caching.engine.join(&wanted.key, wanted.variant, Instant::now());
-        // Once for what it is known to vary by, and once in place of a fetch that takes too long.
-        for _ in 0..3 {
+        let mut place = self.join(&mut wanted);
+        // Once for what it is known to vary by, once in place of a fetch that takes too long, and once for all of what came in part.
+        for _ in 0..4 {
             let (reader, is_own) = match place {
                 Place::Lead(lead) => {
                     let reader = lead.own_reader();
@@ -117,9 +121,13 @@ impl Cached<'_> {
                 Found::Alone => break,
                 Found::Other(variant) => {
                     wanted.variant = variant;
-                    self.caching.engine.join(&wanted.key, variant, Instant::now())
+                    self.join(&mut wanted)
                 }
-                Found::Late(reader) => flights.pass_over(&reader, &wanted.key, wanted.variant),
+                Found::Whole => {
+                    wanted.part = None;
+                    self.join(&mut wanted)
+                }
+                Found::Late(reader) => flights.pass_over(&reader, &wanted.key, wanted.shared_by()),
             };
         }
         self.report.cache = Some(CacheUse::Pass);
@@ -142,6 +150,8 @@ impl Cached<'_> {
         let status =
             CacheStatus { forwarded: Some(wanted.why), collapsed: !is_own, ..CacheStatus::default() };
         match begun {
+            Begun::Elsewhere => Found::Whole,
+            Begun::Head(stored) if wanted.part.is_some() && look_up::lacks(&stored, self.work) => Found::Whole,
             Begun::Head(stored) if is_own || look_up::answers(&stored, self.work) => {
                 let is_stored = stored.not_stored.is_none();
                 let ttl = is_stored.then(|| stored.ttl(SystemTime::now()));
