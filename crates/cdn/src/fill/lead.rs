@@ -3,9 +3,9 @@
 use super::flights::{Flights, Pass, Slot};
 use super::state::{End, For, Shared, State};
 use super::{Failure, Reader};
-use crate::rules::Stored;
+use crate::rules::{Lines, Stored, tells_outcome};
 use crate::store::{Body, CHUNK_BYTES, Object};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -78,6 +78,22 @@ impl Lead {
     /// Bytes of the body so far.
     pub fn received(&self) -> u64 {
         self.shared.state().total()
+    }
+
+    /// An interim head has come, for the request that this is fetched for.
+    pub fn inform(&self, head: &[u8]) {
+        self.shared.tell(|state| state.inform(head));
+    }
+
+    /// Lines have come after the body, for all who read it as it arrives. A response that says by them how it went is not kept.
+    pub fn trail(&mut self, lines: &[u8]) {
+        let is_needed = tells_outcome(Lines::of(lines));
+        self.shared.tell(|state| {
+            state.trailers = Bytes::copy_from_slice(lines);
+            if is_needed && state.is_for == For::All {
+                state.is_for = For::Present;
+            }
+        });
     }
 
     /// The head has come, and the response is to be kept: all who wait have it now.

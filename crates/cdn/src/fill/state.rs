@@ -44,7 +44,14 @@ pub(super) struct State {
     total: u64,
     seats: Vec<Option<Seat>>,
     fetch: Option<Waker>,
+    /// Interim heads that the one whom this is fetched for has not heard yet.
+    interim: VecDeque<Bytes>,
+    /// Lines that came after the body.
+    pub(super) trailers: Bytes,
 }
+
+/// Interim heads that wait for their reader. What comes beyond is left out, as any of them may be (RFC 9110 §15.2).
+const INTERIM_MAX: usize = 8;
 
 /// The place of a reader.
 struct Seat {
@@ -74,6 +81,8 @@ impl Shared {
             total: 0,
             seats: Vec::new(),
             fetch: None,
+            interim: VecDeque::new(),
+            trailers: Bytes::new(),
         };
         Self { state: Mutex::new(state), filling }
     }
@@ -184,6 +193,14 @@ impl State {
         self.pieces.iter().cloned().collect()
     }
 
+    /// An interim head: for the one that this is fetched for, as it is not known yet whether the response is for others.
+    pub(super) fn inform(&mut self, head: &[u8]) {
+        let is_heard = self.seats.iter().flatten().any(|seat| seat.is_own);
+        if is_heard && self.interim.len() < INTERIM_MAX {
+            self.interim.push_back(Bytes::copy_from_slice(head));
+        }
+    }
+
     /// Sets the head. Whoever it is not for holds up nobody.
     pub(super) fn begin(&mut self, stored: Stored, is_for: For) {
         assert!(self.head.is_none(), "a response has one head");
@@ -210,6 +227,9 @@ impl State {
     /// What a reader hears before any of the body: nothing yet, or how it begins.
     pub(super) fn poll_head(&mut self, seat: usize, context: &Context<'_>) -> Poll<Heard> {
         let is_own = self.at(seat).is_own;
+        if is_own && let Some(interim) = self.interim.pop_front() {
+            return Poll::Ready(Heard::Interim(interim));
+        }
         let heard = match (&self.end, &self.head) {
             (Some(End::Confirmed(object)), _) => Heard::Confirmed(Arc::clone(object)),
             (Some(End::Elsewhere), _) => Heard::Elsewhere,
@@ -280,6 +300,7 @@ impl State {
 
 /// How a response begins, for one reader.
 pub(super) enum Heard {
+    Interim(Bytes),
     Head(Arc<Stored>),
     Confirmed(Arc<Object>),
     Elsewhere,

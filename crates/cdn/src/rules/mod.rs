@@ -36,7 +36,7 @@ pub use came::{Came, DateField, Source};
 pub use condition::write_not_modified;
 pub use directive::{RequestControl, ResponseControl, SECONDS_MAX};
 pub use invalidation::{SameOrigin, invalidated, resolved};
-pub use kept::is_for_caches;
+pub use kept::{is_for_caches, tells_outcome};
 pub use lines::Lines;
 pub(crate) use partial::replaces;
 pub use partial::{ContentRange, Selected, combined, joined, select};

@@ -62,6 +62,13 @@ impl Filler {
         self.lead = Some(lead);
     }
 
+    /// An interim head has come (RFC 9110 §15.2).
+    pub(crate) fn inform(&self, head: &[u8]) {
+        if let Some(lead) = &self.lead {
+            lead.inform(head);
+        }
+    }
+
     /// The final head of the response has come.
     pub(crate) fn take_head(&mut self, response: &ResponseHead, head: &[u8]) -> Wants {
         let received = SystemTime::now();
@@ -143,8 +150,11 @@ impl Filler {
         if !part.data.is_empty() {
             written = self.filling.push(lead, part.data).await;
         }
-        if part.end.is_some() && written.is_ok() {
+        if let (Some(trailers), Ok(())) = (part.end, &written) {
             written = self.filling.end(lead).await;
+            if !trailers.is_empty() {
+                lead.trail(trailers);
+            }
         }
         if let Err(error) = written {
             if let Some((failure, lead)) = failure_of(&error).zip(self.lead.take()) {

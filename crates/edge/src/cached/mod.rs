@@ -25,6 +25,7 @@ use crate::error::Refusal;
 use crate::exchange::{self, Ended, Exchange};
 use crate::request::{After, Client, Report};
 use crate::sites::{Route, Site};
+use crate::wire::{Coding, Part};
 use balance::Pool;
 use cdn::fill::{Begun, Failure, Lead, Place, Reader};
 use cdn::rules::{CacheStatus, Forwarded};
@@ -136,14 +137,16 @@ impl Cached<'_> {
 
     /// Reads what is fetched, if it is an answer to this request.
     async fn read(&mut self, mut reader: Reader, wanted: &Wanted, is_own: bool) -> Found {
-        let begun = match self.wait(&mut reader, is_own).await {
-            Waited::Begun(begun) => begun,
-            Waited::Late => return Found::Late(reader),
-            Waited::ClientGone => {
-                self.core.events.client_gone.inc();
-                self.report.status = exchange::CLIENT_GONE;
-                self.report.cause = Some("client left".into());
-                return Found::Answer(Ended::Answered(After::Close));
+        let begun = loop {
+            match self.wait(&mut reader, is_own).await {
+                Waited::Begun(Begun::Interim(head)) => {
+                    if self.pass_interim(&head).await.is_err() {
+                        return self.client_left();
+                    }
+                }
+                Waited::Begun(begun) => break begun,
+                Waited::Late => return Found::Late(reader),
+                Waited::ClientGone => return self.client_left(),
             }
         };
         self.report.cache = Some(if is_own { CacheUse::Miss } else { CacheUse::Collapsed });
@@ -174,8 +177,24 @@ impl Cached<'_> {
                 };
                 Found::Answer(self.stand_in(wanted, refusal).await)
             }
+            Begun::Interim(_) => unreachable!("interim heads were passed on"),
             Begun::Head(_) | Begun::Alone | Begun::Failed(_) => Found::Alone,
         }
+    }
+
+    fn client_left(&mut self) -> Found {
+        self.core.events.client_gone.inc();
+        self.report.status = exchange::CLIENT_GONE;
+        self.report.cause = Some("client left".into());
+        Found::Answer(Ended::Answered(After::Close))
+    }
+
+    /// Passes on an interim head of the fetch that this client has begun.
+    async fn pass_interim(&mut self, head: &[u8]) -> std::io::Result<()> {
+        let idle = self.snapshot.config.timeout.body_idle.get();
+        let (_, mut sink) = self.client.wire.split();
+        let part = Part { head, data: b"", end: None };
+        sink.write(part, Coding::Identity, &mut self.work.timer, idle).await
     }
 
     fn other(&self, stored: &cdn::rules::Stored, wanted: &Wanted) -> Found {

@@ -102,7 +102,9 @@ impl Cached<'_> {
                 None => Source::Kept(body.pieces(chosen.range.unwrap_or(0..u64::MAX))),
             },
             (Content::Arriving(reader), true) => {
-                Source::Arriving(Arriving::new(reader, chosen.range.as_ref(), chosen.length))
+                let takes_trailers = version.is_framed() || coding == Coding::Chunked;
+                let has_end = takes_trailers && chosen.range.is_none();
+                Source::Arriving(Arriving::new(reader, chosen.range.as_ref(), chosen.length, has_end))
             }
         };
         let peer = Rc::clone(&self.client.peer);
@@ -115,6 +117,7 @@ impl Cached<'_> {
             pacing: Pacing::new(&peer, self.route.gate.bytes_per_second),
             report: &mut *self.report,
             compressor,
+            trailers: Bytes::new(),
         };
         match sending.run(source).await {
             Ok(()) => Ended::Answered(after),
@@ -213,23 +216,30 @@ struct Arriving {
     skip: u64,
     /// Bytes that are sent after those; all where it is not known.
     left: Option<u64>,
+    /// Trailers may follow, which the client can be sent.
+    has_end: bool,
 }
 
 impl Arriving {
-    fn new(reader: Reader, range: Option<&Range<u64>>, length: Option<u64>) -> Self {
+    fn new(reader: Reader, range: Option<&Range<u64>>, length: Option<u64>, has_end: bool) -> Self {
         let skip = range.map_or(0, |range| range.start);
-        Self { reader, skip, left: length }
+        Self { reader, skip, left: length, has_end }
+    }
+
+    /// Whether what was sent last is all of it.
+    fn is_over(&self) -> bool {
+        self.left == Some(0) && !self.has_end
     }
 
     fn poll_next(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         loop {
-            if self.left == Some(0) {
+            if self.is_over() {
                 return Poll::Ready(Ok(None));
             }
             let piece = match self.reader.poll_piece(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(piece))) => piece,
-                Poll::Ready(Ok(None)) if self.left.is_none() => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(None)) if self.left.is_none_or(|left| left == 0) => return Poll::Ready(Ok(None)),
                 Poll::Ready(Ok(None)) => return Poll::Ready(Err(broken("the response ended early"))),
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(broken(cause(failure)))),
             };
@@ -269,6 +279,8 @@ struct Sending<'a> {
     pacing: Pacing<'a>,
     report: &'a mut Report,
     compressor: Option<Compressor>,
+    /// Lines that follow the body.
+    trailers: Bytes,
 }
 
 impl Sending<'_> {
@@ -308,11 +320,16 @@ impl Sending<'_> {
             match ready {
                 None => self.write(b"", false, false).await?,
                 Some(next) => match next? {
-                    Some(piece) => self.write(&piece, arriving.left == Some(0), true).await?,
-                    None => return self.write(b"", true, false).await,
+                    Some(piece) => self.write(&piece, arriving.is_over(), true).await?,
+                    None => {
+                        if arriving.has_end {
+                            self.trailers = arriving.reader.trailers();
+                        }
+                        return self.write(b"", true, false).await;
+                    }
                 },
             }
-            if arriving.left == Some(0) {
+            if arriving.is_over() {
                 return Ok(());
             }
         }
@@ -330,7 +347,7 @@ impl Sending<'_> {
         loop {
             let (piece, rest) = data.split_at(data.len().min(self.pacing.piece_bytes_max()));
             let is_end = is_last && rest.is_empty();
-            let part = Part { head: response_out, data: piece, end: is_end.then_some(&b""[..]) };
+            let part = Part { head: response_out, data: piece, end: is_end.then_some(&self.trailers[..]) };
             self.sink.write(part, self.coding, timer, self.idle).await?;
             response_out.clear();
             self.report.sent_bytes += piece.len() as u64;
