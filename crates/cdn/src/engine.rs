@@ -4,7 +4,7 @@ use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Lead, Place};
 use crate::key::KeyHasher;
 use crate::purge::{Mode, Purges, Target, Verdict};
 use crate::rules::Stored;
-use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object};
+use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object, join};
 use crate::{Error, Key, Misses, Seen, Tier};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ pub struct Engine {
     purged: AtomicU64,
     refreshes: AtomicU64,
     misses: Misses,
+    object_bytes_max: AtomicU64,
 }
 
 /// What all of it is like.
@@ -88,6 +89,7 @@ impl Engine {
             purged: AtomicU64::new(0),
             refreshes: AtomicU64::new(0),
             misses: Misses::default(),
+            object_bytes_max: AtomicU64::new(config.object_bytes_max),
         })
     }
 
@@ -130,20 +132,51 @@ impl Engine {
         Some(lead)
     }
 
-    /// Keeps what a fetch has brought. What was purged meanwhile is not kept.
+    /// Keeps what a fetch has brought; a part together with those of its version that it touches. What was purged meanwhile is not
+    /// kept.
     pub fn keep(&self, key: Key, finished: &Finished) -> Option<Arc<Object>> {
-        self.put(Object::new(key, (*finished.stored).clone(), finished.body.clone(), finished.asked))
+        let mut stored = (*finished.stored).clone();
+        // Of a body without a length it is known by now, so that ranges can be cut out of it.
+        stored.length.get_or_insert(finished.body.len());
+        let object = Object::new(key, stored, finished.body.clone(), finished.asked);
+        if object.stored.range.is_none() {
+            return self.put(object);
+        }
+        let others = self.kept(&object.key, |other| other.vary == object.stored.vary);
+        // All of it has come by another fetch meanwhile.
+        if others.iter().any(|other| other.stored.range.is_none()) {
+            return None;
+        }
+        // What is joined is held against the purges from `asked` on; `others` were held against all before.
+        self.put(join(object, &others, self.object_bytes_max()))
     }
 
-    /// Keeps a response that was put together elsewhere: one whose parts were combined, or that no fetch was for. It is written to the
-    /// disk as well. `None` where it is not in memory.
+    /// All responses in memory that fit and are not purged, the newest first.
+    pub fn kept(&self, key: &Key, mut fits: impl FnMut(&Stored) -> bool) -> Vec<Arc<Object>> {
+        let mut all = self.memory.variants(key);
+        all.retain(|object| fits(&object.stored) && !self.is_purged(object));
+        all
+    }
+
+    /// Whether a purge forbids to use this, by now.
+    pub fn is_purged(&self, object: &Object) -> bool {
+        object.check(&self.purges) == Verdict::Hard
+    }
+
+    /// What is larger is not kept, in bytes.
+    pub fn object_bytes_max(&self) -> u64 {
+        self.object_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a response that was put together elsewhere, or that no fetch was for. It is written to the disk as well, but for parts, which
+    /// would be written anew whenever they grow. `None` where it is not in memory.
     pub fn put(&self, object: Object) -> Option<Arc<Object>> {
         if object.check(&self.purges) == Verdict::Hard {
             return None;
         }
         let object = Arc::new(object);
         let is_kept = self.memory.put_shared(&object);
-        if let Some(disk) = &self.disk {
+        if let (Some(disk), None) = (&self.disk, object.stored.range) {
             disk.write(&object);
         }
         is_kept.then_some(object)
@@ -219,6 +252,7 @@ impl Engine {
 
     /// Sets other bounds of memory; what has no room goes.
     pub fn resize(&self, memory_bytes: u64, object_bytes_max: u64) {
+        self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
         self.memory.resize(memory_bytes, object_bytes_max);
     }
 

@@ -23,7 +23,7 @@ mod error;
 mod folder;
 mod listing;
 mod lookup;
-mod multipart;
+pub mod multipart;
 mod opener;
 mod path;
 pub mod range;

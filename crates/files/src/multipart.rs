@@ -5,15 +5,22 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 /// Makes boundaries that nobody can guess, so that nobody can put one into a file.
-pub(crate) struct Boundaries([RandomState; 2]);
+pub struct Boundaries([RandomState; 2]);
+
+impl Default for Boundaries {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Boundaries {
-    pub(crate) fn new() -> Self {
+    /// With secrets of its own.
+    pub fn new() -> Self {
         Self([RandomState::new(), RandomState::new()])
     }
 
     /// The boundary for parts of the representation with this tag: 32 hexadecimal digits.
-    pub(crate) fn of(&self, etag: &str) -> String {
+    pub fn of(&self, etag: &str) -> String {
         let [one, other] = &self.0;
         format!("{:016x}{:016x}", one.hash_one(etag), other.hash_one(etag))
     }
@@ -21,14 +28,13 @@ impl Boundaries {
 
 /// The parts for these ranges of a representation of `size` bytes, the end of the multipart being the last.
 /// `boundary` must not stand in the representation: one that nobody can guess does not.
-pub(crate) fn parts(ranges: &[Range<u64>], size: u64, content_type: &str, boundary: &str) -> Vec<Part> {
+pub fn parts(ranges: &[Range<u64>], size: u64, content_type: Option<&str>, boundary: &str) -> Vec<Part> {
     let mut parts = Vec::with_capacity(ranges.len() + 1);
     for (index, range) in ranges.iter().enumerate() {
         let line_end = if index == 0 { "" } else { "\r\n" };
         let content_range = content_range(range, size);
-        let head = format!(
-            "{line_end}--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {content_range}\r\n\r\n"
-        );
+        let content_type = content_type.map(|value| format!("Content-Type: {value}\r\n")).unwrap_or_default();
+        let head = format!("{line_end}--{boundary}\r\n{content_type}Content-Range: {content_range}\r\n\r\n");
         parts.push(Part { head: head.into_bytes(), offset: range.start, len: range.end - range.start });
     }
     let end = format!("\r\n--{boundary}--\r\n").into_bytes();
@@ -47,7 +53,7 @@ mod tests {
 
     #[test]
     fn each_part_says_what_it_is_and_the_last_ends_them() {
-        let parts = parts(&[0..2, 5..6], 10, "text/plain", "B");
+        let parts = parts(&[0..2, 5..6], 10, Some("text/plain"), "B");
         let heads: Vec<&str> = parts.iter().map(|part| std::str::from_utf8(&part.head).unwrap()).collect();
         assert_eq!(
             heads,

@@ -40,13 +40,26 @@ pub fn ranges(field: &[u8], size: u64) -> Ranges {
     if parts.len() > PARTS_MAX { Ranges::Whole } else { Ranges::Parts(parts) }
 }
 
+/// The range of a field that has one alone, for whoever does not know the size. `None`: several, or the field is ignored.
+pub fn only(field: &[u8]) -> Option<Spec> {
+    specs(field)?.try_into().ok().map(|[spec]: [Spec; 1]| spec)
+}
+
 /// One range as it is written. Numbers that no size reaches are as good as the greatest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spec {
+pub enum Spec {
     /// `first-last` or `first-`; the last byte is included.
-    From { first: u64, last: u64 },
+    From {
+        /// The first byte.
+        first: u64,
+        /// The last; the greatest number: that of the representation.
+        last: u64,
+    },
     /// `-length`: the last bytes.
-    Last { length: u64 },
+    Last {
+        /// How many.
+        length: u64,
+    },
 }
 
 impl Spec {

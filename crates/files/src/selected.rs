@@ -85,7 +85,7 @@ impl Selected {
     fn multipart(&self, ranges: &[Range<u64>], boundary: &str) -> Answer {
         let mut answer = Answer::new(206);
         answer.line("Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
-        let parts = parts(ranges, self.size, &self.content_type, boundary);
+        let parts = parts(ranges, self.size, Some(&self.content_type), boundary);
         answer.body = Body::Parts { file: self.file.clone(), parts };
         answer
     }

@@ -16,7 +16,7 @@ use std::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
     key: Box<[u8]>,
-    variant: u64,
+    pub(super) variant: u64,
 }
 
 impl Slot {
@@ -52,6 +52,27 @@ pub(super) struct Table {
     pub(super) flights: HashMap<Slot, Flight>,
     pub(super) passes: HashMap<Slot, Pass>,
 }
+
+impl Table {
+    /// What is remembered of a slot still.
+    pub(super) fn pass(&self, slot: &Slot, now: Instant) -> Option<Pass> {
+        self.passes.get(slot).copied().filter(|pass| pass.until > now)
+    }
+}
+
+/// How to come by a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Join the fetch of all of it, or begin it.
+    Whole,
+    /// Join the fetch of the part, or begin it.
+    Part,
+    /// Fetch it for yourself.
+    Alone,
+}
+
+/// A fetch that began further before the part that is wanted than this is not waited for.
+const AHEAD_BYTES: u64 = 1 << 20;
 
 pub(super) struct Flight {
     pub(super) shared: Arc<Shared>,
@@ -104,7 +125,7 @@ impl Flights {
     pub fn join(self: &Arc<Self>, key: &Key, variant: u64, now: Instant) -> Place {
         let slot = Slot::of(key, variant);
         let mut table = self.lock();
-        if table.passes.get(&slot).is_some_and(|pass| pass.until > now) {
+        if table.pass(&slot, now).is_some_and(|pass| pass.why != Unshared::Unranged) {
             self.alone.fetch_add(1, Ordering::Relaxed);
             return Place::Alone;
         }
@@ -138,9 +159,35 @@ impl Flights {
         }
     }
 
-    /// A response that was remembered as nothing to wait for could be kept by now: the next one is fetched for all.
+    /// How to come by the part of a response from byte `start` on (`None`: at its end): parts have fetches of their own, each joined by
+    /// a `variant` of its own, unless all of it is on its way and soon there.
+    pub fn way_to_part(&self, key: &Key, variant: u64, start: Option<u64>, now: Instant) -> Way {
+        let slot = Slot { key: key.bytes.clone(), variant };
+        let table = self.lock();
+        match table.pass(&slot, now).map(|pass| pass.why) {
+            Some(Unshared::NotStored(_) | Unshared::Unusable) => return Way::Alone,
+            Some(Unshared::Unranged) => return Way::Whole,
+            Some(Unshared::TooLong) => return Way::Part,
+            None => {}
+        }
+        let is_soon = |flight: &Flight| {
+            let arrived = flight.shared.state().total();
+            start.is_some_and(|start| start <= arrived.saturating_add(AHEAD_BYTES))
+        };
+        let whole = table.flights.get(&slot);
+        match whole.is_some_and(|flight| is_soon(flight) && self.may_join(flight, key)) {
+            true => Way::Whole,
+            false => Way::Part,
+        }
+    }
+
+    /// A response that was remembered as nothing to share could be kept by now: the next one is fetched for all.
     pub fn forget_pass(&self, key: &Key, variant: u64) {
-        self.lock().passes.remove(&Slot::of(key, variant));
+        let mut table = self.lock();
+        let slot = Slot::of(key, variant);
+        if table.passes.get(&slot).is_some_and(|pass| pass.why.is_of_whole()) {
+            table.passes.remove(&slot);
+        }
     }
 
     /// Begins to fetch a response if nobody does so already: to confirm it beside those who are served what is kept.
@@ -181,6 +228,20 @@ impl Flights {
         if table.flights.get(slot).is_some_and(|flight| Arc::ptr_eq(&flight.shared, shared)) {
             table.flights.remove(slot);
         }
+    }
+
+    /// The fetch of a part has brought all of the response: it becomes the one for all of it. `None`: there is one already.
+    pub(super) fn take_whole(&self, from: &Slot, shared: &Arc<Shared>, variant: u64) -> Option<Slot> {
+        let slot = Slot { key: from.key.clone(), variant };
+        let mut table = self.lock();
+        if table.flights.get(&slot).is_some_and(|flight| flight.shared.state().is_open()) {
+            return None;
+        }
+        let is_current = table.flights.get(from).is_some_and(|flight| Arc::ptr_eq(&flight.shared, shared));
+        if is_current && let Some(flight) = table.flights.remove(from) {
+            table.flights.insert(slot.clone(), flight);
+        }
+        Some(slot)
     }
 
     /// Remembers that it is nothing to wait for.

@@ -4,9 +4,9 @@ use super::flights::{Flights, Pass, Slot};
 use super::state::{End, For, Shared, State};
 use super::under_way::Unshared;
 use super::{Failure, Reader};
-use crate::rules::Stored;
+use crate::rules::{Lines, Stored, tells_outcome};
 use crate::store::{Body, CHUNK_BYTES, Object};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -81,6 +81,22 @@ impl Lead {
         self.shared.state().total()
     }
 
+    /// An interim head has come, for the request that this is fetched for.
+    pub fn inform(&self, head: &[u8]) {
+        self.shared.tell(|state| state.inform(head));
+    }
+
+    /// Lines have come after the body, for all who read it as it arrives. A response that says by them how it went is not kept.
+    pub fn trail(&mut self, lines: &[u8]) {
+        let is_needed = tells_outcome(Lines::of(lines));
+        self.shared.tell(|state| {
+            state.trailers = Bytes::copy_from_slice(lines);
+            if is_needed && state.is_for == For::All {
+                state.is_for = For::Present;
+            }
+        });
+    }
+
     /// The head has come, and the response is to be kept: all who wait have it now.
     pub fn keep(&mut self, stored: Stored, now: Instant) {
         // Of a part (206) the length is that of the part.
@@ -100,6 +116,28 @@ impl Lead {
         self.begin(stored, For::Own);
         let pass = |(until, reason)| Pass { until, why: Unshared::NotStored(reason) };
         self.close(remembered.zip(reason).map(pass));
+    }
+
+    /// A part was asked for, and all of the response comes: from now on this is the fetch for all of it, of `variant`. `false`: that is
+    /// under way already, and all who wait join that.
+    pub fn take_whole(&mut self, variant: u64) -> bool {
+        let Some(slot) = self.flights.take_whole(&self.slot, &self.shared, variant) else {
+            self.flights.remove(&self.slot, &self.shared);
+            self.shared.tell(|state| end(state, End::Elsewhere));
+            return false;
+        };
+        self.slot = slot;
+        true
+    }
+
+    /// The origin has no parts of this: until then, who wants one fetches all.
+    pub fn remember_unranged(&self, until: Instant) {
+        self.flights.remember(&self.slot, Pass { until, why: Unshared::Unranged });
+    }
+
+    /// What has come is no use to anybody: all who wait go on their own, as will who asks for the same until then.
+    pub fn give_up(self, until: Instant) {
+        self.close(Some(Pass { until, why: Unshared::Unusable }));
     }
 
     /// What is kept was confirmed, or has come some other way: all who wait have it now.

@@ -16,7 +16,7 @@ mod state;
 mod tests;
 mod under_way;
 
-pub use flights::{Flights, FlightsFigures, Place};
+pub use flights::{Flights, FlightsFigures, Place, Way};
 pub use lead::{Abandoned, Finished, Lead};
 pub use reader::{Begun, Reader};
 pub use under_way::{FetchSeen, UnderWay, Unshared};

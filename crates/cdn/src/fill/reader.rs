@@ -13,10 +13,14 @@ use tokio::time::{Instant, timeout_at};
 /// How a response begins, for one who waits.
 #[derive(Debug)]
 pub enum Begun {
+    /// An interim head, whole; more follows. Only the request that it is fetched for hears it.
+    Interim(Bytes),
     /// Its head is here, the body follows. One who was not the first still has to see whether `Vary` fits its own request.
     Head(Arc<Stored>),
     /// What is kept was confirmed by the origin, or has come some other way: this is it.
     Confirmed(Arc<Object>),
+    /// A part was asked for, and the fetch of all of it brings it: join that.
+    Elsewhere,
     /// It cannot be shared, or it took too long: ask the origin for your own.
     Alone,
     /// It did not come. [`Failure::Dropped`] says nothing about the origin: join again.
@@ -52,8 +56,10 @@ impl Reader {
     /// The head, for a task that waits for other things too.
     pub fn poll_head(&mut self, context: &Context<'_>) -> Poll<Begun> {
         self.shared.state().poll_head(self.seat, context).map(|heard| match heard {
+            Heard::Interim(head) => Begun::Interim(head),
             Heard::Head(stored) => Begun::Head(stored),
             Heard::Confirmed(object) => Begun::Confirmed(object),
+            Heard::Elsewhere => Begun::Elsewhere,
             Heard::Alone => Begun::Alone,
             Heard::Failed(failure) => Begun::Failed(failure),
         })
@@ -67,6 +73,13 @@ impl Reader {
     /// The next piece, for a task that waits for other things too.
     pub fn poll_piece(&mut self, context: &Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
         self.shared.poll_piece(self.seat, context)
+    }
+}
+
+impl Reader {
+    /// The lines that came after the body, once its end was read. They are kept for nobody else (RFC 9111 §3).
+    pub fn trailers(&self) -> Bytes {
+        self.shared.state().trailers.clone()
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) enum End {
     Failed(Failure),
     /// What was kept is confirmed, or another had put it there: this is it.
     Confirmed(Arc<Object>),
+    /// Another fetch brings it.
+    Elsewhere,
 }
 
 /// Whom a response is for.
@@ -42,7 +44,14 @@ pub(super) struct State {
     total: u64,
     seats: Vec<Option<Seat>>,
     fetch: Option<Waker>,
+    /// Interim heads that the one whom this is fetched for has not heard yet.
+    interim: VecDeque<Bytes>,
+    /// Lines that came after the body.
+    pub(super) trailers: Bytes,
 }
+
+/// Interim heads that wait for their reader. What comes beyond is left out, as any of them may be (RFC 9110 §15.2).
+const INTERIM_MAX: usize = 8;
 
 /// The place of a reader.
 struct Seat {
@@ -72,6 +81,8 @@ impl Shared {
             total: 0,
             seats: Vec::new(),
             fetch: None,
+            interim: VecDeque::new(),
+            trailers: Bytes::new(),
         };
         Self { state: Mutex::new(state), filling }
     }
@@ -156,7 +167,7 @@ impl State {
 
     /// Whether one that comes now would read it from its start.
     pub(super) fn is_open(&self) -> bool {
-        self.is_for == For::All && !matches!(self.end, Some(End::Failed(_)))
+        self.is_for == For::All && !matches!(self.end, Some(End::Failed(_) | End::Elsewhere))
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -180,6 +191,14 @@ impl State {
     /// All pieces that are here: the whole body, where it is for all.
     pub(super) fn pieces(&self) -> Vec<Bytes> {
         self.pieces.iter().cloned().collect()
+    }
+
+    /// An interim head: for the one that this is fetched for, as it is not known yet whether the response is for others.
+    pub(super) fn inform(&mut self, head: &[u8]) {
+        let is_heard = self.seats.iter().flatten().any(|seat| seat.is_own);
+        if is_heard && self.interim.len() < INTERIM_MAX {
+            self.interim.push_back(Bytes::copy_from_slice(head));
+        }
     }
 
     /// Sets the head. Whoever it is not for holds up nobody.
@@ -208,8 +227,12 @@ impl State {
     /// What a reader hears before any of the body: nothing yet, or how it begins.
     pub(super) fn poll_head(&mut self, seat: usize, context: &Context<'_>) -> Poll<Heard> {
         let is_own = self.at(seat).is_own;
+        if is_own && let Some(interim) = self.interim.pop_front() {
+            return Poll::Ready(Heard::Interim(interim));
+        }
         let heard = match (&self.end, &self.head) {
             (Some(End::Confirmed(object)), _) => Heard::Confirmed(Arc::clone(object)),
+            (Some(End::Elsewhere), _) => Heard::Elsewhere,
             (_, Some(_)) if self.is_for == For::Own && !is_own => Heard::Alone,
             (_, Some(stored)) => Heard::Head(Arc::clone(stored)),
             (Some(End::Failed(failure)), None) => Heard::Failed(*failure),
@@ -235,7 +258,7 @@ impl State {
         }
         match self.end {
             Some(End::Failed(failure)) => Poll::Ready(Err(failure)),
-            Some(End::Whole | End::Confirmed(_)) => Poll::Ready(Ok(None)),
+            Some(End::Whole | End::Confirmed(_) | End::Elsewhere) => Poll::Ready(Ok(None)),
             None => {
                 self.at(seat).waker = Some(context.waker().clone());
                 Poll::Pending
@@ -277,8 +300,10 @@ impl State {
 
 /// How a response begins, for one reader.
 pub(super) enum Heard {
+    Interim(Bytes),
     Head(Arc<Stored>),
     Confirmed(Arc<Object>),
+    Elsewhere,
     Alone,
     Failed(Failure),
 }

@@ -13,6 +13,17 @@ pub enum Unshared {
     NotStored(NotStored),
     /// The body of the last one was longer than what is kept.
     TooLong,
+    /// The origin was asked for a part, and gave all of it: all of it is asked for.
+    Unranged,
+    /// It was no use to anybody: a part that does not fit, or that is of another length than it says.
+    Unusable,
+}
+
+impl Unshared {
+    /// It was about a whole response that was not to be shared: one that is ends it.
+    pub(super) fn is_of_whole(self) -> bool {
+        matches!(self, Self::NotStored(_) | Self::Unusable)
+    }
 }
 
 impl fmt::Display for Unshared {
@@ -20,6 +31,8 @@ impl fmt::Display for Unshared {
         match self {
             Self::NotStored(reason) => reason.fmt(f),
             Self::TooLong => f.write_str("the response is longer than may be kept"),
+            Self::Unranged => f.write_str("the origin gives no parts of it"),
+            Self::Unusable => f.write_str("what the origin gave for a part did not fit"),
         }
     }
 }
@@ -49,7 +62,7 @@ impl Flights {
     pub fn under_way(&self, key: &Key, variant: u64, now: Instant) -> UnderWay {
         let slot = Slot::of(key, variant);
         let table = self.lock();
-        let unshared = table.passes.get(&slot).filter(|pass| pass.until > now);
+        let unshared = table.pass(&slot, now).filter(|pass| pass.why != Unshared::Unranged);
         let unshared = unshared.map(|pass| (pass.why, pass.until - now));
         let flight = table.flights.get(&slot).filter(|flight| self.may_join(flight, key));
         let fetch = flight.map(|flight| {

@@ -49,6 +49,12 @@ pub fn is_for_caches(name: &[u8]) -> bool {
         || tags::is_tag_field(name)
 }
 
+/// Whether a response is not understood without these trailers: gRPC says there how it went. Others are dropped where it is kept, as they
+/// may be (RFC 9111 §3, RFC 9110 §6.5.1).
+pub fn tells_outcome<'a>(trailers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
+    trailers.into_iter().any(|(name, _)| name.eq_ignore_ascii_case(b"grpc-status"))
+}
+
 fn is_cookie(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"set-cookie") || name.eq_ignore_ascii_case(b"set-cookie2")
 }

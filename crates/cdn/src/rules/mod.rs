@@ -3,7 +3,7 @@
 //! The facts of a request ([`Asked`]) and of a response ([`Came`]) are taken from their lines in one pass. [`may_store`] says whether a
 //! response is kept, and as what ([`Stored`]); [`matches()`] and [`chosen`], whether it answers another request; [`serve`], whether it does so
 //! now; [`select`], with which of its bytes. [`write_conditions`], [`confirmed`] and [`freshened`] are for asking the origin anew,
-//! [`missing`] and [`combined`] for what is stored in part, [`invalidated`] for what changes something. [`CacheStatus`] tells of it all.
+//! [`plan`], [`combined`] and [`joined`] for what is stored in part, [`invalidated`] for what changes something. [`CacheStatus`] tells of it all.
 
 mod asked;
 mod cache_status;
@@ -17,6 +17,7 @@ mod invalidation;
 mod kept;
 mod lines;
 mod partial;
+mod plan;
 mod policy;
 mod refreshing;
 mod serving;
@@ -39,9 +40,11 @@ pub use client_ttl::write_client_ttl;
 pub use condition::write_not_modified;
 pub use directive::{RequestControl, ResponseControl, SECONDS_MAX};
 pub use invalidation::{SameOrigin, invalidated, resolved};
-pub use kept::is_for_caches;
+pub use kept::{is_for_caches, tells_outcome};
 pub use lines::Lines;
-pub use partial::{ContentRange, Selected, combined, missing, select, write_range_request};
+pub(crate) use partial::replaces;
+pub use partial::{ContentRange, Selected, combined, joined, select};
+pub use plan::{Ask, BLOCK_BYTES, Fits, Hole, Span, plan};
 pub use policy::{Policy, SetCookie};
 pub use refreshing::refresh_due;
 pub use serving::{Serve, Why, is_failure, serve};

@@ -3,7 +3,7 @@
 use super::asked::Asked;
 use super::came::{Came, DateField, decimal};
 use super::condition::{self, Tag};
-use super::lines::{trim, write_line};
+use super::lines::trim;
 use super::stored::Stored;
 use super::validation::Validators;
 use files::range::{Ranges, ranges};
@@ -64,7 +64,7 @@ pub enum Selected {
     Many(Vec<Range<u64>>),
     /// 416, with the length of the whole.
     Unsatisfiable(u64),
-    /// What is asked for is not stored: the origin is asked for [`missing`], or for what the client asks.
+    /// What is asked for is not stored: the origin is asked as [`plan`](super::plan) says, or for what the client asks.
     NotHere,
 }
 
@@ -116,39 +116,8 @@ fn is_range_meant(stored: &Stored, asked: &Asked<'_>) -> bool {
     validators.is_date_strong() && super::date::parse(value, stored.received) == validators.last_modified.at()
 }
 
-/// What is to be fetched so that a stored part becomes enough: the bytes after it, or before it, up to what is wanted.
-///
-/// `None`: nothing that could be combined with it, since it has no strong validator (RFC 9111 §3.4), or what is wanted lies apart from it.
-/// `wanted`: bytes of the whole; all of them for a request without a range.
-pub fn missing(stored: &Stored, wanted: Range<u64>) -> Option<Range<u64>> {
-    let (first, end) = stored.range?;
-    strong_validator(stored)?;
-    let (before, after) = (wanted.start < first, wanted.end > end);
-    match (before, after) {
-        (false, true) if wanted.start <= end => Some(end..wanted.end),
-        (true, false) if wanted.end >= first => Some(wanted.start..first),
-        _ => None,
-    }
-}
-
-/// Writes the lines that ask the origin for these bytes of the response that is stored in part, and for all of it where that has
-/// changed.
-pub fn write_range_request(stored: &Stored, missing: &Range<u64>, out: &mut Vec<u8>) {
-    let mut digits = itoa::Buffer::new();
-    out.extend_from_slice(b"Range: bytes=");
-    out.extend_from_slice(digits.format(missing.start).as_bytes());
-    out.push(b'-');
-    if Some(missing.end) != stored.length {
-        out.extend_from_slice(digits.format(missing.end.saturating_sub(1)).as_bytes());
-    }
-    out.extend_from_slice(b"\r\n");
-    if let Some(validator) = strong_validator(stored) {
-        write_line(out, b"If-Range", validator);
-    }
-}
-
 /// A tag that is strong, else a date that is.
-fn strong_validator(stored: &Stored) -> Option<&[u8]> {
+pub(crate) fn strong_validator(stored: &Stored) -> Option<&[u8]> {
     let validators = Validators::of(stored);
     match validators.etag {
         Some(etag) => Some(etag).filter(|etag| Tag::of(etag).is_strong()),
@@ -167,6 +136,46 @@ pub fn combined(stored: &Stored, came: &Came<'_>) -> Option<Range<u64>> {
     let says_its_length = came.length.is_none_or(|length| length == part.end - part.start);
     let is_whole = touch && is_same_length && says_its_length && is_same_strongly(stored, came);
     is_whole.then(|| first.min(part.start)..end.max(part.end))
+}
+
+/// Whether two responses that are stored are of one version, so that their bytes may stand in one body (RFC 9111 §3.4).
+pub(crate) fn is_one_version(one: &Stored, other: &Stored) -> bool {
+    let (Some(this), Some(that)) = (strong_validator(one), strong_validator(other)) else { return false };
+    let kinds = (Validators::of(one).etag.is_some(), Validators::of(other).etag.is_some());
+    one.length == other.length
+        && match kinds {
+            (true, true) => Tag::of(this).is_strongly(Tag::of(that)),
+            (false, false) => Validators::of(one).last_modified == Validators::of(other).last_modified,
+            _ => false,
+        }
+}
+
+/// The range that two stored parts have together, if they are of one version and one run of bytes.
+pub fn joined(one: &Stored, other: &Stored) -> Option<(u64, u64)> {
+    let ((start, end), (other_start, other_end)) = (one.range?, other.range?);
+    let touch = start <= other_end && other_start <= end;
+    (touch && is_one_version(one, other)).then(|| (start.min(other_start), end.max(other_end)))
+}
+
+/// Whether a response that has come takes the place of one that is stored: it was asked for with the same fields, and has its bytes; or both
+/// are parts, and of two versions, of which it is the newer.
+pub(crate) fn replaces(new: &Stored, old: &Stored) -> bool {
+    new.vary == old.vary
+        && match (new.range, old.range) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some((start, end)), Some((old_start, old_end))) => {
+                (start <= old_start && old_end <= end) || is_other_version(new, old)
+            }
+        }
+}
+
+/// Whether it is known that two parts are not of one version.
+fn is_other_version(one: &Stored, other: &Stored) -> bool {
+    let (this, that) = (Validators::of(one), Validators::of(other));
+    one.length != other.length
+        || this.etag.zip(that.etag).is_some_and(|(this, that)| !Tag::of(this).is_weakly(Tag::of(that)))
+        || (this.last_modified.at().zip(that.last_modified.at())).is_some_and(|(this, that)| this != that)
 }
 
 fn is_same_strongly(stored: &Stored, came: &Came<'_>) -> bool {

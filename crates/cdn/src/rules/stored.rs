@@ -43,3 +43,13 @@ pub struct Stored {
     /// Why it is not kept, if it only passes through.
     pub not_stored: Option<NotStored>,
 }
+
+impl Stored {
+    /// The same head for these bytes of the whole. All of them are no part: a complete set is a 200 (RFC 9111 §3.4).
+    pub fn of_range(mut self, range: (u64, u64)) -> Self {
+        let is_whole = range.0 == 0 && Some(range.1) == self.length;
+        self.status = if is_whole { 200 } else { 206 };
+        self.range = (!is_whole).then_some(range);
+        self
+    }
+}

@@ -127,7 +127,11 @@ pub fn may_store<'a, 'b>(
 ) -> Result<Stored, NotStored> {
     check_method(asked, came)?;
     let part = part(came)?;
-    decide(asked, request, came, response, policy, times, part)
+    let stored = decide(asked, request, came, response, policy, times, part)?;
+    Ok(match stored.range {
+        Some(range) => stored.of_range(range),
+        None => stored,
+    })
 }
 
 /// The same of a response whose method and range are not in question.
@@ -186,7 +190,8 @@ pub fn passing<'b>(
     if came.age > 0 {
         write_age(came.age, &mut lines);
     }
-    if let (206, Some(range)) = (came.status, came.content_range) {
+    let part = part(came).unwrap_or(Part { length: came.length, range: None });
+    if let (206, None, Some(range)) = (came.status, part.range, came.content_range) {
         write_line(&mut lines, b"Content-Range", range);
     }
     if came.date == super::came::DateField::Absent {
@@ -206,8 +211,8 @@ pub fn passing<'b>(
         no_cache: true,
         vary: Box::default(),
         tags: Box::default(),
-        length: came.length,
-        range: None,
+        length: part.length,
+        range: part.range,
         not_stored: Some(reason),
     }
 }

@@ -38,6 +38,29 @@ impl Body {
         Self { chunks: chunks.into(), len: total }
     }
 
+    /// The bytes of these, one after another. A chunk that comes to stand where a chunk begins is shared; the others are copied.
+    pub fn join(parts: impl IntoIterator<Item = Pieces>) -> Self {
+        let mut chunks: Vec<Bytes> = Vec::new();
+        let mut open = BytesMut::new();
+        for mut piece in parts.into_iter().flatten() {
+            if open.is_empty() && piece.len() == CHUNK_BYTES {
+                chunks.push(piece);
+                continue;
+            }
+            while !piece.is_empty() {
+                let fits = piece.split_to(piece.len().min(CHUNK_BYTES - open.len()));
+                open.extend_from_slice(&fits);
+                if open.len() == CHUNK_BYTES {
+                    chunks.push(std::mem::take(&mut open).freeze());
+                }
+            }
+        }
+        if !open.is_empty() {
+            chunks.push(Bytes::copy_from_slice(&open));
+        }
+        Self::of_chunks(chunks)
+    }
+
     /// A body of chunks that are full, but for the last.
     pub(crate) fn of_chunks(chunks: Vec<Bytes>) -> Self {
         let (last, full) = chunks.split_last().map_or((0, &chunks[..0]), |(last, full)| (last.len(), full));
@@ -132,6 +155,28 @@ mod tests {
             let got: Vec<u8> = pieces.flat_map(|piece| piece.to_vec()).collect();
             prop_assert_eq!(&got[..], expected);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn joined_bodies_are_one_after_another(lengths in proptest::collection::vec(0usize..150_000, 0..5), skipped in 0u64..70_000) {
+            let whole = |len: usize| -> Vec<u8> { (0..len).map(|at| (at % 241) as u8).collect() };
+            let bodies: Vec<Vec<u8>> = lengths.iter().map(|len| whole(*len)).collect();
+            let joined = Body::join(bodies.iter().map(|body| Body::copy_of(body).pieces(skipped..u64::MAX)));
+            let expected: Vec<u8> = bodies.iter().flat_map(|body| body.iter().skip(skipped as usize).copied()).collect();
+            prop_assert_eq!(joined.len(), expected.len() as u64);
+            let got: Vec<u8> = joined.pieces(0..u64::MAX).flat_map(|piece| piece.to_vec()).collect();
+            prop_assert_eq!(got, expected);
+        }
+    }
+
+    #[test]
+    fn bodies_that_end_with_a_chunk_are_joined_without_a_copy() {
+        let (one, other) =
+            (Body::copy_of(&vec![1; 2 * CHUNK_BYTES]), Body::copy_of(&vec![2; CHUNK_BYTES + 5]));
+        let joined = Body::join([one.pieces(0..u64::MAX), other.pieces(0..u64::MAX)]);
+        let places = |body: &Body| body.chunks().iter().map(|chunk| chunk.as_ptr()).collect::<Vec<_>>();
+        assert_eq!(places(&joined)[..3], [&places(&one)[..], &places(&other)[..1]].concat());
     }
 
     #[test]

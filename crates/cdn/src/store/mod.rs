@@ -4,6 +4,7 @@
 
 mod body;
 mod disk;
+mod joining;
 mod memory;
 mod object;
 mod policy;
@@ -13,6 +14,7 @@ pub(crate) mod samples;
 
 pub use body::{Body, CHUNK_BYTES, Pieces};
 pub use disk::{Disk, DiskConfig, DiskFigures};
+pub(crate) use joining::join;
 pub use memory::{Memory, MemoryFigures, VARIANTS_MAX};
 pub use object::Object;
 pub(crate) use record::check_any;

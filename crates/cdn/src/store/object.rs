@@ -20,7 +20,7 @@ const USES_POPULAR: u8 = 2;
 /// It is asked for anew.
 const USES_CLAIMED: u8 = USES_POPULAR + 1;
 
-/// A response that is kept, whole.
+/// A response that is kept, whole or in part.
 #[derive(Debug)]
 pub struct Object {
     /// What it answers.
@@ -127,8 +127,7 @@ impl Object {
 
     /// Whether this takes the place of another variant: it was asked for with the same fields, and has as much of the body.
     pub(super) fn replaces(&self, other: &Self) -> bool {
-        self.stored.vary == other.stored.vary
-            && (self.stored.range.is_none() || self.stored.range == other.stored.range)
+        crate::rules::replaces(&self.stored, &other.stored)
     }
 
     pub(super) fn place(&self) -> Place {

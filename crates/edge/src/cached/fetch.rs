@@ -3,6 +3,7 @@
 use super::caching::Caching;
 use super::filler::Filler;
 use super::look_up::Wanted;
+use super::parts::Asking;
 use crate::arrival::Peer;
 use crate::core::{Core, CoreSnapshot, Work};
 use crate::error::Refusal;
@@ -50,7 +51,14 @@ impl Fetch {
         tokio::task::spawn_local(self.run(lead, wanted, work, head, start));
     }
 
-    async fn run(self, lead: Lead, mut wanted: Wanted, mut work: Box<Work>, mut head: Vec<u8>, start: usize) {
+    async fn run(
+        self,
+        mut lead: Lead,
+        mut wanted: Wanted,
+        mut work: Box<Work>,
+        mut head: Vec<u8>,
+        start: usize,
+    ) {
         if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
             match self.find_on_disk(&wanted, &head[start..]).await {
                 Some((object, None)) => {
@@ -64,13 +72,23 @@ impl Fetch {
                 None => {}
             }
         }
+        // A purge may have come between the look-up and the beginning of the fetch, from when on all are heard.
+        wanted.kept = wanted.kept.filter(|kept| !self.caching.engine.is_purged(kept));
         if let Some(kept) = &wanted.kept {
             write_conditions([&kept.stored], &mut head);
         }
         let lines: Box<[u8]> = head[start..].into();
+        let asking = Asking::of(&self.caching, &wanted, &lines);
+        // What is wanted may be all that there is.
+        if wanted.part.is_some() && asking.is_none() && !lead.take_whole(wanted.variant) {
+            return self.core.give_back(work);
+        }
+        if let Some(asking) = &asking {
+            asking.write(&mut head);
+        }
         head.extend_from_slice(b"\r\n");
         if take_in(&head, &mut work) {
-            self.exchange(lead, wanted, &mut work, lines).await;
+            self.exchange(lead, wanted, &mut work, lines, asking).await;
         } else {
             lead.fail(Failure::Origin(Refusal::Endpoint("").status()));
         }
@@ -93,8 +111,15 @@ impl Fetch {
         Some((object, to_confirm(served)))
     }
 
-    async fn exchange(&self, lead: Lead, wanted: Wanted, work: &mut Work, lines: Box<[u8]>) {
-        let filler = Filler::new(Arc::clone(&self.caching), wanted, lines, lead);
+    async fn exchange(
+        &self,
+        lead: Lead,
+        wanted: Wanted,
+        work: &mut Work,
+        lines: Box<[u8]>,
+        asking: Option<Asking>,
+    ) {
+        let filler = Filler::new(Arc::clone(&self.caching), wanted, lines, asking, lead);
         let peer = Rc::clone(&self.peer);
         let mut client = Client { wire: Wire::Cache(Box::new(filler)), peer };
         let mut report = Report::default();

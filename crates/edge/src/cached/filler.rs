@@ -1,8 +1,9 @@
 //! What the cache is to an exchange: a client that keeps what it is sent.
 
-use super::aftermath::remembered_until;
+pub(super) use super::aftermath::remembered_until as remembered;
 use super::caching::Caching;
 use super::look_up::Wanted;
+use super::parts::{Asking, Filling, Taken, failure_of};
 use crate::error::Refusal;
 use crate::exchange::Ended;
 use crate::protocol::ResponseHead;
@@ -20,11 +21,14 @@ use std::time::{Instant, SystemTime};
 
 /// Takes a response in.
 pub(crate) struct Filler {
-    caching: Arc<Caching>,
-    wanted: Wanted,
+    pub(super) caching: Arc<Caching>,
+    pub(super) wanted: Wanted,
     /// The header lines that were asked with.
-    request: Box<[u8]>,
+    pub(super) request: Box<[u8]>,
     requested: SystemTime,
+    /// What was asked for, if it is a part.
+    asking: Option<Asking>,
+    pub(super) filling: Filling,
     lead: Option<Lead>,
     /// Whoever waits has the head.
     has_begun: bool,
@@ -40,9 +44,29 @@ pub(crate) enum Wants {
 }
 
 impl Filler {
-    pub(super) fn new(caching: Arc<Caching>, wanted: Wanted, request: Box<[u8]>, lead: Lead) -> Self {
+    pub(super) fn new(
+        caching: Arc<Caching>,
+        wanted: Wanted,
+        request: Box<[u8]>,
+        asking: Option<Asking>,
+        lead: Lead,
+    ) -> Self {
         let requested = SystemTime::now();
-        Self { caching, wanted, request, requested, lead: Some(lead), has_begun: false, last: None }
+        let (lead, filling) = (Some(lead), Filling::default());
+        Self { caching, wanted, request, requested, asking, filling, lead, has_begun: false, last: None }
+    }
+
+    /// All who wait have the head; the body follows.
+    pub(super) fn begin(&mut self, lead: Lead) {
+        self.has_begun = true;
+        self.lead = Some(lead);
+    }
+
+    /// An interim head has come (RFC 9110 §15.2).
+    pub(crate) fn inform(&self, head: &[u8]) {
+        if let Some(lead) = &self.lead {
+            lead.inform(head);
+        }
     }
 
     /// The final head of the response has come.
@@ -63,18 +87,28 @@ impl Filler {
             lead.confirm(Arc::clone(kept));
             return Wants::Nothing;
         }
+        if let Some(asking) = self.asking.take() {
+            lead = match self.take_part(lead, &asking, &came, &lines, times) {
+                Taken::Asis(lead) => lead,
+                Taken::Unasked(mut lead) => {
+                    self.pass_unasked(&mut lead, &came, lines, times);
+                    self.begin(lead);
+                    return Wants::Body;
+                }
+                Taken::Done(wants) => return wants,
+            };
+        }
         let request = Lines::of(&self.request);
         let asked = Asked::of(Method::Get, request.clone());
         let policy = &self.caching.policy;
         match may_store(&asked, &request, &came, lines.clone(), policy, times) {
             Ok(stored) => lead.keep(stored, Instant::now()),
             Err(reason) => {
-                let remembered = is_lasting(reason, response.status).then(remembered_until);
+                let remembered = is_lasting(reason, response.status).then(remembered);
                 lead.pass(passing(&came, lines, policy, times, reason), remembered);
             }
         }
-        self.has_begun = true;
-        self.lead = Some(lead);
+        self.begin(lead);
         Wants::Body
     }
 
@@ -106,8 +140,7 @@ impl Filler {
                 let stored = Stored { lines, not_stored: Some(reason), ..kept.stored.clone() };
                 lead.pass(stored, None);
                 self.last = Some(kept.body.clone());
-                self.has_begun = true;
-                self.lead = Some(lead);
+                self.begin(lead);
             }
         }
     }
@@ -115,8 +148,21 @@ impl Filler {
     /// A part of the body.
     pub(crate) async fn write(&mut self, part: Part<'_>) -> io::Result<()> {
         let Some(lead) = &mut self.lead else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        let mut written = Ok(());
         if !part.data.is_empty() {
-            lead.push(part.data, Instant::now()).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+            written = self.filling.push(lead, part.data).await;
+        }
+        if let (Some(trailers), Ok(())) = (part.end, &written) {
+            written = self.filling.end(lead).await;
+            if !trailers.is_empty() {
+                lead.trail(trailers);
+            }
+        }
+        if let Err(error) = written {
+            if let Some((failure, lead)) = failure_of(&error).zip(self.lead.take()) {
+                lead.fail(failure);
+            }
+            return Err(error);
         }
         if part.end.is_some()
             && let Some(lead) = self.lead.take()

@@ -4,7 +4,7 @@ use super::caching::Caching;
 use crate::core::Work;
 use cdn::Key;
 use cdn::rules::{
-    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Stored, matches,
+    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Span, Stored, matches,
     refresh_due, select, serve, variant,
 };
 use cdn::store::Object;
@@ -47,6 +47,8 @@ pub(super) struct Wanted {
     pub(super) if_error_until: Option<SystemTime>,
     /// The request is a HEAD.
     pub(super) is_head: bool,
+    /// What the client asks for, where the origin is asked for no more than that.
+    pub(super) part: Option<Span>,
     /// When it was looked up.
     pub(super) at: SystemTime,
 }
@@ -77,6 +79,16 @@ pub(super) fn asked(work: &Work) -> Asked<'_> {
 /// Whether a response is one to this request as well.
 pub(super) fn answers(stored: &Stored, work: &Work) -> bool {
     stored.not_stored.is_none() && matches(stored, &lines(work)) && has_enough(stored, &asked(work))
+}
+
+/// Whether a part of a response is not an answer to this request: what is asked for is not in it.
+pub(super) fn lacks(stored: &Stored, work: &Work) -> bool {
+    !has_enough(stored, &asked(work))
+}
+
+/// The part that a request asks for, if that is one of whole blocks.
+fn part_of(asked: &Asked<'_>) -> Option<Span> {
+    Span::of(asked).filter(|span| span.rounded().is_some())
 }
 
 /// Whether all that is asked for is there: of a response that is kept in part.
@@ -118,6 +130,7 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime, how: How)
         kept: Some(Arc::clone(&object)),
         if_error_until,
         is_head: asked.method == Method::Head,
+        part: part_of(&asked).filter(|_| object.stored.range.is_some()),
         at: now,
     };
     match serve(&object.stored, &asked, &caching.policy, stale_since, now) {
@@ -163,5 +176,5 @@ fn missing<'a>(
         None => (0, Forwarded::UriMiss),
     };
     let is_head = asked.method == Method::Head;
-    Wanted { key, variant, why, kept: None, if_error_until: None, is_head, at: now }
+    Wanted { key, variant, why, kept: None, if_error_until: None, is_head, part: part_of(asked), at: now }
 }

@@ -12,8 +12,10 @@ mod fetch;
 mod filler;
 mod head;
 mod look_up;
+mod parts;
 mod purging;
 mod send;
+mod several;
 
 pub(crate) use aftermath::Aftermath;
 pub use caching::Cdn;
@@ -31,6 +33,7 @@ use crate::error::Refusal;
 use crate::exchange::{self, Ended, Exchange};
 use crate::request::{After, Client, Report};
 use crate::sites::{Route, Site};
+use crate::wire::{Coding, Part};
 use balance::Pool;
 use cdn::Missed;
 use cdn::fill::{Begun, Failure, Lead, Place, Reader};
@@ -43,7 +46,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// A request of a route with a cache.
 pub(crate) struct Cached<'a> {
@@ -76,7 +79,7 @@ pub(crate) async fn run(mut cached: Cached<'_>) -> Ended {
         Looked::Stale { object, status, wanted } => {
             cached.report.cache = Some(CacheUse::Stale);
             // One asks anew beside those who are served; it does not wait for them.
-            if let Some(lead) = cached.caching.engine.flights().lead(&wanted.key, wanted.variant) {
+            if let Some(lead) = cached.caching.engine.flights().lead(&wanted.key, wanted.shared_by()) {
                 cached.fetch(lead, wanted);
             }
             cached.send_object(&object, status).await
@@ -96,6 +99,8 @@ enum Found {
     Answer(Ended),
     /// It is another's: it varies by what differs, of which this is known now.
     Other(u64),
+    /// A part was fetched, and all of it is needed.
+    Whole,
     /// Everybody goes on its own.
     Alone,
     /// It took too long.
@@ -114,9 +119,9 @@ impl Cached<'_> {
             };
         }
         let flights = Arc::clone(self.caching.engine.flights());
-        let mut place = self.caching.engine.join(&wanted.key, wanted.variant, Instant::now());
-        // Once for what it is known to vary by, and once in place of a fetch that takes too long.
-        for _ in 0..3 {
+        let mut place = self.join(&mut wanted);
+        // Once for what it is known to vary by, once in place of a fetch that takes too long, and once for all of what came in part.
+        for _ in 0..4 {
             let (reader, is_own) = match place {
                 Place::Lead(lead) => {
                     let reader = lead.own_reader();
@@ -131,9 +136,13 @@ impl Cached<'_> {
                 Found::Alone => break,
                 Found::Other(variant) => {
                     wanted.variant = variant;
-                    self.caching.engine.join(&wanted.key, variant, Instant::now())
+                    self.join(&mut wanted)
                 }
-                Found::Late(reader) => flights.pass_over(&reader, &wanted.key, wanted.variant),
+                Found::Whole => {
+                    wanted.part = None;
+                    self.join(&mut wanted)
+                }
+                Found::Late(reader) => flights.pass_over(&reader, &wanted.key, wanted.shared_by()),
             };
         }
         self.report.cache = Some(CacheUse::Pass);
@@ -148,20 +157,26 @@ impl Cached<'_> {
 
     /// Reads what is fetched, if it is an answer to this request.
     async fn read(&mut self, mut reader: Reader, wanted: &Wanted, is_own: bool) -> Found {
-        let begun = match self.wait(&mut reader, is_own).await {
-            Waited::Begun(begun) => begun,
-            Waited::Late => return Found::Late(reader),
-            Waited::ClientGone => {
-                self.core.events.client_gone.inc();
-                self.report.status = exchange::CLIENT_GONE;
-                self.report.cause = Some("client left".into());
-                return Found::Answer(Ended::Answered(After::Close));
+        let begun = loop {
+            match self.wait(&mut reader, is_own).await {
+                Waited::Begun(Begun::Interim(head)) => {
+                    if self.pass_interim(&head).await.is_err() {
+                        return self.client_left();
+                    }
+                }
+                Waited::Begun(begun) => break begun,
+                Waited::Late => return Found::Late(reader),
+                Waited::ClientGone => return self.client_left(),
             }
         };
         self.report.cache = Some(if is_own { CacheUse::Miss } else { CacheUse::Collapsed });
         let status =
             CacheStatus { forwarded: Some(wanted.why), collapsed: !is_own, ..CacheStatus::default() };
         match begun {
+            Begun::Elsewhere => Found::Whole,
+            Begun::Head(stored) if wanted.part.is_some() && look_up::lacks(&stored, self.work) => {
+                Found::Whole
+            }
             Begun::Head(stored) if is_own || look_up::answers(&stored, self.work) => {
                 let is_stored = stored.not_stored.is_none();
                 let ttl = is_stored.then(|| stored.ttl(SystemTime::now()));
@@ -190,8 +205,24 @@ impl Cached<'_> {
                 };
                 Found::Answer(self.stand_in(wanted, refusal).await)
             }
+            Begun::Interim(_) => unreachable!("interim heads were passed on"),
             Begun::Head(_) | Begun::Alone | Begun::Failed(_) => Found::Alone,
         }
+    }
+
+    fn client_left(&mut self) -> Found {
+        self.core.events.client_gone.inc();
+        self.report.status = exchange::CLIENT_GONE;
+        self.report.cause = Some("client left".into());
+        Found::Answer(Ended::Answered(After::Close))
+    }
+
+    /// Passes on an interim head of the fetch that this client has begun.
+    async fn pass_interim(&mut self, head: &[u8]) -> std::io::Result<()> {
+        let idle = self.snapshot.config.timeout.body_idle.get();
+        let (_, mut sink) = self.client.wire.split();
+        let part = Part { head, data: b"", end: None };
+        sink.write(part, Coding::Identity, &mut self.work.timer, idle).await
     }
 
     fn other(&self, stored: &cdn::rules::Stored, wanted: &Wanted) -> Found {

@@ -3,6 +3,7 @@
 use super::Cached;
 use super::head::{Head, value_of};
 use super::look_up::asked;
+use super::several::Several;
 use crate::compress::{Compressor, Wanted};
 use crate::core::Work;
 use crate::exchange::Ended;
@@ -41,6 +42,8 @@ struct Chosen {
     /// Of what is sent, where it is known.
     length: Option<u64>,
     has_body: bool,
+    /// Several ranges, in place of one.
+    several: Option<Several>,
 }
 
 impl Cached<'_> {
@@ -48,7 +51,7 @@ impl Cached<'_> {
     pub(super) async fn send(&mut self, stored: &Stored, content: Content, status: CacheStatus) -> Ended {
         let after = discard_body(self.work, self.core);
         let mut own = Vec::with_capacity(96);
-        let chosen = choose(stored, self.work, &mut own);
+        let chosen = choose(stored, &content, self.work, &mut own);
         let mut not_modified = Vec::new();
         let lines: &[u8] = match chosen.status {
             304 if stored.status != 304 => {
@@ -56,7 +59,7 @@ impl Cached<'_> {
                 &not_modified
             }
             416 => b"",
-            _ => &stored.lines,
+            _ => chosen.several.as_ref().map_or(&stored.lines[..], |several| &several.lines),
         };
         let for_clients = self.lines_for_clients(stored, &chosen, lines);
         let lines = for_clients.as_deref().unwrap_or(lines);
@@ -100,9 +103,14 @@ impl Cached<'_> {
         self.report.progress.status.set(chosen.status);
         let source = match (content, chosen.has_body && !is_head) {
             (_, false) => Source::Nothing,
-            (Content::Kept(body), true) => Source::Kept(body.pieces(chosen.range.unwrap_or(0..u64::MAX))),
+            (Content::Kept(body), true) => match &chosen.several {
+                Some(several) => Source::Several(several.pieces(&body)),
+                None => Source::Kept(body.pieces(chosen.range.unwrap_or(0..u64::MAX))),
+            },
             (Content::Arriving(reader), true) => {
-                Source::Arriving(Arriving::new(reader, chosen.range.as_ref(), chosen.length))
+                let takes_trailers = version.is_framed() || coding == Coding::Chunked;
+                let has_end = takes_trailers && chosen.range.is_none();
+                Source::Arriving(Arriving::new(reader, chosen.range.as_ref(), chosen.length, has_end))
             }
         };
         let peer = Rc::clone(&self.client.peer);
@@ -115,6 +123,7 @@ impl Cached<'_> {
             pacing: Pacing::new(&peer, self.route.gate.bytes_per_second),
             report: &mut *self.report,
             compressor,
+            trailers: Bytes::new(),
         };
         match sending.run(source).await {
             Ok(()) => Ended::Answered(after),
@@ -163,7 +172,7 @@ impl Cached<'_> {
 }
 
 /// What the request's conditions and range make of a response; writes the lines that go with it.
-fn choose(stored: &Stored, work: &Work, own: &mut Vec<u8>) -> Chosen {
+fn choose(stored: &Stored, content: &Content, work: &Work, own: &mut Vec<u8>) -> Chosen {
     let has_body = !matches!(stored.status, 204 | 304);
     let first = stored.range.map_or(0, |(start, _)| start);
     let whole = |own: &mut Vec<u8>| {
@@ -172,25 +181,33 @@ fn choose(stored: &Stored, work: &Work, own: &mut Vec<u8>) -> Chosen {
         if let (Some((start, end)), Some(whole)) = (stored.range, stored.length) {
             ContentRange { start, end, whole }.write(own);
         }
-        Chosen { status, range: None, length, has_body }
+        Chosen { status, range: None, length, has_body, several: None }
     };
     // A part that is not kept is what the origin chose to send.
-    if stored.not_stored.is_some() && stored.status == 206 {
+    if stored.not_stored.is_some() && stored.status == 206 && stored.range.is_none() {
         return whole(own);
     }
     match select(stored, &asked(work)) {
-        Selected::NotModified => Chosen { status: 304, range: None, length: None, has_body: false },
+        Selected::NotModified => {
+            Chosen { status: 304, range: None, length: None, has_body: false, several: None }
+        }
         Selected::One(range) => {
             let length = stored.length.unwrap_or(range.end);
             ContentRange { start: range.start, end: range.end, whole: length }.write(own);
             let length = Some(range.end - range.start);
             // Within the body, which may be a part itself.
             let range = Some(range.start - first..range.end - first);
-            Chosen { status: 206, length, range, has_body }
+            Chosen { status: 206, length, range, has_body, several: None }
         }
         Selected::Unsatisfiable(length) => {
             own.extend_from_slice(format!("Content-Range: bytes */{length}\r\n").as_bytes());
-            Chosen { status: 416, range: None, length: Some(0), has_body: false }
+            Chosen { status: 416, range: None, length: Some(0), has_body: false, several: None }
+        }
+        Selected::Many(ranges) if Several::is_possible(stored, content) => {
+            let several = Several::of(stored, &ranges);
+            let length = Some(several.length());
+            own.extend_from_slice(several.content_type().as_bytes());
+            Chosen { status: 206, range: None, length, has_body, several: Some(several) }
         }
         // RFC 9110 §14.2: several ranges may be answered with all of it. What of a part is not here was looked for before; the one that
         // it was fetched for gets it as the origin sent it.
@@ -202,6 +219,7 @@ fn choose(stored: &Stored, work: &Work, own: &mut Vec<u8>) -> Chosen {
 enum Source {
     Nothing,
     Kept(Pieces),
+    Several(std::vec::IntoIter<Bytes>),
     Arriving(Arriving),
 }
 
@@ -212,23 +230,32 @@ struct Arriving {
     skip: u64,
     /// Bytes that are sent after those; all where it is not known.
     left: Option<u64>,
+    /// Trailers may follow, which the client can be sent.
+    has_end: bool,
 }
 
 impl Arriving {
-    fn new(reader: Reader, range: Option<&Range<u64>>, length: Option<u64>) -> Self {
+    fn new(reader: Reader, range: Option<&Range<u64>>, length: Option<u64>, has_end: bool) -> Self {
         let skip = range.map_or(0, |range| range.start);
-        Self { reader, skip, left: length }
+        Self { reader, skip, left: length, has_end }
+    }
+
+    /// Whether what was sent last is all of it.
+    fn is_over(&self) -> bool {
+        self.left == Some(0) && !self.has_end
     }
 
     fn poll_next(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         loop {
-            if self.left == Some(0) {
+            if self.is_over() {
                 return Poll::Ready(Ok(None));
             }
             let piece = match self.reader.poll_piece(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(piece))) => piece,
-                Poll::Ready(Ok(None)) if self.left.is_none() => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(None)) if self.left.is_none_or(|left| left == 0) => {
+                    return Poll::Ready(Ok(None));
+                }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Err(broken("the response ended early"))),
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(broken(cause(failure)))),
             };
@@ -268,6 +295,8 @@ struct Sending<'a> {
     pacing: Pacing<'a>,
     report: &'a mut Report,
     compressor: Option<Compressor>,
+    /// Lines that follow the body.
+    trailers: Bytes,
 }
 
 impl Sending<'_> {
@@ -277,16 +306,19 @@ impl Sending<'_> {
                 self.compressor = None;
                 self.write(b"", true, false).await
             }
-            Source::Kept(mut pieces) => {
-                let Some(mut piece) = pieces.next() else { return self.write(b"", true, false).await };
-                for next in pieces {
-                    self.write(&piece, false, false).await?;
-                    piece = next;
-                }
-                self.write(&piece, true, false).await
-            }
+            Source::Kept(pieces) => self.write_all(pieces).await,
+            Source::Several(pieces) => Box::pin(self.write_all(pieces)).await,
             Source::Arriving(arriving) => Box::pin(self.relay(arriving)).await,
         }
+    }
+
+    async fn write_all(&mut self, mut pieces: impl Iterator<Item = Bytes>) -> io::Result<()> {
+        let Some(mut piece) = pieces.next() else { return self.write(b"", true, false).await };
+        for next in pieces {
+            self.write(&piece, false, false).await?;
+            piece = next;
+        }
+        self.write(&piece, true, false).await
     }
 
     /// Passes on what arrives; the head does not wait for it.
@@ -304,11 +336,16 @@ impl Sending<'_> {
             match ready {
                 None => self.write(b"", false, false).await?,
                 Some(next) => match next? {
-                    Some(piece) => self.write(&piece, arriving.left == Some(0), true).await?,
-                    None => return self.write(b"", true, false).await,
+                    Some(piece) => self.write(&piece, arriving.is_over(), true).await?,
+                    None => {
+                        if arriving.has_end {
+                            self.trailers = arriving.reader.trailers();
+                        }
+                        return self.write(b"", true, false).await;
+                    }
                 },
             }
-            if arriving.left == Some(0) {
+            if arriving.is_over() {
                 return Ok(());
             }
         }
@@ -326,7 +363,7 @@ impl Sending<'_> {
         loop {
             let (piece, rest) = data.split_at(data.len().min(self.pacing.piece_bytes_max()));
             let is_end = is_last && rest.is_empty();
-            let part = Part { head: response_out, data: piece, end: is_end.then_some(&b""[..]) };
+            let part = Part { head: response_out, data: piece, end: is_end.then_some(&self.trailers[..]) };
             self.sink.write(part, self.coding, timer, self.idle).await?;
             response_out.clear();
             self.report.sent_bytes += piece.len() as u64;

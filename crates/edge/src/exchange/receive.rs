@@ -201,11 +201,15 @@ impl Receiving<'_> {
     async fn pass_interim(&mut self) -> Result<(), ReceiveEnd> {
         // RFC 9110 §15.2: never to an HTTP/1.0 client; and a 100 only to one that waits for it.
         let is_wanted = self.request.version >= Version::Http11
-            && !matches!(self.client, Sink::Cache(_))
             && (self.response.status != 100 || self.request.expects_continue);
         let head_len = self.response.len;
         if is_wanted {
             write_interim(self.site, self.response, &self.up.filled()[..head_len], self.out);
+        }
+        if let (true, Sink::Cache(filler)) = (is_wanted, &self.client) {
+            filler.inform(self.out);
+            self.out.clear();
+        } else if is_wanted {
             // Until it is whole, nothing else can be said.
             self.progress.has_begun.set(true);
             self.write_to_client().await?;

@@ -3,6 +3,7 @@
 mod any;
 mod conditions;
 mod freshness;
+mod plans;
 mod ranges;
 mod refreshing;
 mod serving;
