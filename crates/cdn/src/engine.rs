@@ -139,6 +139,12 @@ impl Engine {
         // Of a body without a length it is known by now, so that ranges can be cut out of it.
         stored.length.get_or_insert(finished.body.len());
         let object = Object::new(key, stored, finished.body.clone(), finished.asked);
+        // One that was asked for later has come sooner (RFC 9111 §4: the most recent response is used).
+        let requested = object.stored.requested;
+        let is_overtaken = |newer: &Object| object.replaces(newer) && newer.stored.requested > requested;
+        if self.memory.see(&object.key, is_overtaken).is_some() {
+            return None;
+        }
         if object.stored.range.is_none() {
             return self.put(object);
         }

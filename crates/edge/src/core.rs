@@ -178,6 +178,8 @@ pub(crate) struct Core {
     /// Tasks of open connections, to be woken when draining begins.
     connections: RefCell<HashMap<u64, Option<Waker>>>,
     next_connection: Cell<u64>,
+    /// Fetches of the cache that are under way: readers on other cores may depend on them.
+    fetches: Cell<usize>,
     /// Told when a connection ends.
     pub(crate) connection_ended: Notify,
     open_everywhere: Arc<AtomicUsize>,
@@ -208,6 +210,7 @@ impl Core {
             draining: Cell::new(None),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
+            fetches: Cell::new(0),
             connection_ended: Notify::new(),
             open_everywhere,
             cores,
@@ -315,6 +318,17 @@ impl Core {
         self.connections.borrow().len()
     }
 
+    /// Counts a fetch of the cache until the guard is dropped: the core does not end before.
+    pub(crate) fn begin_fetch(self: &Rc<Self>) -> Fetching {
+        self.fetches.set(self.fetches.get() + 1);
+        Fetching(Rc::clone(self))
+    }
+
+    /// Whether anybody depends on this core still.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.open_connections() > 0 || self.fetches.get() > 0
+    }
+
     /// This core's share of the connections that all of them may have open.
     pub(crate) fn connections_max(&self, config: &EdgeConfig) -> usize {
         (config.limit.connections as usize).div_ceil(self.cores)
@@ -329,6 +343,18 @@ impl Core {
         self.events.accepted.inc();
         self.events.open.add(1);
         Registered { core: self.clone(), id }
+    }
+}
+
+/// A fetch of the cache, as its core knows it.
+pub(crate) struct Fetching(Rc<Core>);
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        self.0.fetches.set(self.0.fetches.get() - 1);
+        if self.0.is_draining() {
+            self.0.connection_ended.notify_one();
+        }
     }
 }
 

@@ -63,10 +63,10 @@ async fn accept(core: Rc<Core>, listener: TcpListener, door: Door) {
     }
 }
 
-/// Waits for the connections to end. Idle ones are given [`DRAIN_IDLE`], then looked at again.
+/// Waits for the connections to end, and for fetches of the cache that others read. Idle ones are given [`DRAIN_IDLE`], then looked at again.
 async fn ended(core: Rc<Core>) {
     let mut wake = tokio::time::interval(DRAIN_IDLE / 4);
-    while core.open_connections() > 0 {
+    while core.is_busy() {
         tokio::select! {
             () = core.connection_ended.notified() => {}
             _ = wake.tick() => core.wake_connections(),

@@ -49,6 +49,8 @@ pub(crate) struct Site {
     /// The fields of JSON bodies that its routes ask for.
     pub(crate) json: JsonFields,
     pub(crate) events: SiteEvents,
+    /// Those of its routes, one for each way to make a key.
+    pub(crate) caches: Arc<[Arc<Caching>]>,
     /// Where a route has a cache.
     pub(crate) cache_events: Option<CacheEvents>,
 }
@@ -221,6 +223,7 @@ impl Site {
             compression: config.compress.as_ref().and_then(Compression::new),
             json: JsonFields::default(),
             events: SiteEvents::new(registry, name),
+            caches: Arc::default(),
             cache_events: None,
         };
         for (path, routes) in &config.route {
@@ -232,12 +235,17 @@ impl Site {
             let map = if path.ends_with('/') { &mut site.prefix } else { &mut site.exact };
             map.insert(path.as_bytes().into(), compiled);
         }
-        let mut routes = site.exact.values().chain(site.prefix.values()).flatten();
-        if let Some(cdn) = parts.cdn
-            && routes.any(|route| route.caching.is_some())
-        {
+        let routes = site.exact.values().chain(site.prefix.values()).flatten();
+        let mut caches: Vec<Arc<Caching>> = Vec::new();
+        for caching in routes.filter_map(|route| route.caching.as_ref()) {
+            if caches.iter().all(|other| other.query != caching.query) {
+                caches.push(Arc::clone(caching));
+            }
+        }
+        if let Some(cdn) = parts.cdn.filter(|_| !caches.is_empty()) {
             site.cache_events = Some(CacheEvents::new(registry, name, cdn.misses(name)));
         }
+        site.caches = caches.into();
         // Those that are no paths were faults of the file.
         site.json = JsonFields::new(paths.iter().filter_map(|path| JsonPath::parse(path).ok()));
         Ok(site)

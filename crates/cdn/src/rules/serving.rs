@@ -124,6 +124,15 @@ pub(crate) fn if_error_until(stored: &Stored, ttl: i64, now: SystemTime) -> Opti
     now.checked_add(Duration::from_secs(left))
 }
 
+/// Until when a stored response stands in for an origin that fails, if it does (RFC 5861 §4); `stale_since` is as for [`serve`].
+pub fn stands_in_until(
+    stored: &Stored,
+    stale_since: Option<SystemTime>,
+    now: SystemTime,
+) -> Option<SystemTime> {
+    if_error_until(stored, left(stored, stale_since, now), now)
+}
+
 /// Whether this answer of the origin is a failure that a stale response may stand in for (RFC 5861 §4).
 pub fn is_failure(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504)

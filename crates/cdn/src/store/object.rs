@@ -8,6 +8,7 @@ use crate::rules::Stored;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// Memory of an object beside its head and body: itself, its places in the map and the queues, its share of the ghost, and
 /// what an allocator adds.
@@ -33,6 +34,8 @@ pub struct Object {
     asked: u64,
     /// The purges that it was held against, doubled; odd once one of them made it stale.
     checked: AtomicU64,
+    /// In seconds since 1970: when it was first found that it is stale by a purge; 0 as long as it is not.
+    soft_since: AtomicU64,
     frequency: Frequency,
     /// Since it came or was confirmed, up to [`USES_POPULAR`]; then [`USES_CLAIMED`].
     uses: AtomicU8,
@@ -54,6 +57,7 @@ impl Object {
             body,
             asked,
             checked: AtomicU64::new(asked << 1),
+            soft_since: AtomicU64::new(0),
             frequency: Frequency::default(),
             uses: AtomicU8::new(0),
             place: AtomicU32::new(Place::MAX),
@@ -96,7 +100,26 @@ impl Object {
 
     /// Marks it as stale: it was so when it was written to the disk.
     pub(crate) fn soften(&self) {
+        self.note_softened();
         self.checked.fetch_or(1, Ordering::Relaxed);
+    }
+
+    /// Before it is known to be stale, it is known since when.
+    fn note_softened(&self) {
+        let now =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs().max(1);
+        // Whoever was first has seen it first.
+        let _ = self.soft_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Since when it is known that a soft purge was about it.
+    #[inline]
+    pub fn stale_since(&self) -> Option<SystemTime> {
+        if !self.is_purged_softly() {
+            return None;
+        }
+        let since = self.soft_since.load(Ordering::Relaxed);
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(since))
     }
 
     /// What purges say of it. Where there was none since it was looked at last, that is one comparison.
@@ -116,17 +139,20 @@ impl Object {
             return Verdict::Hard;
         }
         let is_soft = verdict == Verdict::Soft || checked & 1 == 1;
+        if is_soft {
+            self.note_softened();
+        }
         // Somebody else may have looked further meanwhile. What is odd is larger, so a mark is never lost.
         self.checked.fetch_max(upto << 1 | u64::from(is_soft), Ordering::Relaxed);
         if is_soft {
-            self.soften();
+            self.checked.fetch_or(1, Ordering::Relaxed);
             return Verdict::Soft;
         }
         Verdict::Clean
     }
 
     /// Whether this takes the place of another variant: it was asked for with the same fields, and has as much of the body.
-    pub(super) fn replaces(&self, other: &Self) -> bool {
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
         crate::rules::replaces(&self.stored, &other.stored)
     }
 

@@ -4,8 +4,9 @@
 use super::caching::{Caching, target_of};
 use super::look_up::lines;
 use crate::core::Work;
-use crate::protocol::ResponseHead;
-use crate::sites::Route;
+use crate::protocol::{ResponseHead, normalized_path};
+use crate::sites::{Route, Site};
+use cdn::Key;
 use cdn::key::Target;
 use cdn::rules::{
     Asked, Came, HeadSays, Lines, Method, Times, head_says, invalidated, matches, may_store, variant,
@@ -15,7 +16,9 @@ use std::time::{Instant, SystemTime};
 
 /// What is remembered of the request until its response comes.
 pub(crate) struct Aftermath {
-    caching: Arc<Caching>,
+    /// Of the route; what an unsafe method changes may be kept by others of the site.
+    caching: Option<Arc<Caching>>,
+    all: Arc<[Arc<Caching>]>,
     method: Method,
     scheme: &'static [u8],
     host: Box<[u8]>,
@@ -28,11 +31,11 @@ pub(crate) struct Aftermath {
 }
 
 impl Aftermath {
-    /// Of a request to a route with a cache.
-    pub(crate) fn of(route: &Route, work: &Work) -> Option<Box<Self>> {
-        let caching = route.caching.as_ref()?;
+    /// Of a request to a route with a cache; of one with an unsafe method to any route of a site with one.
+    pub(crate) fn of(site: &Site, route: &Route, work: &Work) -> Option<Box<Self>> {
+        let any = site.caches.first()?;
         let method = Method::of(work.request.method_name.of_head(work.down.held()));
-        if method == Method::Safe {
+        if method == Method::Safe || (method.is_answered() && route.caching.is_none()) {
             return None;
         }
         let mut kept = Vec::new();
@@ -53,8 +56,9 @@ impl Aftermath {
             query: target.query.into(),
             lines: kept,
             requested: SystemTime::now(),
-            sequence: caching.engine.purges().sequence(),
-            caching: Arc::clone(caching),
+            sequence: any.engine.purges().sequence(),
+            caching: route.caching.clone(),
+            all: Arc::clone(&site.caches),
         }))
     }
 
@@ -67,12 +71,14 @@ impl Aftermath {
         let request = Lines::of(&self.lines);
         let asked = Asked::of(self.method, request.clone());
         let times = Times { requested: self.requested, received };
-        match self.method {
-            Method::Head => self.hear_head(&asked, &request, &came, response_lines, times),
-            Method::Get => {
-                let policy = &self.caching.policy;
+        match (self.method, &self.caching) {
+            (Method::Head, Some(caching)) => {
+                self.hear_head(caching, &asked, &request, &came, response_lines, times);
+            }
+            (Method::Get, Some(caching)) => {
+                let policy = &caching.policy;
                 if let Ok(stored) = may_store(&asked, &request, &came, response_lines, policy, times) {
-                    let (engine, key) = (&self.caching.engine, self.caching.key_of(&self.target()));
+                    let (engine, key) = (&caching.engine, caching.key_of(&self.target()));
                     engine.flights().forget_pass(&key, variant(&stored, &request));
                     engine.flights().forget_pass(&key, 0);
                 }
@@ -85,13 +91,21 @@ impl Aftermath {
         Target { scheme: self.scheme, host: &self.host, path: &self.path, query: &self.query }
     }
 
-    /// RFC 9111 §4.4: before the client hears that something has changed.
+    /// RFC 9111 §4.4: before the client hears that something has changed; under each key that a route of the site may have made of it.
     fn invalidate(&self, asked: &Asked<'_>, came: &Came<'_>) {
+        let mut done: Vec<Key> = Vec::new();
         for url in invalidated(asked, &self.target(), came) {
-            let target = Target { path: &url.path, query: &url.query, ..self.target() };
-            let key = self.caching.key_of(&target);
-            if let Err(error) = self.caching.engine.invalidate(&key) {
-                tracing::error!(target: "edge", %error, "an invalidation may not survive a restart");
+            let path = normalized_path(&url.path);
+            let target = Target { path: &path, query: &url.query, ..self.target() };
+            for caching in self.all.iter() {
+                let key = caching.key_of(&target);
+                if done.contains(&key) {
+                    continue;
+                }
+                if let Err(error) = caching.engine.invalidate(&key) {
+                    tracing::error!(target: "edge", %error, "an invalidation may not survive a restart");
+                }
+                done.push(key);
             }
         }
     }
@@ -99,16 +113,21 @@ impl Aftermath {
     /// RFC 9111 §4.3.5.
     fn hear_head<'a, 'b>(
         &self,
+        caching: &Caching,
         asked: &Asked<'_>,
         request: &Lines<'a>,
         came: &Came<'b>,
         response: Lines<'b>,
         times: Times,
     ) {
-        let engine = &self.caching.engine;
-        let key = self.caching.key_of(&self.target());
+        // The origin was asked with all of the query: where the key leaves some of it out, this client alone chose what it heard.
+        if !caching.is_whole_query_kept(&self.query) {
+            return;
+        }
+        let engine = &caching.engine;
+        let key = caching.key_of(&self.target());
         let Some(kept) = engine.find(&key, |object| matches(&object.stored, request)) else { return };
-        match head_says(&kept.stored, asked, request, came, response, &self.caching.policy, times) {
+        match head_says(&kept.stored, asked, request, came, response, &caching.policy, times) {
             HeadSays::Same(stored) => drop(engine.update(&kept, *stored, self.sequence)),
             HeadSays::Changed => drop(engine.remove(&kept)),
             HeadSays::Nothing => {}

@@ -73,6 +73,13 @@ impl Caching {
         self.key_of(&target_of(work))
     }
 
+    /// Whether all of a query is in the key.
+    pub(super) fn is_whole_query_kept(&self, query: &[u8]) -> bool {
+        let mut kept = Vec::with_capacity(query.len());
+        self.query.write(query, &mut kept);
+        kept == query
+    }
+
     /// What requests to this target are looked up by.
     pub(crate) fn key_of(&self, target: &Target<'_>) -> Key {
         let mut bytes = Vec::with_capacity(128);

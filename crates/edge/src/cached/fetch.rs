@@ -16,7 +16,7 @@ use balance::Pool;
 use cdn::fill::{Failure, Lead};
 use cdn::rules::{
     Asked, Lines, Method, RequestLines, Serve, Stored, accept_encoding, is_withheld, matches, serve,
-    write_conditions,
+    stands_in_until, write_conditions,
 };
 use cdn::store::Object;
 use std::rc::Rc;
@@ -59,6 +59,7 @@ impl Fetch {
         mut head: Vec<u8>,
         start: usize,
     ) {
+        let _fetching = self.core.begin_fetch();
         if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
             match self.find_on_disk(&wanted, &head[start..]).await {
                 Some((object, None)) => {
@@ -106,9 +107,10 @@ impl Fetch {
         let fits = move |stored: &Stored| fits_from_disk(stored, &Lines::of(&own));
         let object = self.caching.engine.find_on_disk(&wanted.key, fits).await?;
         let asked = Asked::of(Method::Get, Lines::of(lines));
-        let stale_since = object.is_purged_softly().then_some(wanted.at);
+        let stale_since = object.stale_since();
         let served = serve(&object.stored, &asked, &self.caching.policy, stale_since, wanted.at);
-        Some((object, to_confirm(served)))
+        let confirms = to_confirm(served, || stands_in_until(&object.stored, stale_since, wanted.at));
+        Some((object, confirms))
     }
 
     async fn exchange(
@@ -119,7 +121,7 @@ impl Fetch {
         lines: Box<[u8]>,
         asking: Option<Asking>,
     ) {
-        let filler = Filler::new(Arc::clone(&self.caching), wanted, lines, asking, lead);
+        let filler = Filler::new(&self.core, &self.caching, wanted, lines, asking, lead);
         let peer = Rc::clone(&self.peer);
         let mut client = Client { wire: Wire::Cache(Box::new(filler)), peer };
         let mut report = Report::default();
@@ -158,11 +160,14 @@ pub(super) fn fits_from_disk<'a>(stored: &Stored, lines: &impl RequestLines<'a>)
 }
 
 /// Whether what comes from the disk has to be confirmed, and until when it stands in for an origin that does not do so.
-pub(super) fn to_confirm(served: Serve) -> Option<Option<SystemTime>> {
+pub(super) fn to_confirm(
+    served: Serve,
+    stands_in_until: impl FnOnce() -> Option<SystemTime>,
+) -> Option<Option<SystemTime>> {
     match served {
         Serve::Validate { if_error_until, .. } => Some(if_error_until),
         // It was not asked for by who takes nothing else; what is stale but may be served is confirmed now, since it is led.
-        Serve::Unavailable | Serve::StaleAndRefresh | Serve::StaleAsAsked => Some(None),
+        Serve::Unavailable | Serve::StaleAndRefresh | Serve::StaleAsAsked => Some(stands_in_until()),
         Serve::Fresh => None,
     }
 }
@@ -174,7 +179,9 @@ pub(super) fn take_in(head: &[u8], work: &mut Work) -> bool {
     work.down.grow(head.len());
     work.down.spare()[..head.len()].copy_from_slice(head);
     work.down.fill(head.len());
-    let limits = RequestLimits { head_bytes_max: head.len(), fields_max: usize::MAX };
+    // A field has a line of its own.
+    let fields_max = memchr::memchr_iter(b'\n', head).count();
+    let limits = RequestLimits { head_bytes_max: head.len(), fields_max };
     if !matches!(work.request.parse(work.down.filled(), 0, limits), Ok(true)) {
         return false;
     }
@@ -191,8 +198,14 @@ fn write_head(caching: &Caching, asking: &Work, out: &mut Vec<u8>) -> usize {
     let path = request.path.of_head(head);
     out.extend_from_slice(if path.is_empty() { b"/" } else { path });
     caching.query.write(request.query.of_head(head), out);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    // RFC 9112 §3.2: only a client of HTTP/1.0 may leave out whom it asks.
+    out.extend_from_slice(if request.host.is_some() { b" HTTP/1.1\r\n" } else { b" HTTP/1.0\r\n" });
     let start = out.len();
+    if let (Some(host), None) = (request.host, request.value(head, FieldKind::Host)) {
+        out.extend_from_slice(b"Host: ");
+        out.extend_from_slice(host.of_head(head));
+        out.extend_from_slice(b"\r\n");
+    }
     let nominates = request.connection.nominates;
     copy_kept_lines(head, &request.fields, request.len - 2, out, |field| {
         let name = field.name.of_head(head);

@@ -4,6 +4,7 @@ pub(super) use super::aftermath::remembered_until as remembered;
 use super::caching::Caching;
 use super::look_up::Wanted;
 use super::parts::{Asking, Filling, Taken, failure_of};
+use crate::core::Core;
 use crate::error::Refusal;
 use crate::exchange::Ended;
 use crate::protocol::ResponseHead;
@@ -15,12 +16,14 @@ use cdn::rules::{
 };
 use cdn::store::{Body, Object};
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime};
 
 /// Takes a response in.
 pub(crate) struct Filler {
+    core: Rc<Core>,
     pub(super) caching: Arc<Caching>,
     pub(super) wanted: Wanted,
     /// The header lines that were asked with.
@@ -45,15 +48,26 @@ pub(crate) enum Wants {
 
 impl Filler {
     pub(super) fn new(
-        caching: Arc<Caching>,
+        core: &Rc<Core>,
+        caching: &Arc<Caching>,
         wanted: Wanted,
         request: Box<[u8]>,
         asking: Option<Asking>,
         lead: Lead,
     ) -> Self {
         let requested = SystemTime::now();
-        let (lead, filling) = (Some(lead), Filling::default());
-        Self { caching, wanted, request, requested, asking, filling, lead, has_begun: false, last: None }
+        Self {
+            core: Rc::clone(core),
+            caching: Arc::clone(caching),
+            wanted,
+            request,
+            requested,
+            asking,
+            filling: Filling::default(),
+            lead: Some(lead),
+            has_begun: false,
+            last: None,
+        }
     }
 
     /// All who wait have the head; the body follows.
@@ -148,6 +162,10 @@ impl Filler {
     /// A part of the body.
     pub(crate) async fn write(&mut self, part: Part<'_>) -> io::Result<()> {
         let Some(lead) = &mut self.lead else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        // A core that drains waits for whoever reads, and for nobody else.
+        if self.core.is_draining() && lead.readers() == 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let mut written = Ok(());
         if !part.data.is_empty() {
             written = self.filling.push(lead, part.data).await;

@@ -4,7 +4,7 @@ use super::caching::Caching;
 use crate::core::Work;
 use cdn::Key;
 use cdn::rules::{
-    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Span, Stored, matches,
+    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Span, Stored, Why, matches,
     refresh_due, select, serve, variant,
 };
 use cdn::store::Object;
@@ -81,6 +81,12 @@ pub(super) fn answers(stored: &Stored, work: &Work) -> bool {
     stored.not_stored.is_none() && matches(stored, &lines(work)) && has_enough(stored, &asked(work))
 }
 
+/// Whether what was kept before this request came is not new enough for it (RFC 9111 §5.2.1).
+pub(super) fn demands_newer(caching: &Caching, object: &Object, work: &Work, at: SystemTime) -> bool {
+    let served = || serve(&object.stored, &asked(work), &caching.policy, object.stale_since(), at);
+    object.stored.received < at && matches!(served(), Serve::Validate { why: Why::Request, .. })
+}
+
 /// Whether a part of a response is not an answer to this request: what is asked for is not in it.
 pub(super) fn lacks(stored: &Stored, work: &Work) -> bool {
     !has_enough(stored, &asked(work))
@@ -120,7 +126,7 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime, how: How)
         }
         return Looked::Missing(missing((caching, how), key, &asked, &lines, now));
     };
-    let stale_since = object.is_purged_softly().then_some(now);
+    let stale_since = object.stale_since();
     let ttl = object.stored.ttl(now);
     let ttl = if stale_since.is_some() { ttl.min(0) } else { ttl };
     let wanted = |why, if_error_until| Wanted {

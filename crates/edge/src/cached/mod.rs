@@ -178,7 +178,7 @@ impl Cached<'_> {
                 Found::Whole
             }
             Begun::Head(stored) if is_own || look_up::answers(&stored, self.work) => {
-                let is_stored = stored.not_stored.is_none();
+                let is_stored = stored.not_stored.is_none() && self.has_room_for(&stored);
                 let ttl = is_stored.then(|| stored.ttl(SystemTime::now()));
                 let forwarded_status = (is_own && wanted.kept.is_some()).then_some(stored.status);
                 let not_stored = stored.not_stored;
@@ -187,6 +187,11 @@ impl Cached<'_> {
                 }
                 let status = CacheStatus { ttl, stored: is_stored, not_stored, forwarded_status, ..status };
                 Found::Answer(self.send(&stored, Content::Arriving(reader), status).await)
+            }
+            Begun::Confirmed(object)
+                if !is_own && look_up::demands_newer(self.caching, &object, self.work, wanted.at) =>
+            {
+                Found::Alone
             }
             Begun::Confirmed(object) if is_own || look_up::answers(&object.stored, self.work) => {
                 let status = self.status_of_confirmed(&object, wanted, status);
@@ -208,6 +213,12 @@ impl Cached<'_> {
             Begun::Interim(_) => unreachable!("interim heads were passed on"),
             Begun::Head(_) | Begun::Alone | Begun::Failed(_) => Found::Alone,
         }
+    }
+
+    /// Whether a response is kept once it is whole, as far as its length tells.
+    fn has_room_for(&self, stored: &cdn::rules::Stored) -> bool {
+        let length = stored.range.map(|(start, end)| end - start).or(stored.length);
+        length.is_none_or(|length| length <= self.caching.engine.object_bytes_max())
     }
 
     fn client_left(&mut self) -> Found {

@@ -68,7 +68,10 @@ impl Cached<'_> {
         } else if stored.not_stored.is_none() {
             let age = stored.age(SystemTime::now());
             self.report.cache_age = Some(age);
-            write_age(age, &mut own);
+            // RFC 9111 §5.1: it would say that the origin was not asked for this request.
+            if age > 0 || status.forwarded.is_none() || status.collapsed {
+                write_age(age, &mut own);
+            }
         }
         status.write(&mut own);
         let (plan, compressor) = self.plan_compression(&chosen, lines);

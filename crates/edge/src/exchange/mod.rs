@@ -245,7 +245,7 @@ impl Exchange<'_> {
         let client_idle = self.snapshot.config.timeout.body_idle.get();
         // What the cache keeps is as the endpoint sent it, for any client.
         let is_for_cache = matches!(self.client.wire, Wire::Cache(_));
-        let aftermath = if is_for_cache { None } else { Aftermath::of(self.route, self.work) };
+        let aftermath = if is_for_cache { None } else { Aftermath::of(self.site, self.route, self.work) };
         let reach = if self.body_is_here() { Reach::Replayable } else { Reach::Passed };
         let Work {
             down,

@@ -9,7 +9,7 @@ use crate::core::Work;
 use crate::explain::Query;
 use cdn::fill::UnderWay;
 use cdn::purge::Verdict;
-use cdn::rules::{Forwarded, Serve, Stored, lifetime_by, matches, serve};
+use cdn::rules::{Forwarded, Serve, Stored, lifetime_by, matches, serve, stands_in_until};
 use cdn::{Seen, Tier};
 use std::time::{Instant, SystemTime};
 
@@ -87,7 +87,7 @@ impl<'a> Judging<'a> {
                 Found { chosen: Some(object.stored.clone()), ..found }
             }
             Looked::Stale { object, .. } => {
-                let why = self.served(&object.stored, object.is_purged_softly().then_some(self.now));
+                let why = self.served(&object.stored, object.stale_since());
                 Found { chosen: Some(object.stored.clone()), ..Found::new(CacheOutcome::Stale, why) }
             }
             Looked::Missing(wanted) => self.missing(&wanted, at),
@@ -157,7 +157,7 @@ impl<'a> Judging<'a> {
     }
 
     fn why_missing(&self, wanted: &Wanted) -> String {
-        let soft = || wanted.kept.as_ref().filter(|kept| kept.is_purged_softly()).map(|_| self.now);
+        let soft = || wanted.kept.as_ref().and_then(|kept| kept.stale_since());
         match (wanted.why, &wanted.kept) {
             (_, Some(kept)) => self.served(&kept.stored, soft()),
             (Forwarded::VaryMiss, None) => "what is kept for this URL answers other requests (`Vary`)".into(),
@@ -186,7 +186,7 @@ impl<'a> Judging<'a> {
         let policy = &self.caching.policy;
         let served = serve(&seen.stored, &asked(&self.work), policy, stale_since, at);
         found.chosen = Some(seen.stored.clone());
-        match to_confirm(served) {
+        match to_confirm(served, || stands_in_until(&seen.stored, stale_since, at)) {
             None => {
                 found.outcome = CacheOutcome::Hit;
                 found.why.push("it is on the disk, and fresh".into());
