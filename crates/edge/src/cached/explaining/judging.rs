@@ -148,7 +148,7 @@ impl<'a> Judging<'a> {
         } else if wanted.kept.is_none()
             && let Some(seen) = self.on_disk()
         {
-            self.from_disk(seen, wanted.at, &mut found);
+            self.judge_record(seen, wanted.at, &mut found);
         } else {
             found.why.push(words::asked_for(found.chosen.as_ref()).into());
             found.why.extend(words::stands_in(wanted.stands_in_until(), self.now));
@@ -181,7 +181,7 @@ impl<'a> Judging<'a> {
         self.seen.iter().find(fits).filter(|seen| seen.verdict != Verdict::Hard)
     }
 
-    fn from_disk(&self, seen: &Seen, at: SystemTime, found: &mut Found) {
+    fn judge_record(&self, seen: &Seen, at: SystemTime, found: &mut Found) {
         let stale_since = (seen.verdict == Verdict::Soft).then_some(at);
         let policy = &self.caching.policy;
         let served = serve(&seen.stored, &asked(&self.work), policy, stale_since, at);
