@@ -120,10 +120,14 @@ def write(results, script="run", titles=TITLES, columns=COLUMNS):
     path = HERE / "results" / f"{prefix}{results['machine']['date'][:10]}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(results, indent=1) + "\n")
-    readme = HERE / "README.md"
-    text = readme.read_text()
-    begin, end = f"<!-- figures: written by bench/{script} -->", f"<!-- end of figures of bench/{script} -->"
-    before, rest = text.split(begin)
-    _, after = rest.split(end)
-    readme.write_text(f"{before}{begin}\n{preamble(results)}{table(results, titles, columns)}{end}{after}")
+    tell(script, preamble(results) + table(results, titles, columns))
     return path
+
+
+def tell(script, figures):
+    """Writes the script's block of figures in README.md."""
+    readme = HERE / "README.md"
+    begin, end = f"<!-- figures: written by bench/{script} -->", f"<!-- end of figures of bench/{script} -->"
+    before, rest = readme.read_text().split(begin)
+    _, after = rest.split(end)
+    readme.write_text(f"{before}{begin}\n{figures}{end}{after}")

@@ -268,12 +268,12 @@ def test_the_disk_takes_no_more_than_it_was_given(kept):
 
 
 def test_memory_takes_no_more_than_it_was_given(kept):
-    """64 MiB are given; 400 MB go through. What the process takes beside them is bounded too."""
+    """64 MiB are given; 400 MB go through. Beside them a quarter is for bodies on their way, and another for what the allocator rounds up."""
     cache = kept("", memory="64MiB")
-    cache.fill(20, [MIB])
+    before = cache.nines.memory()
     for _ in range(20):
         cache.fill(20, [MIB])
-    assert cache.nines.memory() < (64 + 64) * MIB
+    assert cache.nines.memory() - before < (64 + 16 + 16) * MIB
 
 
 def test_what_does_not_fit_in_memory_is_served_from_disk(kept):

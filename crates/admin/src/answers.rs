@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use topology::{
-    Changes, DnsExplanation, DnsQuestion, DnsRollError, EndpointError, EndpointStatus, Explanation,
-    InstanceState, Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Purge, PurgeError,
-    PurgeMode, Query, ReloadError, RolledKey, Running, ServiceStatus, Status,
+    CdnStatus, Changes, DnsExplanation, DnsQuestion, DnsRollError, EndpointError, EndpointStatus,
+    Explanation, InstanceState, Layer4Explanation, Layer4Question, ListenerStatus, PoolStatus, Purge,
+    PurgeError, PurgeMode, Query, ReloadError, RolledKey, Running, ServiceStatus, Status,
 };
 
 /// What the answers are made from.
@@ -167,6 +167,7 @@ fn figures(tier: &str, status: &Status) -> BTreeMap<&'static str, usize> {
             ("available", status.pools.iter().map(|pool| pool.available).sum()),
             ("inflight", status.pools.iter().map(|pool| pool.inflight).sum()),
         ],
+        "cdn" => status.cdn.iter().flat_map(cdn_figures).collect(),
         "dns" => vec![
             ("listeners", status.listeners.iter().filter(|listener| listener.tier == tier).count()),
             ("zones", status.zones.len()),
@@ -178,6 +179,16 @@ fn figures(tier: &str, status: &Status) -> BTreeMap<&'static str, usize> {
         ],
     };
     figures.into_iter().collect()
+}
+
+fn cdn_figures(cdn: &CdnStatus) -> [(&'static str, usize); 4] {
+    let figure = |figure: u64| usize::try_from(figure).unwrap_or(usize::MAX);
+    [
+        ("sites", cdn.sites.len()),
+        ("objects", figure(cdn.memory_objects)),
+        ("memory_bytes", figure(cdn.memory_bytes)),
+        ("disk_bytes", figure(cdn.disk_bytes)),
+    ]
 }
 
 pub(crate) async fn listeners(State(api): State<Api>) -> Json<Vec<ListenerStatus>> {
@@ -288,7 +299,7 @@ pub(crate) async fn explain(
     explained.map(Json).map_err(|error| bad(error.to_string()))
 }
 
-fn bad(detail: String) -> Problem {
+pub(crate) fn bad(detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
@@ -297,7 +308,7 @@ fn client(value: &str) -> Result<IpAddr, Problem> {
 }
 
 /// The query as the edge wants it.
-fn query(pairs: Vec<(String, String)>) -> Result<Query, Problem> {
+pub(crate) fn query(pairs: Vec<(String, String)>) -> Result<Query, Problem> {
     let mut query = Query { method: "GET".into(), ..Query::default() };
     for (name, value) in pairs {
         match name.as_str() {

@@ -2,7 +2,7 @@
 //!
 //! A connection is accepted by `server` (how many, how slow, how large), a request is admitted by `guard`
 //! (token, Host, Origin), found in `routes` (the one list that also becomes `/openapi.json`), and answered
-//! by `answers` and `pushes` from [`topology::Running`]. An answer that is not 2xx is a `problem` (RFC 9457).
+//! by `answers`, `caches` and `pushes` from [`topology::Running`]. An answer that is not 2xx is a `problem` (RFC 9457).
 //!
 //! Invariants:
 //! - Nothing here keeps state: what is shown is asked from the topology at that moment.
@@ -13,6 +13,7 @@
 //! It runs on the control runtime: a slow client of the API takes nothing from the data plane.
 
 mod answers;
+mod caches;
 mod flush;
 mod guard;
 mod openapi;

@@ -1,6 +1,7 @@
 //! Every route of the API, once: the router and the OpenAPI document are both made from this list.
 
 use crate::answers::{self, Api};
+use crate::caches;
 use crate::flush;
 use crate::pushes::{self, DRAFT_BYTES_MAX, UPLOAD_BYTES_MAX};
 use axum::Router;
@@ -163,7 +164,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 32] = [
+pub(crate) static ROUTES: [Route; 34] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -236,6 +237,14 @@ pub(crate) static ROUTES: [Route; 32] = [
         })
     },
     Route {
+        answer: Answer::Json(
+            "how it fares, and which URLs the origin was asked for most",
+            schema::<topology::CdnStatus>,
+        ),
+        problems: &[NO_CDN],
+        ..asked("/api/v1/cdn", "cdn", "The cache, by site", || get(caches::cdn))
+    },
+    Route {
         body: Some(Takes::Json(schema::<answers::Which>)),
         answer: Answer::Json("it takes no new requests", schema::<answers::Moved>),
         problems: &[BAD_REQUEST, NO_ENDPOINT, AMBIGUOUS],
@@ -279,6 +288,14 @@ pub(crate) static ROUTES: [Route; 32] = [
         answer: Answer::Json("where the request goes, and why", schema::<topology::Explanation>),
         problems: &[BAD_REQUEST],
         ..asked("/api/v1/explain", "explain", "Say what would happen to a request", || get(answers::explain))
+    },
+    Route {
+        parameters: &EXPLAIN,
+        answer: Answer::Json("what becomes of the request, and why", schema::<topology::CacheExplanation>),
+        problems: &[BAD_REQUEST],
+        ..asked("/api/v1/explain-cache", "explainCache", "Say what the cache would do with a request", || {
+            get(caches::explain)
+        })
     },
     Route {
         parameters: &EXPLAIN_LISTENER,

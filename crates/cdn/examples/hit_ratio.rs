@@ -72,7 +72,7 @@ fn of_the_web(id: u64) -> usize {
     (1000.0 / (1.0 - uniform).powf(1.0 / 1.2)).min(4e6) as usize
 }
 
-/// Requests for objects whose popularity falls with their rank. After each `scan` of them come a tenth as many for what is asked for once.
+/// Requests for objects whose popularity falls with their rank. After each `scan` of them come half as many for what is asked for once.
 fn zipf(alpha: f64, objects: usize, scan: Option<usize>) -> Vec<u64> {
     let mut rng = StdRng::seed_from_u64(9);
     let mut sums = Vec::with_capacity(objects);

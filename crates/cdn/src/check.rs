@@ -1,10 +1,14 @@
 //! What the types of the file cannot say.
 
 use crate::config::{Cache, CacheConfig, CdnConfig, QueryConfig, StaleConfig};
-use notation::{Duration, Faults, Name, Size, TextOr};
+use crate::rules::is_written_here;
+use notation::{Duration, Faults, Name, Percent, Size, TextOr};
 
 /// Fields that a route varies by: each is compared with every request.
 const ROUTE_VARY_MAX: usize = 4;
+
+/// What is asked for anew earlier than this is not kept for the time that it is fresh for.
+const REFRESH_MAX: Percent = Percent::of(50.0);
 
 /// Parameters that are named.
 const PARAMETERS_MAX: usize = 64;
@@ -30,6 +34,7 @@ pub fn check(cdn: &CdnConfig, faults: &mut Faults) {
     admission::check_networks(&cdn.purge, "[cdn] purge", None, faults);
     let mut report = |message: String| faults.add(None, format!("cdn: {message}"));
     check_stale(cdn.stale, &mut report);
+    check_refresh(cdn.refresh, &mut report);
     check_whole("ttl_max", cdn.ttl_max, &mut report);
     check_whole("heuristic.max", cdn.heuristic.max, &mut report);
 }
@@ -53,6 +58,13 @@ pub fn check_route(cache: &Cache, cdn: &CdnConfig, route: &Name, faults: &mut Fa
             format!("route {route}: `vary` has {} fields, above {ROUTE_VARY_MAX}", config.vary.len());
         faults.add(route.span(), message);
     }
+    for name in config.vary.iter().filter(|name| is_written_here(name.as_str().as_bytes())) {
+        let message = format!(
+            "route {route}: `vary` {:?} is a field that nines writes itself, another for each client",
+            name.as_str()
+        );
+        faults.add(name.span().or_else(|| route.span()), message);
+    }
     for name in config.vary.iter().filter(|name| !is_token(name)) {
         let message = format!("route {route}: `vary` {:?} is no field's name", name.as_str());
         faults.add(name.span().or_else(|| route.span()), message);
@@ -75,6 +87,9 @@ fn check_times(config: &CacheConfig, cdn: &CdnConfig, report: &mut impl FnMut(St
     if let Some(stale) = config.stale {
         check_stale(stale, report);
     }
+    if let Some(refresh) = config.refresh {
+        check_refresh(refresh, report);
+    }
     let max = config.ttl_max.unwrap_or(cdn.ttl_max);
     if let Some(min) = config.ttl_min.filter(|min| *min > max) {
         report(format!("`ttl_min` {min} is above `ttl_max` {max}"));
@@ -87,6 +102,12 @@ fn check_times(config: &CacheConfig, cdn: &CdnConfig, report: &mut impl FnMut(St
 fn check_stale(stale: StaleConfig, report: &mut impl FnMut(String)) {
     check_whole("stale.revalidate", stale.revalidate, report);
     check_whole("stale.error", stale.error, report);
+}
+
+fn check_refresh(refresh: Percent, report: &mut impl FnMut(String)) {
+    if refresh > REFRESH_MAX {
+        report(format!("`refresh` is {refresh}: up to {REFRESH_MAX}"));
+    }
 }
 
 /// Ages of responses are whole seconds (RFC 9111 §1.2.2).
@@ -163,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_route_goes_before_the_node() {
-        let text = "cdn = { stale = { revalidate = \"30s\" }, set_cookie = \"strip\", client_control = \"ignore\", control_fields = \"pass\", heuristic = { share = \"12.5%\", max = \"1h\" }, ttl_max = \"1d\" }\n\
+        let text = "cdn = { stale = { revalidate = \"30s\" }, set_cookie = \"strip\", client_control = \"ignore\", control_fields = \"pass\", refresh = \"20%\", heuristic = { share = \"12.5%\", max = \"1h\" }, ttl_max = \"1d\" }\n\
                     cache = { ttl = \"1m\", negative_ttl = \"5s\", ttl_min = \"2s\", set_cookie = \"refuse\", query = { drop = [\"utm_*\"] }, vary = [\"X-Device\"], stale = { error = \"1m\" } }";
         let file = read(text);
         let expected = Policy {
@@ -176,6 +197,7 @@ mod tests {
             heuristic_max: 3600,
             stale_while_revalidate: 0,
             stale_if_error: 60,
+            refresh_permille: 200,
             set_cookie: SetCookie::Refuse,
             is_client_heard: false,
             is_control_passed: true,
@@ -197,6 +219,10 @@ mod tests {
                 "route /a: `query` has one of `keep` and `drop`",
             ),
             ("cache = { query = { keep = [\"a*\"] } }", "route /a: `keep` \"a*\": a `*` is for `drop`"),
+            (
+                "cache = { vary = [\"X-Real-IP\"] }",
+                "route /a: `vary` \"X-Real-IP\" is a field that nines writes itself, another for each client",
+            ),
             ("cache = { vary = [\"a b\"] }", "route /a: `vary` \"a b\" is no field's name"),
             (
                 "cache = { vary = [\"a\", \"b\", \"c\", \"d\", \"e\"] }",
@@ -211,6 +237,7 @@ mod tests {
                 "cache = { ttl = \"2m\", ttl_default = \"1m\" }",
                 "route /a: `ttl` leaves nothing to `ttl_default`",
             ),
+            ("cache = { refresh = \"60%\" }", "route /a: `refresh` is 60%: up to 50%"),
             ("cache = \"cdn\"\ncdn = { disk = \"1MiB\" }", "cdn: `disk` is 1MiB: from 4MiB"),
             ("cache = \"cdn\"\ncdn = { memory = \"0\" }", "cdn: `memory` is nothing"),
             (

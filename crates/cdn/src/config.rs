@@ -18,6 +18,9 @@ pub struct CdnConfig {
     pub disk: Option<Size>,
     /// For how long responses are served that are no longer fresh, where the origin has no word on it and does not forbid it.
     pub stale: StaleConfig,
+    /// In the last part of the time that a response is fresh for, one that is used often is asked for anew beside those who are served:
+    /// nobody waits where its time ends. `"0%"`: none is.
+    pub refresh: Percent,
     /// What is guessed of responses that do not say for how long they are fresh.
     pub heuristic: HeuristicConfig,
     /// No response is fresh for longer.
@@ -43,6 +46,7 @@ impl Default for CdnConfig {
             memory: Size::bytes(256 << 20),
             disk: None,
             stale: StaleConfig::default(),
+            refresh: Percent::of(10.0),
             heuristic: HeuristicConfig::default(),
             ttl_max: Duration::secs(365 * 86_400),
             client_control: ClientControl::default(),
@@ -139,6 +143,9 @@ pub struct CacheConfig {
     pub stale: Option<StaleConfig>,
     /// In place of that of `[cdn]`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Percent>,
+    /// In place of that of `[cdn]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_control: Option<ClientControl>,
     /// In place of that of `[cdn]`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,18 +184,17 @@ impl CacheConfig {
     /// What is decided for the route, together with what is for all.
     pub fn policy(&self, cdn: &CdnConfig) -> Policy {
         let stale = self.stale.unwrap_or(cdn.stale);
-        // A share is 1 at most.
-        let permille = (cdn.heuristic.share.ratio() * 1000.0).round() as u32;
         Policy {
             ttl: self.ttl.map(seconds),
             ttl_default: self.ttl_default.map(seconds),
             negative_ttl: self.negative_ttl.map(seconds),
             ttl_min: self.ttl_min.map_or(0, seconds),
             ttl_max: seconds(self.ttl_max.unwrap_or(cdn.ttl_max)),
-            heuristic_permille: permille,
+            heuristic_permille: permille(cdn.heuristic.share),
             heuristic_max: seconds(cdn.heuristic.max),
             stale_while_revalidate: seconds(stale.revalidate),
             stale_if_error: seconds(stale.error),
+            refresh_permille: permille(self.refresh.unwrap_or(cdn.refresh)),
             set_cookie: self.set_cookie.unwrap_or(cdn.set_cookie),
             is_client_heard: self.client_control.unwrap_or(cdn.client_control) == ClientControl::Heed,
             is_control_passed: cdn.control_fields == ControlFields::Pass,
@@ -218,6 +224,11 @@ impl CacheConfig {
 
 fn texts(names: &[Name]) -> Box<[Box<str>]> {
     names.iter().map(|name| name.as_str().into()).collect()
+}
+
+/// A share is 1 at most.
+fn permille(share: Percent) -> u32 {
+    (share.ratio() * 1000.0).round() as u32
 }
 
 /// A duration is a hundred years at most.

@@ -1,11 +1,11 @@
 //! The cache at work: looks up, fetches once, keeps, purges.
 
-use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Place};
+use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Lead, Place};
 use crate::key::KeyHasher;
 use crate::purge::{Mode, Purges, Target, Verdict};
 use crate::rules::Stored;
 use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object};
-use crate::{Error, Key};
+use crate::{Error, Key, Misses, Seen, Tier};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,6 +42,8 @@ pub struct Engine {
     flights: Arc<Flights>,
     purges: Arc<Purges>,
     purged: AtomicU64,
+    refreshes: AtomicU64,
+    misses: Misses,
 }
 
 /// What all of it is like.
@@ -61,6 +63,8 @@ pub struct Figures {
     pub purge_sequence: u64,
     /// Responses that a purge has removed from memory.
     pub purged: u64,
+    /// Responses that were asked for anew while they were fresh.
+    pub refreshes: u64,
 }
 
 impl Engine {
@@ -82,6 +86,8 @@ impl Engine {
             flights: Flights::new(config.fill.clone(), Arc::clone(&purges)),
             purges,
             purged: AtomicU64::new(0),
+            refreshes: AtomicU64::new(0),
+            misses: Misses::default(),
         })
     }
 
@@ -97,9 +103,31 @@ impl Engine {
         self.memory.find(key, |object| object.check(&self.purges) != Verdict::Hard && choose(object))
     }
 
+    /// The same for whoever asks why: it does not count as a use.
+    pub fn see(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
+        self.memory.see(key, |object| object.check(&self.purges) != Verdict::Hard && choose(object))
+    }
+
+    /// All that is kept of a key, purged or not: in memory first, then on the disk, the newest first. Waits for the disk.
+    pub fn seen(&self, key: &Key) -> Vec<Seen> {
+        let of = |object: &Object, bytes, tier| Seen::of(object, bytes, tier, &self.purges);
+        let memory = self.memory.variants(key).into_iter();
+        let mut seen: Vec<Seen> = memory.map(|object| of(&object, object.body.len(), Tier::Memory)).collect();
+        let disk = self.disk.iter().flat_map(|disk| disk.see(key));
+        seen.extend(disk.map(|(object, bytes)| of(&object, bytes, Tier::Disk)));
+        seen
+    }
+
     /// Joins those who wait for a response, or begins to fetch it: see [`Flights::join`].
     pub fn join(&self, key: &Key, variant: u64, now: Instant) -> Place {
         self.flights.join(key, variant, now)
+    }
+
+    /// Begins to ask for a response anew that is fresh still: once since it came or was confirmed, and unless somebody does so already.
+    pub fn refresh(&self, object: &Object, variant: u64) -> Option<Lead> {
+        let lead = object.claim_refresh().then(|| self.flights.lead(&object.key, variant))??;
+        self.refreshes.fetch_add(1, Ordering::Relaxed);
+        Some(lead)
     }
 
     /// Keeps what a fetch has brought. What was purged meanwhile is not kept.
@@ -206,6 +234,11 @@ impl Engine {
         &self.flights
     }
 
+    /// What was missed most.
+    pub fn misses(&self) -> &Misses {
+        &self.misses
+    }
+
     /// All purges.
     pub fn purges(&self) -> &Arc<Purges> {
         &self.purges
@@ -222,6 +255,7 @@ impl Engine {
             purges,
             purge_sequence: self.purges.sequence(),
             purged: self.purged.load(Ordering::Relaxed),
+            refreshes: self.refreshes.load(Ordering::Relaxed),
         }
     }
 

@@ -26,7 +26,7 @@ const GAUGES: [(&str, &str, Figure); 10] = [
 ];
 
 /// With the value of the label `reason`, where there is one.
-const COUNTERS: [(&str, &str, Option<&str>, Figure); 18] = [
+const COUNTERS: [(&str, &str, Option<&str>, Figure); 19] = [
     (EVICTIONS, EVICTIONS_HELP, Some("room"), |figures| figures.memory.evicted),
     (EVICTIONS, EVICTIONS_HELP, Some("variants"), |figures| figures.memory.evicted_variants),
     (EVICTIONS, EVICTIONS_HELP, Some("purged"), |figures| figures.purged),
@@ -36,6 +36,12 @@ const COUNTERS: [(&str, &str, Option<&str>, Figure); 18] = [
     ("nines_cdn_coalesced_total", "Requests that waited for the fetch of another.", None, |figures| {
         figures.flights.coalesced
     }),
+    (
+        "nines_cdn_refreshes_total",
+        "Responses that were asked for anew while they were fresh.",
+        None,
+        |figures| figures.refreshes,
+    ),
     ("nines_cdn_alone_total", "Requests for what is known not to be shared.", None, |figures| {
         figures.flights.alone
     }),

@@ -17,8 +17,10 @@ mod error;
 mod events;
 pub mod fill;
 pub mod key;
+mod misses;
 pub mod purge;
 pub mod rules;
+mod seen;
 mod siphash;
 pub mod store;
 
@@ -30,6 +32,8 @@ pub use engine::{Engine, EngineConfig, Figures};
 pub use error::Error;
 pub use events::register;
 pub use key::Key;
+pub use misses::{Missed, Misses, SiteMisses, TopMiss};
+pub use seen::{Seen, Tier};
 
 /// Reads any bytes as a log of purges, and as a record of the disk. For the fuzz target.
 #[doc(hidden)]

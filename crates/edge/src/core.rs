@@ -122,7 +122,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             down: Buffer::new(DOWN_BYTES),
             up: Buffer::new(0),

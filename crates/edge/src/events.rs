@@ -1,6 +1,5 @@
 //! What the edge counts, and one line of its access log.
 
-use crate::cached::CacheUse;
 use crate::flood::Flood;
 use crate::forwarding::RequestIds;
 use encoding::{Coding, Reason};
@@ -156,37 +155,6 @@ pub(crate) struct SiteEvents {
     seconds: Histogram,
     pub(crate) sent: Counter,
     pub(crate) retries: Counter,
-}
-
-/// Counted for each site that has a route with a cache.
-pub(crate) struct CacheEvents {
-    requests: [Counter; CacheUse::ALL.len()],
-    sent: [Counter; CacheUse::ALL.len()],
-}
-
-impl CacheEvents {
-    pub(crate) fn new(registry: &Registry, site: &str) -> Self {
-        let counters = |name, help| {
-            CacheUse::ALL
-                .map(|cache| registry.counter(name, help, &[("site", site), ("cache", cache.name())]))
-        };
-        Self {
-            requests: counters(
-                "nines_cdn_requests_total",
-                "Requests to routes with a cache, by what it was to them.",
-            ),
-            sent: counters(
-                "nines_cdn_sent_bytes_total",
-                "Bytes of bodies sent to clients, by what the cache was to their requests.",
-            ),
-        }
-    }
-
-    /// Counts one request.
-    pub(crate) fn answered(&self, cache: CacheUse, sent_bytes: u64) {
-        self.requests[cache as usize].inc();
-        self.sent[cache as usize].add(sent_bytes);
-    }
 }
 
 impl SiteEvents {

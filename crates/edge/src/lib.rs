@@ -81,7 +81,10 @@ mod when;
 mod wire;
 
 pub use admission::SignedConfig;
-pub use cached::Cdn;
+pub use cached::{
+    CacheCounts, CacheExplainer, CacheExplanation, CacheOutcome, Cdn, FetchExplanation, FieldExplanation,
+    KeptExplanation, MissStatus, SiteCacheStatus, UnsharedExplanation,
+};
 pub use check::{check, check_doors, check_keys};
 pub use config::*;
 pub use dns_answer::{DnsAnswered, DnsAnswers};

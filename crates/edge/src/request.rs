@@ -52,6 +52,8 @@ pub(crate) struct Report {
     pub(crate) cause: Option<Cow<'static, str>>,
     /// What the cache was to it, where the route has one.
     pub(crate) cache: Option<CacheUse>,
+    /// How old the response is that the cache has answered with, in seconds.
+    pub(crate) cache_age: Option<u32>,
     /// Of the present try.
     pub(crate) progress: Progress,
 }
@@ -172,7 +174,8 @@ pub(crate) async fn serve_request(core: &Rc<Core>, client: &mut Client, work: &m
     events.answered(report.status, took);
     events.sent.add(report.sent_bytes);
     if let (Some(site), Some(cache)) = (site, report.cache) {
-        site.cache_events.iter().for_each(|events| events.answered(cache, report.sent_bytes));
+        let events = site.cache_events.iter();
+        events.for_each(|events| events.answered(cache, report.sent_bytes, report.cache_age));
     }
     let route = match &admitted {
         Ok(admitted) => Some(&**admitted.route),

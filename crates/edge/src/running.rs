@@ -1,7 +1,7 @@
 //! The edge as the topology sees it: started, changed without a stop, handed over, drained.
 
 use crate::arrival::Door;
-use crate::cached::Cdn;
+use crate::cached::{CacheExplainer, Cdn, SiteCacheStatus};
 use crate::config::{EdgeConfig, SiteConfig};
 use crate::core::{Core, CoreParts, Snapshot};
 use crate::dns_answer::DnsAnswers;
@@ -10,6 +10,7 @@ use crate::events::EdgeEvents;
 use crate::explain::{Explanation, Query, QueryError, explain_snapshot};
 use crate::gate;
 use crate::loading::{Ordering, Origins, compile, stapler, start_ordering};
+use crate::sites::Site;
 use acme::{Acme, Stapler};
 use balance::Pool;
 use cores::{Address, Cores, Socket, Watcher};
@@ -233,6 +234,20 @@ impl Edge {
     /// When the query is no URL of ours.
     pub fn explain(&self, query: &Query) -> Result<Explanation, QueryError> {
         explain_snapshot(&self.snapshots.borrow().clone(), query)
+    }
+
+    /// What was counted of the cache by site, with at most so many of the URLs that each has missed most.
+    pub fn caching(&self, misses: usize) -> Vec<SiteCacheStatus> {
+        let snapshot = self.snapshots.borrow().clone();
+        let of = |site: &Arc<Site>| Some(site.cache_events.as_ref()?.status(&site.name, misses));
+        let mut sites: Vec<SiteCacheStatus> = snapshot.sites.all().filter_map(of).collect();
+        sites.sort_by(|one, other| one.site.cmp(&other.site));
+        sites
+    }
+
+    /// Who says what the cache would do with a request.
+    pub fn cache_explainer(&self) -> CacheExplainer {
+        CacheExplainer(self.snapshots.borrow().clone())
     }
 
     /// What there is to see.

@@ -4,13 +4,13 @@
 //! up exactly, then by its prefixes from the longest. Among routes of one path the first whose `when` holds
 //! wins; when none holds, the search goes on with shorter prefixes.
 
-use crate::cached::{Caching, CdnParts};
+use crate::cached::{CacheEvents, Caching, CdnParts};
 use crate::config::{
     EdgeConfig, HeaderEdits, Hsts, HstsPolicy, HttpsOnly, HttpsPort, Respond, Rewrite, RouteConfig,
     SiteConfig, redirect_parts,
 };
 use crate::error::Error;
-use crate::events::{CacheEvents, SiteEvents};
+use crate::events::SiteEvents;
 use crate::gate::{self, Gate, Gates};
 use crate::json_field::{JsonFields, JsonPath};
 use crate::protocol::RequestHead;
@@ -233,8 +233,10 @@ impl Site {
             map.insert(path.as_bytes().into(), compiled);
         }
         let mut routes = site.exact.values().chain(site.prefix.values()).flatten();
-        if routes.any(|route| route.caching.is_some()) {
-            site.cache_events = Some(CacheEvents::new(registry, name));
+        if let Some(cdn) = parts.cdn
+            && routes.any(|route| route.caching.is_some())
+        {
+            site.cache_events = Some(CacheEvents::new(registry, name, cdn.misses(name)));
         }
         // Those that are no paths were faults of the file.
         site.json = JsonFields::new(paths.iter().filter_map(|path| JsonPath::parse(path).ok()));

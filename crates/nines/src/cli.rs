@@ -69,6 +69,7 @@ Examples:
   nines explain http://shop.test/cart
   nines explain http://shop.test/cart -X POST -H 'Cookie: shop_at=x'
   nines explain /cart --client 203.0.113.7
+  nines explain --cache http://shop.test/img/1.svg       what the cache would do with it, and why
   nines explain tcp:db --client 10.0.0.1 --sni a.test    [tcp.db], by TLS server name
   nines explain udp:dns --client 10.0.0.1:5000           [udp.dns]
   nines explain dns www.shop.test --from 203.0.113.7     [dns], each step of a route
@@ -80,6 +81,7 @@ Examples:
 Examples:
   nines status                  once
   nines status --watch          again every second
+  nines status --cache          the cache by site, and which URLs the origin is asked for most
   nines status --json           for programs")]
     Status(StatusArgs),
 
@@ -249,6 +251,9 @@ pub(crate) struct ExplainArgs {
     /// The name that is asked for; with `dns` only
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Say what the cache of the running node would do with the request, and why
+    #[arg(long)]
+    pub(crate) cache: bool,
     /// The request's method [default: GET]
     #[arg(short = 'X', long)]
     pub(crate) method: Option<String>,
@@ -277,6 +282,9 @@ pub(crate) struct ExplainArgs {
 /// `nines status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
+    /// Show the cache by site, and the URLs that the origin was asked for most
+    #[arg(long)]
+    pub(crate) cache: bool,
     /// Print the status as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -33,7 +33,7 @@ pub use running::{
     explain_layer4_file, sign_url,
 };
 pub use schema::json_schema;
-pub use status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
+pub use status::{CdnStatus, ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};
@@ -42,7 +42,11 @@ pub use dns::{
     NextStep, Question as DnsQuestion, QuestionError as DnsQuestionError, ResolverStatus, RolledKey,
     SigningStatus, StepExplanation as DnsStepExplanation, UpstreamStatus, ZoneStatus,
 };
-pub use edge::{AccessLogTarget, Explanation, Query, QueryError, RouteSeen, SignError, SignWish, SignedUrl};
+pub use edge::{
+    AccessLogTarget, CacheCounts, CacheExplanation, CacheOutcome, Explanation, FetchExplanation,
+    FieldExplanation, KeptExplanation, MissStatus, Query, QueryError, RouteSeen, SignError, SignWish,
+    SignedUrl, SiteCacheStatus, UnsharedExplanation,
+};
 pub use layer4::{
     ExplainError as Layer4ExplainError, Explanation as Layer4Explanation, ListenerStatus as Layer4Status,
     Question as Layer4Question,

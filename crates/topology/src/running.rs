@@ -11,7 +11,7 @@
 use crate::changes::Changes;
 use crate::config::Topology;
 use crate::file::Checked;
-use crate::status::{Readiness, Status};
+use crate::status::{CdnStatus, Readiness, Status};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
@@ -178,6 +178,11 @@ impl Running {
         report::status(self)
     }
 
+    /// The cache, if there is one, with the URLs that were missed most: at most so many of each site.
+    pub fn cdn(&self, misses: usize) -> Option<CdnStatus> {
+        report::cdn(self, misses)
+    }
+
     /// Whether the node can serve, and what it waits for if not.
     pub fn readiness(&self) -> Readiness {
         report::readiness(self)
@@ -186,6 +191,16 @@ impl Running {
     /// Why a request would be answered the way it would be, and by whom. Changes no state.
     pub fn explain(&self, query: &edge::Query) -> Result<edge::Explanation, ExplainError> {
         self.live().edge.explain(query)
+    }
+
+    /// What the cache would do with a request, and why. Changes no state.
+    pub async fn explain_cache(&self, query: edge::Query) -> Result<edge::CacheExplanation, ExplainError> {
+        let explainer = self.live().edge.cache_explainer()?;
+        // It waits for the disk.
+        match tokio::task::spawn_blocking(move || explainer.explain(&query)).await {
+            Ok(explained) => Ok(explained?),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     /// Why a connection of TCP or a datagram would go where it would go. Changes no state.

@@ -1,6 +1,7 @@
 //! A running node as people and programs see it: the admin API serves these types as they are.
 
 use balance::PoolStatus;
+use edge::SiteCacheStatus;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use services::ServiceStatus;
@@ -38,12 +39,44 @@ pub struct Status {
     /// The resolver of DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolver: Option<dns::ResolverStatus>,
+    /// The cache, without what was missed most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdn: Option<CdnStatus>,
     /// The sites, by host.
     pub sites: Vec<SiteStatus>,
     /// The pools with their endpoints.
     pub pools: Vec<PoolStatus>,
     /// The services with their instances.
     pub services: Vec<ServiceStatus>,
+}
+
+/// The cache: how full it is, and what was counted since the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CdnStatus {
+    /// Of all sites: the share of requests that were answered from the cache, between 0 and 1; nothing where none came.
+    pub hit_ratio: Option<f64>,
+    /// The share of the bodies' bytes that came from it.
+    pub byte_hit_ratio: Option<f64>,
+    /// Memory of responses that are kept.
+    pub memory_bytes: u64,
+    /// Responses that are kept in memory.
+    pub memory_objects: u64,
+    /// Bytes of responses on the disk.
+    pub disk_bytes: u64,
+    /// Responses that are kept on the disk.
+    pub disk_objects: u64,
+    /// Responses that left memory for others.
+    pub evicted: u64,
+    /// Fetches that were begun.
+    pub fills: u64,
+    /// Requests that waited for the fetch of another.
+    pub coalesced: u64,
+    /// Responses that were asked for anew while they were fresh.
+    pub refreshes: u64,
+    /// Purges and invalidations.
+    pub purges: u64,
+    /// The sites that have a route with a cache.
+    pub sites: Vec<SiteCacheStatus>,
 }
 
 /// An open listener.

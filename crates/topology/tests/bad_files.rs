@@ -222,9 +222,9 @@ fn what_is_planned_but_not_built_says_so() {
         at,
         [
             "4:9: `site.x.route.\"/\".grpc`",
-            "8:1: `service.s.scale`",
-            "9:1: `service.s.rollout`",
-            "10:1: `service.s.limit`",
+            "7:1: `service.s.scale`",
+            "8:1: `service.s.rollout`",
+            "9:1: `service.s.limit`",
         ]
     );
     assert_eq!(errors.len(), at.len(), "nothing else is wrong: {errors:?}");

@@ -4,6 +4,7 @@ use super::FillLimits;
 use super::lead::Lead;
 use super::reader::Reader;
 use super::state::Shared;
+use super::under_way::Unshared;
 use crate::Key;
 use crate::purge::Purges;
 use std::collections::HashMap;
@@ -16,6 +17,12 @@ use std::time::Instant;
 pub(super) struct Slot {
     key: Box<[u8]>,
     variant: u64,
+}
+
+impl Slot {
+    pub(super) fn of(key: &Key, variant: u64) -> Self {
+        Self { key: key.bytes.clone(), variant }
+    }
 }
 
 /// How to come by a response that is not there.
@@ -41,14 +48,21 @@ pub struct Flights {
 }
 
 #[derive(Default)]
-struct Table {
-    flights: HashMap<Slot, Flight>,
-    passes: HashMap<Slot, Instant>,
+pub(super) struct Table {
+    pub(super) flights: HashMap<Slot, Flight>,
+    pub(super) passes: HashMap<Slot, Pass>,
 }
 
-struct Flight {
-    shared: Arc<Shared>,
+pub(super) struct Flight {
+    pub(super) shared: Arc<Shared>,
     asked: u64,
+}
+
+/// A key that is known to be nothing to wait for.
+#[derive(Clone, Copy)]
+pub(super) struct Pass {
+    pub(super) until: Instant,
+    pub(super) why: Unshared,
 }
 
 /// What is under way, and what has been since the beginning.
@@ -88,9 +102,9 @@ impl Flights {
     ///
     /// A fetch that was begun before a purge is nothing for a request that comes after it.
     pub fn join(self: &Arc<Self>, key: &Key, variant: u64, now: Instant) -> Place {
-        let slot = Slot { key: key.bytes.clone(), variant };
+        let slot = Slot::of(key, variant);
         let mut table = self.lock();
-        if table.passes.get(&slot).is_some_and(|until| *until > now) {
+        if table.passes.get(&slot).is_some_and(|pass| pass.until > now) {
             self.alone.fetch_add(1, Ordering::Relaxed);
             return Place::Alone;
         }
@@ -110,7 +124,7 @@ impl Flights {
     /// the one that another has begun in its place. What is passed over is not kept when it comes after all: it may be older than
     /// what has come meanwhile.
     pub fn pass_over(self: &Arc<Self>, reader: &Reader, key: &Key, variant: u64) -> Place {
-        let slot = Slot { key: key.bytes.clone(), variant };
+        let slot = Slot::of(key, variant);
         let mut table = self.lock();
         if let Some(flight) = table.flights.get(&slot)
             && !reader.is_of(&flight.shared)
@@ -126,12 +140,12 @@ impl Flights {
 
     /// A response that was remembered as nothing to wait for could be kept by now: the next one is fetched for all.
     pub fn forget_pass(&self, key: &Key, variant: u64) {
-        self.lock().passes.remove(&Slot { key: key.bytes.clone(), variant });
+        self.lock().passes.remove(&Slot::of(key, variant));
     }
 
     /// Begins to fetch a response if nobody does so already: to confirm it beside those who are served what is kept.
     pub fn lead(self: &Arc<Self>, key: &Key, variant: u64) -> Option<Lead> {
-        let slot = Slot { key: key.bytes.clone(), variant };
+        let slot = Slot::of(key, variant);
         let mut table = self.lock();
         if table.flights.get(&slot).is_some_and(|flight| self.may_join(flight, key)) {
             return None;
@@ -169,17 +183,17 @@ impl Flights {
         }
     }
 
-    /// Remembers until then that it is nothing to wait for.
-    pub(super) fn remember(&self, slot: &Slot, until: Instant) {
+    /// Remembers that it is nothing to wait for.
+    pub(super) fn remember(&self, slot: &Slot, pass: Pass) {
         let mut table = self.lock();
         if table.passes.len() >= self.limits.passes_max {
             // What is known of half of them is found out again by asking.
-            let mut times: Vec<Instant> = table.passes.values().copied().collect();
+            let mut times: Vec<Instant> = table.passes.values().map(|pass| pass.until).collect();
             let middle = times.len() / 2;
             let median = *times.select_nth_unstable(middle).1;
-            table.passes.retain(|_, until| *until > median);
+            table.passes.retain(|_, pass| pass.until > median);
         }
-        table.passes.insert(slot.clone(), until);
+        table.passes.insert(slot.clone(), pass);
     }
 
     fn begin(self: &Arc<Self>, table: &mut Table, slot: Slot) -> Option<Lead> {
@@ -194,7 +208,7 @@ impl Flights {
         Some(Lead::new(self, &shared, slot, asked))
     }
 
-    fn may_join(&self, flight: &Flight, key: &Key) -> bool {
+    pub(super) fn may_join(&self, flight: &Flight, key: &Key) -> bool {
         let state = flight.shared.state();
         if !state.is_open() {
             return false;
@@ -211,7 +225,7 @@ impl Flights {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

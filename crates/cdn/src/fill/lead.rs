@@ -1,7 +1,8 @@
 //! Whoever fetches a response for all who wait.
 
-use super::flights::{Flights, Slot};
+use super::flights::{Flights, Pass, Slot};
 use super::state::{End, For, Shared, State};
+use super::under_way::Unshared;
 use super::{Failure, Reader};
 use crate::rules::Stored;
 use crate::store::{Body, CHUNK_BYTES, Object};
@@ -87,16 +88,18 @@ impl Lead {
         let is_long = self.length.is_some_and(|length| length > self.flights.limits().object_bytes_max);
         self.begin(stored, if is_long { For::Present } else { For::All });
         if is_long {
-            self.close(Some(now + LONG_REMEMBERED_FOR));
+            self.close(Some(too_long(now)));
         }
     }
 
     /// The head has come, and the response is for its own request alone: whoever else waits goes on its own, as will
-    /// whoever asks for the same until `remembered`.
+    /// whoever asks for the same until `remembered`. The response says why it is not stored: what has no reason is not remembered.
     pub fn pass(&mut self, stored: Stored, remembered: Option<Instant>) {
         self.length = stored.range.map(|(start, end)| end.saturating_sub(start)).or(stored.length);
+        let reason = stored.not_stored;
         self.begin(stored, For::Own);
-        self.close(remembered);
+        let pass = |(until, reason)| Pass { until, why: Unshared::NotStored(reason) };
+        self.close(remembered.zip(reason).map(pass));
     }
 
     /// What is kept was confirmed, or has come some other way: all who wait have it now.
@@ -159,10 +162,10 @@ impl Lead {
     }
 
     /// Nobody joins any longer.
-    fn close(&self, remembered: Option<Instant>) {
+    fn close(&self, remembered: Option<Pass>) {
         self.flights.remove(&self.slot, &self.shared);
-        if let Some(until) = remembered {
-            self.flights.remember(&self.slot, until);
+        if let Some(pass) = remembered {
+            self.flights.remember(&self.slot, pass);
         }
     }
 
@@ -171,7 +174,7 @@ impl Lead {
         let limits = self.flights.limits();
         if self.is_too_large() {
             self.shared.tell(|state| state.is_for = For::Present);
-            self.close(Some(now + LONG_REMEMBERED_FOR));
+            self.close(Some(too_long(now)));
             self.shared.shrink(self.shared.state());
         }
         loop {
@@ -210,6 +213,11 @@ impl Lead {
             && (state.total() > limits.object_bytes_max
                 || self.shared.filling_bytes() > limits.filling_bytes_max)
     }
+}
+
+/// A key whose body was too long.
+fn too_long(now: Instant) -> Pass {
+    Pass { until: now + LONG_REMEMBERED_FOR, why: Unshared::TooLong }
 }
 
 /// Sets how it ends, if that is not known yet.

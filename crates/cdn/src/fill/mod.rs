@@ -14,10 +14,12 @@ mod reader;
 mod state;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
 pub use flights::{Flights, FlightsFigures, Place};
 pub use lead::{Abandoned, Finished, Lead};
 pub use reader::{Begun, Reader};
+pub use under_way::{FetchSeen, UnderWay, Unshared};
 
 use std::time::Duration;
 

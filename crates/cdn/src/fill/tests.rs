@@ -1,10 +1,15 @@
 use super::*;
 use crate::purge::{Mode, Purges, Target};
+use crate::rules::{NotStored, Stored};
 use crate::store::samples::{key, object, stored, tagged};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Instant;
+
+fn unshared() -> Stored {
+    Stored { not_stored: Some(NotStored::NoStore), ..stored() }
+}
 
 fn limits() -> FillLimits {
     FillLimits {
@@ -89,7 +94,7 @@ async fn one_that_cannot_be_shared_is_for_its_own_request_and_that_is_remembered
     let mut lead = lead(&flights, "a");
     let (mut own, mut other) = (lead.own_reader(), follow(&flights, "a"));
     let now = Instant::now();
-    lead.pass(stored(), Some(now + Duration::from_secs(5)));
+    lead.pass(unshared(), Some(now + Duration::from_secs(5)));
     assert!(matches!(other.head().await, Begun::Alone));
     assert!(is_alone(&flights, "a", now));
     lead.push(b"private", now).await.unwrap();
@@ -104,7 +109,7 @@ async fn what_passes_through_waits_for_its_reader_and_ends_when_nobody_reads() {
     let flights = flights(limits());
     let mut lead = lead(&flights, "a");
     let mut own = lead.own_reader();
-    lead.pass(stored(), None);
+    lead.pass(unshared(), None);
     let fetch = tokio::spawn(async move {
         for _ in 0..100 {
             lead.push(&[7; 500], Instant::now()).await?;
@@ -232,7 +237,7 @@ async fn fetches_are_bounded_and_so_is_what_is_remembered() {
     drop(kept);
     let now = Instant::now();
     for number in 0..40u64 {
-        lead(&flights, &number.to_string()).pass(stored(), Some(now + Duration::from_secs(number + 1)));
+        lead(&flights, &number.to_string()).pass(unshared(), Some(now + Duration::from_secs(number + 1)));
     }
     let remembered = (0..40).filter(|number| is_alone(&flights, &number.to_string(), now)).count();
     assert!((5..=10).contains(&remembered), "{remembered}");
@@ -340,7 +345,7 @@ fn what_was_remembered_as_not_shared_is_fetched_for_all_again_once_it_may_be() {
     let key = key("a");
     let at = Instant::now();
     let Place::Lead(mut lead) = flights.join(&key, 0, at) else { panic!("it is the first") };
-    lead.pass(stored(), Some(at + std::time::Duration::from_secs(9)));
+    lead.pass(unshared(), Some(at + std::time::Duration::from_secs(9)));
     drop(lead);
     assert!(matches!(flights.join(&key, 0, at), Place::Alone));
     flights.forget_pass(&key, 0);

@@ -9,12 +9,14 @@
 //! - A purge that was acknowledged holds for every look-up that begins after it, and survives the end of the process.
 //! - What the table forgets, it forgets by taking more for purged, never less.
 
+mod about;
 mod log;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use crate::Error;
+pub use about::About;
 use log::Log;
 pub(crate) use log::check_any;
 use std::path::Path;
@@ -157,6 +159,11 @@ impl Purges {
         let upto = self.sequence();
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         (table.verdict(key, tags, since), upto)
+    }
+
+    /// The purges after number `since` that are about a response, the last first. It looks at all of them: not for the data plane.
+    pub fn about(&self, key: &[u8], tags: &[Box<str>], since: u64) -> Vec<About> {
+        About::all(&self.table.read().unwrap_or_else(PoisonError::into_inner), key, tags, since)
     }
 
     /// Whether a purge after number `since` may be about a response of which only the key is known yet.

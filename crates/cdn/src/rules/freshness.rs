@@ -28,7 +28,8 @@ pub(crate) fn lifetime(came: &Came<'_>, policy: &Policy, received: SystemTime) -
     (lifetime, basis)
 }
 
-fn unbounded(came: &Came<'_>, policy: &Policy, received: SystemTime) -> (u32, Basis) {
+/// The same before the route's bounds.
+pub(crate) fn unbounded(came: &Came<'_>, policy: &Policy, received: SystemTime) -> (u32, Basis) {
     let is_error = came.status >= 400;
     let is_known = status::is_heuristic(came.status);
     if let Some(ttl) = policy.ttl

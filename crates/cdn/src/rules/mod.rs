@@ -18,6 +18,7 @@ mod kept;
 mod lines;
 mod partial;
 mod policy;
+mod refreshing;
 mod serving;
 mod status;
 mod stored;
@@ -25,6 +26,7 @@ mod storing;
 mod structured;
 mod tags;
 mod targeted;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod validation;
@@ -41,12 +43,14 @@ pub use kept::is_for_caches;
 pub use lines::Lines;
 pub use partial::{ContentRange, Selected, combined, missing, select, write_range_request};
 pub use policy::{Policy, SetCookie};
+pub use refreshing::refresh_due;
 pub use serving::{Serve, Why, is_failure, serve};
 pub use stored::{Stored, VaryField};
 pub use storing::{NotStored, Times, may_store, passing};
 pub use tags::{TAG_BYTES_MAX, TAGS_MAX};
 pub use targeted::{CAPABILITY_LINE, NAME};
+pub use telling::lifetime_by;
 pub use validation::{
     AskedAbout, HeadSays, TAGS_ASKED_MAX, confirmed, freshened, head_says, merged_lines, write_conditions,
 };
-pub use vary::{RequestLines, VARY_MAX, accept_encoding, chosen, matches, variant};
+pub use vary::{RequestLines, VARY_MAX, accept_encoding, chosen, is_written_here, matches, variant};

@@ -38,6 +38,8 @@ pub struct Policy {
     pub stale_while_revalidate: u32,
     /// `stale-if-error` where the origin has no word on it.
     pub stale_if_error: u32,
+    /// In the last part of its time, in thousandths, a response that is used often is asked for anew; 0 if none is.
+    pub refresh_permille: u32,
     /// Responses that set cookies.
     pub set_cookie: SetCookie,
     /// Requests may demand (`no-cache`, `max-age`, `min-fresh`, `no-store`) and allow (`max-stale`). `only-if-cached` they may ask
@@ -61,6 +63,7 @@ impl Default for Policy {
             heuristic_max: 86_400,
             stale_while_revalidate: 0,
             stale_if_error: 86_400,
+            refresh_permille: 100,
             set_cookie: SetCookie::default(),
             is_client_heard: true,
             is_control_passed: false,

@@ -116,7 +116,7 @@ fn is_within(seconds: u32, ttl: i64) -> bool {
     -ttl < i64::from(seconds)
 }
 
-fn if_error_until(stored: &Stored, ttl: i64, now: SystemTime) -> Option<SystemTime> {
+pub(crate) fn if_error_until(stored: &Stored, ttl: i64, now: SystemTime) -> Option<SystemTime> {
     if stored.no_cache || (stored.must_revalidate && ttl <= 0) {
         return None;
     }

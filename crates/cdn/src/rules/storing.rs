@@ -49,6 +49,8 @@ pub enum NotStored {
     VariesByAll,
     /// It varies by more than [`VARY_MAX`] fields.
     VariesByMany,
+    /// It varies by a field that differs by client, and that the proxy around this cache writes itself: what a client sends tells nothing.
+    VariesByClient,
     /// Its `Content-Range` is missing, does not tell the length of the whole, or contradicts `Content-Length`.
     Partial,
     /// It has more tags, or longer ones, than can be purged by.
@@ -60,6 +62,11 @@ pub enum NotStored {
 }
 
 impl NotStored {
+    /// It is about the one request that was asked with, and says nothing of what is stored already.
+    pub fn is_of_request(self) -> bool {
+        matches!(self, Self::Method | Self::RequestNoStore | Self::Authorized)
+    }
+
     /// A short name, for `Cache-Status` and metrics.
     pub fn token(self) -> &'static str {
         match self {
@@ -73,6 +80,7 @@ impl NotStored {
             Self::SetCookie => "set-cookie",
             Self::VariesByAll => "vary-all",
             Self::VariesByMany => "vary-many",
+            Self::VariesByClient => "vary-client",
             Self::Partial => "partial",
             Self::Tags => "tags",
             Self::NoFreshness => "no-freshness",
@@ -96,6 +104,7 @@ impl fmt::Display for NotStored {
             Self::SetCookie => "the response sets a cookie, and does not say itself for how long it is fresh",
             Self::VariesByAll => "the response says `Vary: *`",
             Self::VariesByMany => "the response varies by more than 16 fields",
+            Self::VariesByClient => "the response varies by a field that is written here for each client",
             Self::Partial => "the part has no `Content-Range` that agrees with its length",
             Self::Tags => "the response has more than 256 tags, or one above 1024 bytes",
             Self::NoFreshness => "neither the response nor the route says for how long it is fresh",
@@ -259,6 +268,9 @@ fn check_vary(came: &Came<'_>, policy: &Policy) -> Result<(), NotStored> {
     }
     if came.vary.len() + policy.vary.len() > VARY_MAX {
         return Err(NotStored::VariesByMany);
+    }
+    if came.vary.iter().any(|name| vary::is_written_here(name)) {
+        return Err(NotStored::VariesByClient);
     }
     Ok(())
 }

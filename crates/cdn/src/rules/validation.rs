@@ -184,6 +184,8 @@ pub fn head_says<'a, 'b>(
     let is_date_known = validators.is_date_strong() && is_date_strong(came.last_modified, came.date);
     let is_known = came.etag.is_some() || is_date_known;
     match freshened(stored, asked, request, came, response, policy, times) {
+        // Another client's request is as good as before.
+        Err(reason) if reason.is_of_request() => HeadSays::Nothing,
         Err(_) => HeadSays::Changed,
         Ok(stored) if is_known => HeadSays::Same(Box::new(stored)),
         Ok(_) => HeadSays::Nothing,

@@ -51,11 +51,28 @@ fn codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> &'static str {
     ALL[if any { 7 & !refused } else { taken & !refused }]
 }
 
+/// Whether the proxy that this cache is a part of writes a request field itself, another for each client or request: the origin is
+/// asked with what no client has sent, so that responses which vary by it are alike for nobody. `X-Forwarded-Proto` and `-Host` are
+/// not among them, since the key has scheme and host.
+pub fn is_written_here(name: &[u8]) -> bool {
+    const FIELDS: [&str; 8] = [
+        "client-cert",
+        "client-cert-chain",
+        "forwarded",
+        "traceparent",
+        "via",
+        "x-forwarded-for",
+        "x-real-ip",
+        "x-request-id",
+    ];
+    FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
+}
+
 /// Whether a stored response may answer a request with these lines.
 ///
 /// Values are the same where they mean the same: whitespace around the members of a list does not count, nor how it is spread over
-/// lines; of `Accept-Encoding` the codings that matter, of `Accept-Language` neither case nor order. A field that is absent is one
-/// without members.
+/// lines; of `Accept-Encoding` the codings that matter, of `Accept-Language` neither case nor order. Fields that are no lists are compared
+/// as they stand. A field that is absent matches no other than one that is absent as well.
 pub fn matches<'a>(stored: &Stored, request: &impl RequestLines<'a>) -> bool {
     stored.vary.iter().all(|(name, value)| {
         let mut rest = Rest { expected: value, is_same: true };
@@ -126,9 +143,25 @@ fn normalized<'a>(name: &str, request: &impl RequestLines<'a>, out: &mut impl Fn
     let values = valued(name, request);
     match name {
         "accept-encoding" => out(accept_encoding(values).as_bytes()),
-        "accept-language" => languages(values, out),
-        _ => list(values, out),
+        _ if values.clone().next().is_none() => {}
+        _ => {
+            // §4.1: what is there without a value is not absent.
+            out(b"=");
+            match name {
+                "accept-language" => languages(values, out),
+                _ if is_no_list(name) => values.for_each(|value| {
+                    out(value);
+                    out(b"\n");
+                }),
+                _ => list(values, out),
+            }
+        }
     }
+}
+
+/// Fields in which a comma is nothing special.
+fn is_no_list(name: &str) -> bool {
+    matches!(name, "authorization" | "cookie" | "origin" | "referer" | "user-agent")
 }
 
 fn valued<'a>(name: &str, request: &impl RequestLines<'a>) -> impl Iterator<Item = &'a [u8]> + Clone {
@@ -217,6 +250,10 @@ mod tests {
     #[test]
     fn each_field_that_is_named_is_the_same_or_absent_in_both() {
         check(&["Foo"], &[("Foo", "1")], &[("foo", "1"), ("Other", "3")], true);
+        check(&["Foo"], &[("Foo", "")], &[], false);
+        check(&["Foo"], &[], &[("Foo", "")], false);
+        check(&["Accept-Language"], &[("Accept-Language", "")], &[], false);
+        check(&["Foo"], &[("Foo", "")], &[("Foo", "")], true);
         check(&["Foo"], &[("Foo", "1")], &[("Foo", "2")], false);
         check(&["Foo"], &[], &[("Foo", "1")], false);
         check(&["Foo"], &[("Foo", "1")], &[], false);
@@ -240,6 +277,15 @@ mod tests {
         check(&["Foo"], &[("Foo", "1,2")], &[("Foo", " 1, 2 ")], true);
         check(&["Foo"], &[("Foo", "\"1,2\"")], &[("Foo", "\"1, 2\"")], false);
         check(&["Foo"], &[("Foo", "1, 2")], &[("Foo", "2, 1")], false);
+    }
+
+    #[test]
+    fn fields_that_are_no_lists_are_compared_as_they_stand() {
+        for name in ["Cookie", "User-Agent", "Referer"] {
+            check(&[name], &[(name, "a=1,b")], &[(name, "a=1, b")], false);
+            check(&[name], &[(name, "a=1,,b")], &[(name, "a=1,b")], false);
+            check(&[name], &[(name, "a=1")], &[(name, "a=1")], true);
+        }
     }
 
     #[test]

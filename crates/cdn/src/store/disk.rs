@@ -202,6 +202,12 @@ impl Disk {
         answer.await.ok().flatten()
     }
 
+    /// All records of a key that are whole up to their bodies, the newest first, each as an object without its body, and that
+    /// body's length. Nothing counts as read. Waits for the disk.
+    pub fn see(&self, key: &Key) -> Vec<(Object, u64)> {
+        self.shared.see(key)
+    }
+
     /// Forgets all responses of a key.
     pub fn remove_key(&self, key: &Key) {
         self.shared.index.remove(key.hash, |_| true);

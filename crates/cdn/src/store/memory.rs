@@ -76,6 +76,17 @@ impl Memory {
         Some(Arc::clone(found))
     }
 
+    /// The same, and it does not count as used: for whoever asks why.
+    pub fn see(&self, key: &crate::Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
+        self.variants(key).into_iter().find(|object| choose(object))
+    }
+
+    /// All variants of a key, the newest first. None of them counts as used.
+    pub fn variants(&self, key: &crate::Key) -> Vec<Arc<Object>> {
+        let shard = self.shard(key.hash).read().unwrap_or_else(PoisonError::into_inner);
+        shard.variants(key).to_vec()
+    }
+
     /// Keeps a response, in place of what it replaces: the variant of the same fields, unless it has more of the body.
     /// Returns it where there was room for it.
     pub fn put(&self, object: Object) -> Option<Arc<Object>> {

@@ -7,13 +7,18 @@ use crate::purge::{Purges, Verdict};
 use crate::rules::Stored;
 use std::mem::size_of;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Memory of an object beside its head and body: itself, its places in the map and the queues, its share of the ghost, and
 /// what an allocator adds.
 const OVERHEAD_BYTES: u64 = size_of::<Object>() as u64 + 256;
 /// Of each chunk: its handle, and what shares it.
 const CHUNK_OVERHEAD_BYTES: u64 = 64;
+
+/// Uses, since it came or was confirmed, that make a response one that is asked for anew before its time is over.
+const USES_POPULAR: u8 = 2;
+/// It is asked for anew.
+const USES_CLAIMED: u8 = USES_POPULAR + 1;
 
 /// A response that is kept, whole.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub struct Object {
     /// The purges that it was held against, doubled; odd once one of them made it stale.
     checked: AtomicU64,
     frequency: Frequency,
+    /// Since it came or was confirmed, up to [`USES_POPULAR`]; then [`USES_CLAIMED`].
+    uses: AtomicU8,
     place: AtomicU32,
     weight: u64,
 }
@@ -48,6 +55,7 @@ impl Object {
             asked,
             checked: AtomicU64::new(asked << 1),
             frequency: Frequency::default(),
+            uses: AtomicU8::new(0),
             place: AtomicU32::new(Place::MAX),
             weight,
         }
@@ -66,6 +74,18 @@ impl Object {
     /// How often it was used lately: 0 to 3.
     pub fn frequency(&self) -> u8 {
         self.frequency.get()
+    }
+
+    /// Whether it was used twice since it came or was confirmed, and nobody asks for it anew before its time is over.
+    #[inline]
+    pub fn is_popular(&self) -> bool {
+        self.uses.load(Ordering::Relaxed) == USES_POPULAR
+    }
+
+    /// Makes the caller the one who asks for it anew. One try is made: where it fails, the response stays for the time it has.
+    pub(crate) fn claim_refresh(&self) -> bool {
+        let order = Ordering::Relaxed;
+        self.uses.compare_exchange(USES_POPULAR, USES_CLAIMED, order, order).is_ok()
     }
 
     /// A soft purge was about it: it is stale, however fresh it says it is. True of what [`crate::Engine::find`] has returned.
@@ -122,6 +142,11 @@ impl Object {
     #[inline]
     pub(super) fn mark(&self) {
         self.frequency.mark();
+        // As with the frequency, a use that meets another may be lost.
+        let uses = self.uses.load(Ordering::Relaxed);
+        if uses < USES_POPULAR {
+            self.uses.store(uses + 1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -138,5 +163,5 @@ impl Kept for Arc<Object> {
 fn head_bytes(stored: &Stored) -> u64 {
     let vary: usize = stored.vary.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
     let tags: usize = stored.tags.iter().map(|tag| tag.len() + 16).sum();
-    (stored.lines.len() + vary + tags) as u64
+    (stored.lines.len() + stored.unsent.len() + vary + tags) as u64
 }

@@ -5,7 +5,7 @@ use crate::error::Error;
 use admission::Networks;
 use cdn::key::{QueryPolicy, Target, write_key};
 use cdn::rules::Policy;
-use cdn::{Cache, CacheConfig, CdnConfig, Engine, Key};
+use cdn::{Cache, CacheConfig, CdnConfig, Engine, Key, SiteMisses};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,11 @@ impl CdnParts {
             wait: self.cdn.config.wait.get(),
             purgers: Arc::clone(&self.purgers),
         }
+    }
+
+    /// Where misses of a site are counted.
+    pub(crate) fn misses(&self, site: &str) -> Arc<SiteMisses> {
+        self.cdn.engine.misses().of_site(site)
     }
 
     pub(crate) fn refresh(&self) -> admission::Refreshed {

@@ -14,7 +14,8 @@ use crate::wire::Wire;
 use balance::Pool;
 use cdn::fill::{Failure, Lead};
 use cdn::rules::{
-    Asked, Lines, Method, Serve, Stored, accept_encoding, is_withheld, matches, serve, write_conditions,
+    Asked, Lines, Method, RequestLines, Serve, Stored, accept_encoding, is_withheld, matches, serve,
+    write_conditions,
 };
 use cdn::store::Object;
 use std::rc::Rc;
@@ -84,17 +85,12 @@ impl Fetch {
         lines: &[u8],
     ) -> Option<(Arc<Object>, Option<Option<SystemTime>>)> {
         let own = lines.to_vec();
-        let fits = move |stored: &Stored| stored.range.is_none() && matches(stored, &Lines::of(&own));
+        let fits = move |stored: &Stored| fits_from_disk(stored, &Lines::of(&own));
         let object = self.caching.engine.find_on_disk(&wanted.key, fits).await?;
         let asked = Asked::of(Method::Get, Lines::of(lines));
         let stale_since = object.is_purged_softly().then_some(wanted.at);
         let served = serve(&object.stored, &asked, &self.caching.policy, stale_since, wanted.at);
-        Some(match served {
-            Serve::Validate { if_error_until, .. } => (object, Some(if_error_until)),
-            // It was not asked for by who takes nothing else; what is stale but may be served is confirmed now, since it is led.
-            Serve::Unavailable | Serve::StaleAndRefresh | Serve::StaleAsAsked => (object, Some(None)),
-            Serve::Fresh => (object, None),
-        })
+        Some((object, to_confirm(served)))
     }
 
     async fn exchange(&self, lead: Lead, wanted: Wanted, work: &mut Work, lines: Box<[u8]>) {
@@ -131,8 +127,23 @@ impl Fetch {
     }
 }
 
+/// Whether a record answers a request with these lines.
+pub(super) fn fits_from_disk<'a>(stored: &Stored, lines: &impl RequestLines<'a>) -> bool {
+    stored.range.is_none() && matches(stored, lines)
+}
+
+/// Whether what comes from the disk has to be confirmed, and until when it stands in for an origin that does not do so.
+pub(super) fn to_confirm(served: Serve) -> Option<Option<SystemTime>> {
+    match served {
+        Serve::Validate { if_error_until, .. } => Some(if_error_until),
+        // It was not asked for by who takes nothing else; what is stale but may be served is confirmed now, since it is led.
+        Serve::Unavailable | Serve::StaleAndRefresh | Serve::StaleAsAsked => Some(None),
+        Serve::Fresh => None,
+    }
+}
+
 /// Takes the head in as a request of its own. `false`: it has become too long.
-fn take_in(head: &[u8], work: &mut Work) -> bool {
+pub(super) fn take_in(head: &[u8], work: &mut Work) -> bool {
     let version = work.request.version;
     work.request.clear();
     work.down.grow(head.len());

@@ -99,7 +99,9 @@ impl Filler {
                 lead.confirm(object);
             }
             Err(reason) => {
-                engine.remove(kept);
+                if !reason.is_of_request() {
+                    engine.remove(kept);
+                }
                 let lines = merged_lines(&kept.stored, came, lines, policy).into();
                 let stored = Stored { lines, not_stored: Some(reason), ..kept.stored.clone() };
                 lead.pass(stored, None);
@@ -158,6 +160,5 @@ impl Filler {
 
 /// Whether the next request would fare the same.
 fn is_lasting(reason: NotStored, status: u16) -> bool {
-    !is_failure(status)
-        && !matches!(reason, NotStored::Authorized | NotStored::RequestNoStore | NotStored::Method)
+    !is_failure(status) && !reason.is_of_request()
 }

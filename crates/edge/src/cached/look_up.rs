@@ -4,17 +4,26 @@ use super::caching::Caching;
 use crate::core::Work;
 use cdn::Key;
 use cdn::rules::{
-    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Stored, matches, select,
-    serve, variant,
+    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Stored, matches,
+    refresh_due, select, serve, variant,
 };
 use cdn::store::Object;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// What a request is looked up for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// It is served: what is found is used.
+    Use,
+    /// Somebody asks why: nothing changes by it.
+    See,
+}
+
 /// What becomes of a request.
 pub(super) enum Looked {
-    /// It is answered with this.
-    Hit { object: Arc<Object>, status: CacheStatus },
+    /// It is answered with this; what is popular and soon over is asked for anew.
+    Hit { object: Arc<Object>, status: CacheStatus, refresh: Option<Wanted> },
     /// It is answered with this, which is stale, and the origin is asked anew.
     Stale { object: Arc<Object>, status: CacheStatus, wanted: Wanted },
     /// The origin is asked.
@@ -43,6 +52,11 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
+    /// Until when what is kept stands in, if it does.
+    pub(super) fn stands_in_until(&self) -> Option<SystemTime> {
+        self.kept.as_ref().and(self.if_error_until)
+    }
+
     /// Whether what is kept stands in for an origin that fails.
     pub(super) fn stands_in(&self, now: SystemTime) -> Option<&Arc<Object>> {
         self.kept.as_ref().filter(|_| self.if_error_until.is_some_and(|until| now < until))
@@ -71,7 +85,7 @@ fn has_enough(stored: &Stored, asked: &Asked<'_>) -> bool {
 }
 
 /// Looks a request up.
-pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime) -> Looked {
+pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime, how: How) -> Looked {
     let asked = asked(work);
     if let Some(bypass) = asked.bypass(&caching.policy) {
         // Before its conditions or its method matter, a client that wants nothing but what is kept hears that this is nothing.
@@ -87,12 +101,12 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime) -> Looked
     let key = caching.key(work);
     let lines = lines(work);
     let fits = |object: &Object| matches(&object.stored, &lines);
-    let found = caching.engine.find(&key, |object| fits(object) && has_enough(&object.stored, &asked));
+    let found = find(caching, how, &key, |object| fits(object) && has_enough(&object.stored, &asked));
     let Some(object) = found else {
         if asked.control.only_if_cached {
             return Looked::Unavailable;
         }
-        return Looked::Missing(missing(caching, key, &asked, &lines, now));
+        return Looked::Missing(missing((caching, how), key, &asked, &lines, now));
     };
     let stale_since = object.is_purged_softly().then_some(now);
     let ttl = object.stored.ttl(now);
@@ -107,7 +121,12 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime) -> Looked
         at: now,
     };
     match serve(&object.stored, &asked, &caching.policy, stale_since, now) {
-        Serve::Fresh | Serve::StaleAsAsked => Looked::Hit { status: CacheStatus::hit(ttl), object },
+        Serve::Fresh => {
+            let due = object.is_popular().then(|| refresh_due(&object.stored, &asked, &caching.policy, now));
+            let refresh = due.flatten().map(|until| wanted(Forwarded::Stale, Some(until)));
+            Looked::Hit { status: CacheStatus::hit(ttl), object, refresh }
+        }
+        Serve::StaleAsAsked => Looked::Hit { status: CacheStatus::hit(ttl), object, refresh: None },
         Serve::StaleAndRefresh => {
             let wanted = wanted(Forwarded::Stale, None);
             Looked::Stale { status: CacheStatus::hit(ttl), wanted, object }
@@ -117,16 +136,24 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime) -> Looked
     }
 }
 
+#[inline]
+fn find(caching: &Caching, how: How, key: &Key, choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
+    match how {
+        How::Use => caching.engine.find(key, choose),
+        How::See => caching.engine.see(key, choose),
+    }
+}
+
 /// What is to be fetched where nothing fits.
 fn missing<'a>(
-    caching: &Caching,
+    (caching, how): (&Caching, How),
     key: Key,
     asked: &Asked<'_>,
     lines: &impl RequestLines<'a>,
     now: SystemTime,
 ) -> Wanted {
     let mut is_part = false;
-    let newest = caching.engine.find(&key, |object| {
+    let newest = find(caching, how, &key, |object| {
         is_part |= matches(&object.stored, lines);
         true
     });

@@ -6,6 +6,8 @@
 
 mod aftermath;
 mod caching;
+mod events;
+mod explaining;
 mod fetch;
 mod filler;
 mod head;
@@ -16,6 +18,12 @@ mod send;
 pub(crate) use aftermath::Aftermath;
 pub use caching::Cdn;
 pub(crate) use caching::{Caching, CdnParts};
+pub(crate) use events::CacheEvents;
+pub use events::{CacheCounts, MissStatus, SiteCacheStatus};
+pub use explaining::{
+    CacheExplainer, CacheExplanation, CacheOutcome, FetchExplanation, FieldExplanation, KeptExplanation,
+    UnsharedExplanation,
+};
 pub(crate) use filler::{Filler, Wants};
 
 use crate::core::{Core, CoreSnapshot, Work};
@@ -24,11 +32,12 @@ use crate::exchange::{self, Ended, Exchange};
 use crate::request::{After, Client, Report};
 use crate::sites::{Route, Site};
 use balance::Pool;
+use cdn::Missed;
 use cdn::fill::{Begun, Failure, Lead, Place, Reader};
 use cdn::rules::{CacheStatus, Forwarded};
 use cdn::store::Object;
 use fetch::Fetch;
-use look_up::{Looked, Wanted};
+use look_up::{How, Looked, Wanted};
 use send::Content;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -54,9 +63,14 @@ pub(crate) async fn run(mut cached: Cached<'_>) -> Ended {
     if cached.work.request.method_name.of_head(cached.work.down.held()) == b"PURGE" {
         return Box::pin(purging::run(&mut cached)).await;
     }
-    match look_up::look_up(cached.caching, cached.work, SystemTime::now()) {
-        Looked::Hit { object, status } => {
+    match look_up::look_up(cached.caching, cached.work, SystemTime::now(), How::Use) {
+        Looked::Hit { object, status, refresh } => {
             cached.report.cache = Some(CacheUse::Hit);
+            if let Some(wanted) = refresh
+                && let Some(lead) = cached.caching.engine.refresh(&object, wanted.variant)
+            {
+                cached.fetch(lead, wanted);
+            }
             cached.send_object(&object, status).await
         }
         Looked::Stale { object, status, wanted } => {
@@ -123,7 +137,13 @@ impl Cached<'_> {
             };
         }
         self.report.cache = Some(CacheUse::Pass);
+        self.missed(&wanted, Missed::Unshared);
         self.alone(wanted.why).await
+    }
+
+    /// Counts a request that the origin is asked for.
+    fn missed(&self, wanted: &Wanted, why: Missed) {
+        self.site.cache_events.iter().for_each(|events| events.misses.note(&wanted.key, why));
     }
 
     /// Reads what is fetched, if it is an answer to this request.
@@ -147,6 +167,9 @@ impl Cached<'_> {
                 let ttl = is_stored.then(|| stored.ttl(SystemTime::now()));
                 let forwarded_status = (is_own && wanted.kept.is_some()).then_some(stored.status);
                 let not_stored = stored.not_stored;
+                if is_own {
+                    self.missed(wanted, Missed::Asked(wanted.why, not_stored));
+                }
                 let status = CacheStatus { ttl, stored: is_stored, not_stored, forwarded_status, ..status };
                 Found::Answer(self.send(&stored, Content::Arriving(reader), status).await)
             }
@@ -157,6 +180,9 @@ impl Cached<'_> {
             Begun::Head(stored) if stored.not_stored.is_none() => self.other(&stored, wanted),
             Begun::Confirmed(object) => self.other(&object.stored, wanted),
             Begun::Failed(Failure::Origin(status)) => {
+                if is_own {
+                    self.missed(wanted, Missed::Asked(wanted.why, None));
+                }
                 let refusal = match status {
                     504 => Refusal::EndpointTimeout,
                     503 => Refusal::Busy("the fetch was not served".into()),
@@ -179,6 +205,9 @@ impl Cached<'_> {
     fn status_of_confirmed(&mut self, object: &Object, wanted: &Wanted, status: CacheStatus) -> CacheStatus {
         let ttl = Some(object.stored.ttl(SystemTime::now()));
         if object.stored.received >= wanted.at {
+            if !status.collapsed {
+                self.missed(wanted, Missed::Asked(wanted.why, None));
+            }
             return CacheStatus { ttl, forwarded_status: Some(304), ..status };
         }
         if wanted.kept.is_none() {

@@ -63,7 +63,9 @@ impl Cached<'_> {
         if chosen.status == 416 {
             self.core.write_date_line(&mut own);
         } else if stored.not_stored.is_none() {
-            write_age(stored.age(SystemTime::now()), &mut own);
+            let age = stored.age(SystemTime::now());
+            self.report.cache_age = Some(age);
+            write_age(age, &mut own);
         }
         status.write(&mut own);
         let (plan, compressor) = self.plan_compression(&chosen, lines);

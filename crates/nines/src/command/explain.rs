@@ -1,5 +1,6 @@
 //! `nines explain`: where a request, a connection, a datagram or a question of DNS goes, and why.
 
+mod cache_page;
 mod page;
 
 use super::Ended;
@@ -13,13 +14,18 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
-use topology::{Checked, DnsExplanation, DnsQuestion, Explanation, Layer4Explanation, Layer4Question, Query};
+use topology::{
+    CacheExplanation, Checked, DnsExplanation, DnsQuestion, Explanation, Layer4Explanation, Layer4Question,
+    Query,
+};
 
 /// What is asked about.
 #[derive(Debug, PartialEq)]
 enum Asked {
     /// A request of HTTP.
     Request(Query),
+    /// What the cache has for a request.
+    Cache(Query),
     /// A connection of TCP or a datagram of UDP.
     Listener(Layer4Question),
     /// A question of DNS.
@@ -34,8 +40,13 @@ pub(super) fn run(args: ExplainArgs) -> Ended {
     match asked(args).unwrap_or_else(|wrong| wrong_usage(&wrong)) {
         Asked::Request(query) => {
             let by_the_file = |checked: &Checked| topology::explain_file(checked, &query);
-            let explanation: Explanation = answer(&node, &path(&query), by_the_file)?;
+            let explanation: Explanation = answer(&node, &path("explain", &query), by_the_file)?;
             show(&explanation, json, |paint| page::request(&query, &explanation, paint));
+        }
+        Asked::Cache(query) => {
+            // What is kept is known to the running node alone.
+            let explanation: CacheExplanation = Node::find(&node)?.get(&path("explain-cache", &query))?;
+            show(&explanation, json, |paint| cache_page::page(&query, &explanation, paint));
         }
         Asked::Listener(question) => {
             let by_the_file = |checked: &Checked| topology::explain_layer4_file(checked, &question);
@@ -57,6 +68,7 @@ fn asked(args: ExplainArgs) -> Result<Asked, String> {
         ("--method", args.method.is_some()),
         ("--header", !args.headers.is_empty()),
         ("--data", args.data.is_some()),
+        ("--cache", args.cache),
     ];
     let of_request = of_requests.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option);
     if args.what == DNS {
@@ -85,7 +97,8 @@ fn asked(args: ExplainArgs) -> Result<Asked, String> {
     if args.sni.is_some() {
         return Err("--sni is for tcp:NAME: the server name of a request is its URL's host".into());
     }
-    Ok(Asked::Request(Query {
+    let ask = if args.cache { Asked::Cache } else { Asked::Request };
+    Ok(ask(Query {
         url: whole(args.what),
         method: args.method.unwrap_or_else(|| "GET".into()),
         headers: args.headers,
@@ -134,8 +147,8 @@ fn whole(url: String) -> String {
 }
 
 /// The question as a path of the admin API.
-fn path(query: &Query) -> String {
-    let mut path = format!("/api/v1/explain?url={}&method={}", escaped(&query.url), escaped(&query.method));
+fn path(route: &str, query: &Query) -> String {
+    let mut path = format!("/api/v1/{route}?url={}&method={}", escaped(&query.url), escaped(&query.method));
     for (name, value) in &query.headers {
         path += &format!("&header={}", escaped(&format!("{name}: {value}")));
     }
@@ -205,7 +218,7 @@ mod tests {
         };
         let expected = "/api/v1/explain?url=http%3A%2F%2Fshop.test%2Fa%20b%3Fx%3D1%26y%3D%C3%A9&method=GET\
             &header=Cookie%3A%20a%3Db%2Bc&body=%7B%7D&client=2001%3Adb8%3A%3A1";
-        assert_eq!(path(&query), expected);
+        assert_eq!(path("explain", &query), expected);
     }
 
     #[test]
@@ -237,6 +250,8 @@ mod tests {
             ("tcp:db -X GET", "--method"),
             ("tcp:db -H a:b", "--header"),
             ("udp:dns -d {}", "--data"),
+            ("tcp:db --cache", "--cache"),
+            ("dns a.test --cache", "--cache"),
             ("udp:dns --sni a.test", "--sni"),
             ("dns a.test -X GET", "--method"),
             ("dns a.test --sni a.test", "--sni"),
@@ -246,6 +261,7 @@ mod tests {
             ("dns a..test", "\"a..test\""),
             ("dns a.test --type ADDRESS", "\"ADDRESS\""),
             ("http://a.test/ --sni a.test", "--sni"),
+            ("--cache http://a.test/ --sni a.test", "--sni"),
         ] {
             assert!(typed(line).unwrap_err().starts_with(option), "{line}");
         }

@@ -1,5 +1,6 @@
 //! `nines status`: the running node at a glance.
 
+mod cache;
 mod page;
 
 use super::Ended;
@@ -18,13 +19,18 @@ const REDRAW: &str = "\x1b[H\x1b[J";
 pub(super) fn run(args: &StatusArgs) -> Ended {
     let node = Node::find(&args.node)?;
     if args.json {
-        print::json(&node.get::<serde_json::Value>("/api/v1/status")?);
+        let path = if args.cache { "/api/v1/cdn" } else { "/api/v1/status" };
+        print::json(&node.get::<serde_json::Value>(path)?);
         return Ok(Exit::Done);
     }
     let paint = Paint::new(print::stdout_colors());
     loop {
-        let status: Status = node.get("/api/v1/status")?;
-        let page = page::page(&status, paint, SystemTime::now());
+        let page = if args.cache {
+            cache::page(&node.get("/api/v1/cdn")?, paint)
+        } else {
+            let status: Status = node.get("/api/v1/status")?;
+            page::page(&status, paint, SystemTime::now())
+        };
         if !args.watch {
             print::out(&page);
             return Ok(Exit::Done);

@@ -2,10 +2,12 @@
 
 use super::{ReloadError, StartError};
 use crate::config::Topology;
+use crate::status::CdnStatus;
 use cdn::key::QueryPolicy;
 use cdn::purge::{Mode, Target};
 use cdn::store::DiskConfig;
 use cdn::{Engine, EngineConfig};
+use edge::{CacheCounts, SiteCacheStatus};
 use notation::Size;
 use std::collections::BTreeSet;
 use std::fs;
@@ -112,6 +114,28 @@ impl CdnPart {
     pub(super) fn of_edge(&self, topology: &Topology) -> Option<edge::Cdn> {
         let (open, config) = (self.0.as_ref()?, topology.cdn.clone()?);
         Some(edge::Cdn { engine: Arc::clone(&open.engine), config })
+    }
+
+    /// How full it is and what was counted, with what was counted by site.
+    pub(super) fn status(&self, sites: Vec<SiteCacheStatus>) -> Option<CdnStatus> {
+        let figures = self.0.as_ref()?.engine.figures();
+        let all = |of: fn(&SiteCacheStatus) -> CacheCounts| {
+            sites.iter().map(of).fold(CacheCounts::default(), CacheCounts::and).hit_ratio()
+        };
+        Some(CdnStatus {
+            hit_ratio: all(|site| site.requests),
+            byte_hit_ratio: all(|site| site.sent_bytes),
+            memory_bytes: figures.memory.bytes,
+            memory_objects: figures.memory.objects,
+            disk_bytes: figures.disk.bytes,
+            disk_objects: figures.disk.objects,
+            evicted: figures.memory.evicted,
+            fills: figures.flights.fills,
+            coalesced: figures.flights.coalesced,
+            refreshes: figures.refreshes,
+            purges: figures.purges,
+            sites,
+        })
     }
 
     /// Applies a change. A cache that goes comes back, to be dropped when nobody uses it any more.

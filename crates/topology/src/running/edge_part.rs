@@ -7,8 +7,8 @@ use crate::file::Checked;
 use balance::Pool;
 use cores::Address;
 use edge::{
-    AccessLogTarget, DnsAnswers, Edge, EdgeConfig, EdgeParts, EdgeStatus, Explanation, Query, QueryError,
-    SignError, SignWish, SignedUrl,
+    AccessLogTarget, CacheExplainer, DnsAnswers, Edge, EdgeConfig, EdgeParts, EdgeStatus, Explanation, Query,
+    QueryError, SignError, SignWish, SignedUrl, SiteCacheStatus,
 };
 use std::collections::HashMap;
 use std::io;
@@ -152,6 +152,16 @@ impl EdgePart {
     /// What there is to see of it, if there is one.
     pub(super) fn status(&self) -> Option<EdgeStatus> {
         self.0.as_ref().map(Edge::status)
+    }
+
+    /// What was counted of the cache by site.
+    pub(super) fn caching(&self, misses: usize) -> Vec<SiteCacheStatus> {
+        self.0.as_ref().map(|edge| edge.caching(misses)).unwrap_or_default()
+    }
+
+    /// Who says what the cache would do with a request.
+    pub(super) fn cache_explainer(&self) -> Result<CacheExplainer, ExplainError> {
+        Ok(self.0.as_ref().ok_or(ExplainError::NoEdge)?.cache_explainer())
     }
 
     pub(super) fn explain(&self, query: &Query) -> Result<Explanation, ExplainError> {

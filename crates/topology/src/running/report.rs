@@ -2,7 +2,7 @@
 
 use super::{Live, Phase, Running};
 use crate::config::Topology;
-use crate::status::{ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
+use crate::status::{CdnStatus, ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
 use balance::{PoolStatus, State};
 use cores::Transport;
 use edge::RouteConfig;
@@ -27,6 +27,7 @@ pub(super) fn status(running: &Running) -> Status {
         layer4: live.layer4.status(),
         zones: live.dns.status(),
         resolver: live.dns.resolver(),
+        cdn: live.cdn.status(live.edge.caching(0)),
         sites: live
             .topology
             .site
@@ -46,6 +47,12 @@ pub(super) fn status(running: &Running) -> Status {
         pools,
         services: running.services.status(),
     }
+}
+
+/// The cache with what was missed most, at most so many of each site.
+pub(super) fn cdn(running: &Running, misses: usize) -> Option<CdnStatus> {
+    let live = running.live();
+    live.cdn.status(live.edge.caching(misses))
 }
 
 pub(super) fn readiness(running: &Running) -> Readiness {

@@ -4,8 +4,10 @@ mod any;
 mod conditions;
 mod freshness;
 mod ranges;
+mod refreshing;
 mod serving;
 mod storing;
+mod telling;
 mod updates;
 
 use super::*;

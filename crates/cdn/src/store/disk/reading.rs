@@ -23,6 +23,16 @@ pub(super) struct Begun {
     pub(super) meta: Vec<u8>,
 }
 
+impl Begun {
+    fn into_object(self, key: &Key, body: Body) -> Object {
+        let object = Object::new(key.clone(), self.stored, body, self.head.asked);
+        if self.head.is_soft {
+            object.soften();
+        }
+        object
+    }
+}
+
 impl Shared {
     /// The newest record of a key that is chosen and whole. What is damaged is forgotten.
     pub(super) fn read(&self, key: &Key, mut choose: Choose) -> Option<Object> {
@@ -40,13 +50,22 @@ impl Shared {
             };
             self.index.mark(key.hash, entry.segment, entry.offset);
             self.counts.read.fetch_add(1, Ordering::Relaxed);
-            let object = Object::new(key.clone(), begun.stored, body, begun.head.asked);
-            if begun.head.is_soft {
-                object.soften();
-            }
-            return Some(object);
+            return Some(begun.into_object(key, body));
         }
         None
+    }
+
+    /// All records of a key that are whole up to their bodies.
+    pub(super) fn see(&self, key: &Key) -> Vec<(Object, u64)> {
+        let begun =
+            self.index.get(key.hash).into_iter().filter_map(|entry| read_begun(&entry.file, entry.offset));
+        begun
+            .filter(|begun| begun.key == key.bytes)
+            .map(|begun| {
+                let length = begun.head.body_len;
+                (begun.into_object(key, Body::default()), length)
+            })
+            .collect()
     }
 
     pub(super) fn forget_damaged(&self, hash: u128, entry: &Entry) {

@@ -29,6 +29,18 @@ fn what_was_put_is_found_by_its_key_alone() {
 }
 
 #[test]
+fn what_is_used_twice_is_popular_until_one_asks_for_it_anew() {
+    let memory = Memory::new(1 << 20, 1 << 20);
+    let kept = memory.put(object("a", b"body", 0)).unwrap();
+    assert!(find(&memory, "a").is_some() && !kept.is_popular() && !kept.claim_refresh());
+    assert!(find(&memory, "a").is_some() && kept.is_popular());
+    assert!(find(&memory, "a").is_some() && kept.claim_refresh(), "the third use changes nothing");
+    assert!(!kept.is_popular() && !kept.claim_refresh());
+    let confirmed = memory.update(&kept, object("a", b"body", 0)).unwrap();
+    assert!(confirmed.frequency() > 0 && !confirmed.is_popular(), "it has to be used again");
+}
+
+#[test]
 fn keys_of_one_hash_are_not_taken_for_each_other() {
     let memory = Memory::new(1 << 20, 1 << 20);
     let same_hash = |bytes: &[u8]| Key { hash: 5, bytes: bytes.into() };

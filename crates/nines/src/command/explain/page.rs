@@ -90,8 +90,8 @@ fn site(explanation: &Explanation) -> String {
     }
 }
 
-struct Page {
-    text: String,
+pub(super) struct Page {
+    pub(super) text: String,
     paint: Paint,
 }
 
@@ -99,13 +99,20 @@ struct Page {
 const LABEL_CHARS: usize = 8;
 
 impl Page {
-    fn new(subject: &str, paint: Paint) -> Self {
+    pub(super) fn new(subject: &str, paint: Paint) -> Self {
         Self { text: format!("{}\n\n", paint.strong(subject)), paint }
     }
 
-    fn line(&mut self, label: &str, what: &str) {
+    pub(super) fn line(&mut self, label: &str, what: &str) {
         let label = self.paint.faint(format!("{label:<LABEL_CHARS$}"));
         self.text += &format!("  {label}  {what}\n");
+    }
+
+    /// Several lines under one label; none where there is nothing to say.
+    pub(super) fn lines(&mut self, label: &str, all: &[String]) {
+        for (nth, what) in all.iter().enumerate() {
+            self.line(if nth == 0 { label } else { "" }, what);
+        }
     }
 
     fn routes(&mut self, routes: &[RouteSeen]) {

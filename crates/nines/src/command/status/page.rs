@@ -1,5 +1,6 @@
 //! A status as a page of text.
 
+use super::cache;
 use crate::print::{Paint, Table, counted, latency, memory, since, span};
 use std::time::{Duration, SystemTime};
 use topology::{
@@ -45,6 +46,9 @@ pub(super) fn page(status: &Status, paint: Paint, now: SystemTime) -> String {
     text += &signing(status, paint, now);
     if let Some(resolver) = &status.resolver {
         text += &format!("\n{}", resolver_page(resolver, paint));
+    }
+    if let Some(cdn) = &status.cdn {
+        text += &format!("\n{}", cache::summary(cdn, paint));
     }
     for pool in &status.pools {
         text += &pool_page(pool, paint, now);
