@@ -256,8 +256,8 @@ fn signatures_have_keys_that_can_be_read() {
             "[site.'a.test'.route.'/v/']\nrespond = {}\nsigned = { keys = { 'k 1' = { env = 'PATH' } }, cookie = 'a;' }",
         ),
         &[
-            "10:20: site a.test route /v/: `signed` \"k 1\" is no name of a key: up to 32 letters, digits, `.`, `_` and `-`",
-            "10:54: site a.test route /v/: `signed.cookie` \"a;\" is no name of a cookie",
+            "10:21: site a.test route /v/: `signed` \"k 1\" is no name of a key: up to 32 letters, digits, `.`, `_` and `-`",
+            "10:58: site a.test route /v/: `signed.cookie` \"a;\" is no name of a cookie",
         ],
     );
 }
