@@ -176,6 +176,9 @@ def test_the_cache_keeps_one_for_all_who_may(shop):
         assert get(url, headers=headers).text == "made"
     assert len(shop.backend.requests) == before + 1
     assert get(shop.url("/cache/one?a=b")).status_code == 403, "though it is kept"
+    said = subprocess.run([shop.binary, "explain", "--cache", sign(shop, "/cache/one?a=b"), "--file", shop.file], check=True,
+                          capture_output=True, text=True)
+    assert "hit" in said.stdout and "nines-signature" not in said.stdout.partition("\n")[2], said.stdout
     purged = httpx.request("PURGE", sign(shop, "/cache/one?a=b"))
     assert purged.status_code == 200
     get(sign(shop, "/cache/one?a=b"))

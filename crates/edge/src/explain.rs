@@ -6,9 +6,10 @@ use crate::error::Error;
 use crate::exchange::hash_of;
 use crate::gate::{Shown, strip};
 use crate::loading::compile_offline;
-use crate::protocol::{RequestHead, RequestLimits};
+use crate::protocol::{Field, RequestHead, RequestLimits, copy_kept_lines};
 use crate::running::EdgeParts;
 use crate::sites::{Action, FoundBy, Route, Site};
+use admission::Signed;
 use balance::{PoolExplanation, Wish};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,17 @@ pub(crate) fn explain_snapshot(snapshot: &Snapshot, query: &Query) -> Result<Exp
     walk(snapshot, query).map(|walked| walked.explanation)
 }
 
+/// A request on its way to where it is answered.
+pub(crate) struct Walked {
+    pub(crate) explanation: Explanation,
+    /// Its head.
+    pub(crate) bytes: Vec<u8>,
+    /// Its path, normalised.
+    pub(crate) path: Vec<u8>,
+    /// The route, if that leads to a pool.
+    pub(crate) route: Option<Arc<Route>>,
+}
+
 /// A request that was asked about, parsed as a client's would be.
 pub(crate) struct Read {
     pub(crate) head: RequestHead,
@@ -111,8 +123,7 @@ pub(crate) fn read(query: &Query) -> Result<Read, QueryError> {
     let bytes = head_of(query);
     let refused = |cause: String| QueryError::Request { url: query.url.clone(), cause };
     let mut head = RequestHead::default();
-    let limits = RequestLimits { head_bytes_max: 1 << 20, fields_max: 1000 };
-    match head.parse(&bytes, 0, limits) {
+    match head.parse(&bytes, 0, LIMITS) {
         Ok(true) => {}
         Ok(false) => return Err(refused("it is incomplete".into())),
         Err(bad) => return Err(refused(bad.to_string())),
@@ -122,91 +133,83 @@ pub(crate) fn read(query: &Query) -> Result<Read, QueryError> {
     Ok(Read { head, bytes, host, path })
 }
 
-/// Where a request has come to.
-pub(crate) struct Walked {
-    pub(crate) explanation: Explanation,
-    /// Its head, without what has signed its URL.
-    pub(crate) bytes: Vec<u8>,
-    /// Its path, normalised.
-    pub(crate) path: Vec<u8>,
-    /// The route, if that leads to a pool.
-    pub(crate) route: Option<Arc<Route>>,
-}
+/// What a head may measure that nobody sends.
+const LIMITS: RequestLimits = RequestLimits { head_bytes_max: 1 << 20, fields_max: 1000 };
 
 /// Goes the way that a request goes.
 pub(crate) fn walk(snapshot: &Snapshot, query: &Query) -> Result<Walked, QueryError> {
-    let mut read = read(query)?;
-    let mut explanation = Explanation {
+    let Read { head, bytes, host, path } = read(query)?;
+    let explanation = Explanation {
         listeners: listeners(&snapshot.config, query),
-        host: text(&read.host),
+        host: text(&host),
         site: None,
         site_found_by: None,
-        path: text(&read.path),
+        path: text(&path),
         routes: Vec::new(),
         action: String::new(),
         sent_as: None,
         asks_for_user: false,
         pool: None,
     };
-    let route = find_route(snapshot, query, &mut read, &mut explanation);
-    Ok(Walked { explanation, bytes: read.bytes, path: read.path, route })
+    let mut walked = Walked { explanation, bytes, path, route: None };
+    walked.find_route(snapshot, query, &head, &host);
+    Ok(walked)
 }
 
-fn find_route(
-    snapshot: &Snapshot,
-    query: &Query,
-    read: &mut Read,
-    explanation: &mut Explanation,
-) -> Option<Arc<Route>> {
-    let Read { head, bytes, host, path } = read;
-    if head.method.is_refused() {
-        explanation.action = "refuse with 405 Method Not Allowed".into();
-        return None;
-    }
-    let Some((site, found_by)) = snapshot.sites.find(host) else {
-        explanation.action = "refuse with 421 Misdirected Request".into();
-        return None;
-    };
-    explanation.site = Some(site.name.clone());
-    explanation.site_found_by = Some(
-        match found_by {
-            FoundBy::Exact => "exact",
-            FoundBy::Wildcard => "wildcard",
-            FoundBy::Default => "default",
+impl Walked {
+    fn find_route(&mut self, snapshot: &Snapshot, query: &Query, head: &RequestHead, host: &[u8]) {
+        let Self { explanation, bytes, path, .. } = self;
+        if head.method.is_refused() {
+            explanation.action = "refuse with 405 Method Not Allowed".into();
+            return;
         }
-        .into(),
-    );
-    let json = query.body.as_ref().map(|body| {
-        let mut json = site.json.search();
-        if json.feed(body.as_bytes()) {
-            json.end();
-        }
-        json
-    });
-    for route in site.candidates(path) {
-        let passed_over = route.when.first_that_fails(head, bytes, json.as_ref());
-        let won = passed_over.is_none();
-        explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
-        if won {
-            let shown = Shown { request: head, head: bytes, host, path, client: client_of(query) };
-            if let Some(refusal) = refused_by_gate(site, route, query, &shown) {
-                explanation.action = refusal;
-                return None;
+        let Some((site, found_by)) = snapshot.sites.find(host) else {
+            explanation.action = "refuse with 421 Misdirected Request".into();
+            return;
+        };
+        explanation.site = Some(site.name.clone());
+        explanation.site_found_by = Some(
+            match found_by {
+                FoundBy::Exact => "exact",
+                FoundBy::Wildcard => "wildcard",
+                FoundBy::Default => "default",
             }
-            if let Some(signed) = route.gate.signed() {
-                strip(signed, head, bytes);
+            .into(),
+        );
+        let json = query.body.as_ref().map(|body| {
+            let mut json = site.json.search();
+            if json.feed(body.as_bytes()) {
+                json.end();
             }
-            explain_route(route, head, bytes, path, query, explanation);
-            return matches!(route.action, Action::Pool(_)).then(|| Arc::clone(route));
+            json
+        });
+        for route in site.candidates(path) {
+            let passed_over = route.when.first_that_fails(head, bytes, json.as_ref());
+            let won = passed_over.is_none();
+            explanation.routes.push(RouteSeen { path: route.path.clone(), passed_over });
+            if won {
+                let shown = Shown { request: head, head: bytes, host, path, client: client_of(query) };
+                if let Some(refusal) = refused_by_gate(site, route, query, &shown) {
+                    explanation.action = refusal;
+                    return;
+                }
+                let stripped = route.gate.signed().map(|signed| without_signature(signed, head, bytes));
+                let head = stripped.as_ref().map_or(head, |(head, _)| head);
+                if let Some((_, stripped)) = &stripped {
+                    bytes.clone_from(stripped);
+                }
+                explain_route(route, head, bytes, path, query, explanation);
+                self.route = matches!(route.action, Action::Pool(_)).then(|| Arc::clone(route));
+                return;
+            }
         }
+        // Whom they all deny is not even asked for a body.
+        let shown = Shown { request: head, head: bytes, host, path, client: client_of(query) };
+        let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query, &shown);
+        let refusals: Option<Vec<String>> = site.find_by_head(path, head, bytes).iter().map(denied).collect();
+        let refusal = refusals.and_then(|mut refusals| refusals.pop());
+        explanation.action = refusal.unwrap_or_else(|| "refuse with 404 Not Found".into());
     }
-    // Whom they all deny is not even asked for a body.
-    let shown = Shown { request: head, head: bytes, host, path, client: client_of(query) };
-    let denied = |route: &&Arc<Route>| refused_by_gate(site, route, query, &shown);
-    let refusals: Option<Vec<String>> = site.find_by_head(path, head, bytes).iter().map(denied).collect();
-    let refusal = refusals.and_then(|mut refusals| refusals.pop());
-    explanation.action = refusal.unwrap_or_else(|| "refuse with 404 Not Found".into());
-    None
 }
 
 /// Where such a request may arrive: over TLS, if its URL says so.
@@ -232,6 +235,23 @@ fn refused_by_gate(site: &Site, route: &Route, query: &Query, shown: &Shown<'_>)
 /// Who asks; nobody in particular is in no network that a signature is for.
 fn client_of(query: &Query) -> IpAddr {
     query.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// The head that is left once the signature is taken out, as if it had come so.
+fn without_signature(signed: &Signed, head: &RequestHead, bytes: &[u8]) -> (RequestHead, Vec<u8>) {
+    let (mut head, mut bytes) = (head.clone(), bytes.to_vec());
+    strip(signed, &mut head, &mut bytes);
+    let mut left = head.method_name.of_head(&bytes).to_vec();
+    left.push(b' ');
+    left.extend_from_slice(head.path.of_head(&bytes));
+    left.extend_from_slice(head.query.of_head(&bytes));
+    left.extend_from_slice(b" HTTP/1.1\r\n");
+    let is_there = |field: &Field| !field.name.is_empty();
+    copy_kept_lines(&bytes, &head.fields, head.len - 2, &mut left, is_there);
+    left.extend_from_slice(b"\r\n");
+    let parsed = head.parse(&left, 0, LIMITS);
+    assert_eq!(parsed, Ok(true), "a head with less in it is one still");
+    (head, left)
 }
 
 fn explain_route(

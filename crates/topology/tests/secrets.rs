@@ -52,6 +52,17 @@ fn the_edge_s_secrets_are_looked_for_too() {
 }
 
 #[test]
+fn keys_for_signatures_are_looked_for_at_sites_and_routes_and_are_long_enough() {
+    let file = "[edge]\nhttp = ['127.0.0.1:80']\n[site.'shop.test']\nsigned = { keys = { k1 = { file = 'short' } } }\n\
+                [site.'shop.test'.route.'/v/']\nrespond = {}\nsigned = { keys = { k2 = { env = 'NINES_TEST_ABSENT' } } }\n";
+    let found = problems(file, &[("short", "hush-hush")]);
+    let short = "site shop.test: signed key k1: its secret has 9 bytes, at least 32".to_owned();
+    let absent = "site shop.test route /v/: signed key k2: environment variable NINES_TEST_ABSENT is not set"
+        .to_owned();
+    assert_eq!(found, [(3, 7, short), (5, 25, absent)]);
+}
+
+#[test]
 fn one_secret_serves_the_node_and_its_tickets_and_stays_a_reference() {
     let file = "[node]\nsecret = { file = 'shared' }\n[edge]\nhttp = ['127.0.0.1:80']\n\
                 [edge.tls]\ntickets = { secret = { file = 'shared' } }\n";

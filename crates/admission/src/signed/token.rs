@@ -208,7 +208,7 @@ fn encode(value: &[u8], out: &mut Vec<u8>) {
     for byte in value {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => {
-                out.push(*byte)
+                out.push(*byte);
             }
             byte => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
         }
