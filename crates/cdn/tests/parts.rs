@@ -31,7 +31,11 @@ impl Version {
 #[derive(Debug, Clone)]
 enum Step {
     /// A client asks for this range, or for all; an origin that is asked may lie so.
-    Get { range: Option<(u64, u64)>, is_last: bool, lie: Lie },
+    Get {
+        range: Option<(u64, u64)>,
+        is_last: bool,
+        lie: Lie,
+    },
     Publish,
     Purge,
     SoftPurge,
@@ -186,7 +190,9 @@ impl World {
                 (stored.of_range(filled), around(&parts, hole), Some(left))
             }
             _ => {
-                let Ok(stored) = may_store(&asked, &none(), &came, came_lines, &policy, times) else { return };
+                let Ok(stored) = may_store(&asked, &none(), &came, came_lines, &policy, times) else {
+                    return;
+                };
                 let left = if let Fits::Part(left) = fits { Some(left) } else { None };
                 (stored, [Vec::new(), Vec::new()], left)
             }
@@ -243,17 +249,19 @@ fn none() -> Lines<'static> {
 }
 
 fn around(parts: &[Arc<Object>], hole: &Hole) -> [Vec<u8>; 2] {
-    [(hole.before, hole.filled.start..hole.missing.start), (hole.after, hole.missing.end..hole.filled.end)].map(
-        |(at, range)| {
+    [(hole.before, hole.filled.start..hole.missing.start), (hole.after, hole.missing.end..hole.filled.end)]
+        .map(|(at, range)| {
             let Some(part) = at.map(|at| &parts[at]) else { return Vec::new() };
             let (start, _) = part.stored.range.unwrap();
-            part.body.pieces(range.start - start..range.end - start).flat_map(|piece| piece.to_vec()).collect()
-        },
-    )
+            part.body
+                .pieces(range.start - start..range.end - start)
+                .flat_map(|piece| piece.to_vec())
+                .collect()
+        })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn what_is_served_is_always_of_one_version(steps in steps(), is_small in any::<bool>()) {

@@ -33,10 +33,8 @@ pub fn parts(ranges: &[Range<u64>], size: u64, content_type: Option<&str>, bound
     for (index, range) in ranges.iter().enumerate() {
         let line_end = if index == 0 { "" } else { "\r\n" };
         let content_range = content_range(range, size);
-        let content_type =
-            content_type.map(|value| format!("Content-Type: {value}\r\n")).unwrap_or_default();
-        let head =
-            format!("{line_end}--{boundary}\r\n{content_type}Content-Range: {content_range}\r\n\r\n");
+        let content_type = content_type.map(|value| format!("Content-Type: {value}\r\n")).unwrap_or_default();
+        let head = format!("{line_end}--{boundary}\r\n{content_type}Content-Range: {content_range}\r\n\r\n");
         parts.push(Part { head: head.into_bytes(), offset: range.start, len: range.end - range.start });
     }
     let end = format!("\r\n--{boundary}--\r\n").into_bytes();

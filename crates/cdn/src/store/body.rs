@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn bodies_that_end_with_a_chunk_are_joined_without_a_copy() {
-        let (one, other) = (Body::copy_of(&vec![1; 2 * CHUNK_BYTES]), Body::copy_of(&vec![2; CHUNK_BYTES + 5]));
+        let (one, other) =
+            (Body::copy_of(&vec![1; 2 * CHUNK_BYTES]), Body::copy_of(&vec![2; CHUNK_BYTES + 5]));
         let joined = Body::join([one.pieces(0..u64::MAX), other.pieces(0..u64::MAX)]);
         let places = |body: &Body| body.chunks().iter().map(|chunk| chunk.as_ptr()).collect::<Vec<_>>();
         assert_eq!(places(&joined)[..3], [&places(&one)[..], &places(&other)[..1]].concat());

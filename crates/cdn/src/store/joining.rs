@@ -14,7 +14,8 @@ pub(crate) fn join(part: Object, others: &[Arc<Object>], bytes_max: u64) -> Obje
     let mut others: Vec<&Arc<Object>> = others.iter().collect();
     loop {
         let found = others.iter().enumerate().find_map(|(at, other)| {
-            let range = joined(&part.stored, &other.stored).filter(|(start, end)| end - start <= bytes_max)?;
+            let range =
+                joined(&part.stored, &other.stored).filter(|(start, end)| end - start <= bytes_max)?;
             let is_kin = part.stored.vary == other.stored.vary && part.stored.tags == other.stored.tags;
             is_kin.then_some((at, range))
         });
@@ -29,7 +30,8 @@ pub(crate) fn join(part: Object, others: &[Arc<Object>], bytes_max: u64) -> Obje
 }
 
 fn body_of(part: &Object, other: &Object, (start, end): (u64, u64)) -> Body {
-    let (Some((part_start, part_end)), Some((other_start, _))) = (part.stored.range, other.stored.range) else {
+    let (Some((part_start, part_end)), Some((other_start, _))) = (part.stored.range, other.stored.range)
+    else {
         unreachable!("what is joined are parts");
     };
     let before = other.body.pieces(0..part_start - start);

@@ -14,7 +14,7 @@ pub(crate) mod samples;
 
 pub use body::{Body, CHUNK_BYTES, Pieces};
 pub use disk::{Disk, DiskConfig, DiskFigures};
+pub(crate) use joining::join;
 pub use memory::{Memory, MemoryFigures, VARIANTS_MAX};
 pub use object::Object;
-pub(crate) use joining::join;
 pub(crate) use record::check_any;

@@ -50,7 +50,14 @@ impl Fetch {
         tokio::task::spawn_local(self.run(lead, wanted, work, head, start));
     }
 
-    async fn run(self, mut lead: Lead, mut wanted: Wanted, mut work: Box<Work>, mut head: Vec<u8>, start: usize) {
+    async fn run(
+        self,
+        mut lead: Lead,
+        mut wanted: Wanted,
+        mut work: Box<Work>,
+        mut head: Vec<u8>,
+        start: usize,
+    ) {
         if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
             match self.find_on_disk(&wanted, &head[start..]).await {
                 Some((object, None)) => {

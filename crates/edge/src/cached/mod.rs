@@ -154,7 +154,9 @@ impl Cached<'_> {
             CacheStatus { forwarded: Some(wanted.why), collapsed: !is_own, ..CacheStatus::default() };
         match begun {
             Begun::Elsewhere => Found::Whole,
-            Begun::Head(stored) if wanted.part.is_some() && look_up::lacks(&stored, self.work) => Found::Whole,
+            Begun::Head(stored) if wanted.part.is_some() && look_up::lacks(&stored, self.work) => {
+                Found::Whole
+            }
             Begun::Head(stored) if is_own || look_up::answers(&stored, self.work) => {
                 let is_stored = stored.not_stored.is_none();
                 let ttl = is_stored.then(|| stored.ttl(SystemTime::now()));

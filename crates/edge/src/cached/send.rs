@@ -239,7 +239,9 @@ impl Arriving {
             let piece = match self.reader.poll_piece(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(piece))) => piece,
-                Poll::Ready(Ok(None)) if self.left.is_none_or(|left| left == 0) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(None)) if self.left.is_none_or(|left| left == 0) => {
+                    return Poll::Ready(Ok(None));
+                }
                 Poll::Ready(Ok(None)) => return Poll::Ready(Err(broken("the response ended early"))),
                 Poll::Ready(Err(failure)) => return Poll::Ready(Err(broken(cause(failure)))),
             };

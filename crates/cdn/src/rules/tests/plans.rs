@@ -81,9 +81,8 @@ fn all_of_it_is_completed_by_what_is_missing_at_one_place() {
         let parts: Vec<&Stored> = parts.iter().collect();
         plan(None, &parts, LENGTH).map(|ask| ask.span)
     };
-    let from = |start, end: Option<u64>| {
-        Some(Span::From { start: start * KIB, end: end.map(|end| end * KIB) })
-    };
+    let from =
+        |start, end: Option<u64>| Some(Span::From { start: start * KIB, end: end.map(|end| end * KIB) });
     assert_eq!(whole(&[tagged(0, 100)]), from(100, None));
     assert_eq!(whole(&[tagged(100, 1000)]), from(0, Some(100)));
     assert_eq!(whole(&[tagged(700, 1000), tagged(300, 400), tagged(0, 100)]), from(100, Some(700)));
