@@ -1,5 +1,7 @@
 //! Parts of a response that changes, fetched in any order from an origin that may lie: what is served is of one version.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
+
 use cdn::fill::{Begun, Lead, Place, Reader};
 use cdn::purge::{Mode, Target};
 use cdn::rules::{

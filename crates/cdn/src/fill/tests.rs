@@ -1,6 +1,5 @@
 use super::*;
 use crate::purge::{Mode, Purges, Target};
-use crate::rules::Stored;
 use crate::store::samples::{key, object, stored, tagged};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
