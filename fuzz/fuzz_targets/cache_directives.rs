@@ -4,8 +4,8 @@
 
 use cdn::key::Target;
 use cdn::rules::{
-    Asked, Came, Lines, Method, Policy, Selected, Serve, SetCookie, Stored, Times, chosen, combined,
-    freshened, may_store, missing, resolved, select, serve, write_conditions, write_not_modified,
+    Asked, Came, Lines, Method, Policy, Selected, Serve, SetCookie, Span, Stored, Times, chosen, combined,
+    freshened, may_store, plan, resolved, select, serve, write_conditions, write_not_modified,
 };
 use libfuzzer_sys::fuzz_target;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -72,9 +72,11 @@ fn check_selected(stored: &Stored, asked: &Asked<'_>) {
             assert!(ranges.len() > 1 && ranges.iter().all(|range| first <= range.start && range.end <= end));
         }
         Selected::NotHere => {
-            let length = stored.length.expect("what is not whole has a length");
-            if let Some(missing) = missing(stored, 0..length) {
+            let ask = plan(Span::of(asked), &[stored], u64::MAX);
+            if let Some(hole) = ask.and_then(|ask| ask.hole) {
+                let (missing, filled) = (hole.missing, hole.filled);
                 assert!(missing.start == end || missing.end == first);
+                assert!(filled.start <= missing.start && missing.start < missing.end && missing.end <= filled.end);
             }
         }
         _ => {}

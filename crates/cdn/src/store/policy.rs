@@ -88,8 +88,7 @@ impl<T: Kept> Policy<T> {
         }
         let which = if self.ghost.take(item.fingerprint()) {
             Which::Main
-        } else if weight > self.bytes_max / SMALL_PART / LARGE_PART && self.bytes() + weight > self.bytes_max
-        {
+        } else if self.is_large(weight) && self.bytes() + weight > self.bytes_max {
             self.remember(item.fingerprint(), weight);
             return Admission::Later;
         } else {
@@ -99,7 +98,8 @@ impl<T: Kept> Policy<T> {
         Admission::Kept(self.queues.push(which, item, weight))
     }
 
-    /// Lets something in for another that leaves, in the same queue, with the marks that the other has.
+    /// Lets something in for another that leaves, in the same queue, with the marks that the other has. One that has become large since it
+    /// was let in is treated as what is new.
     pub(crate) fn replace(
         &mut self,
         place: Place,
@@ -107,10 +107,16 @@ impl<T: Kept> Policy<T> {
         weight: u64,
         evicted: &mut Vec<T>,
     ) -> (T, Admission) {
+        let was_large = self.is_large(self.queues.weight(place));
         let (old, which) = self.queues.remove(place);
         item.frequency().set(old.frequency().get());
         if weight > self.bytes_max {
             return (old, Admission::Never);
+        }
+        let pushes = self.is_large(weight) && self.bytes() + weight > self.bytes_max;
+        if which == Which::Small && pushes && !was_large {
+            self.remember(item.fingerprint(), weight);
+            return (old, Admission::Later);
         }
         self.make_room(weight, evicted);
         (old, Admission::Kept(self.queues.push(which, item, weight)))
@@ -137,6 +143,10 @@ impl<T: Kept> Policy<T> {
     /// All that is kept.
     pub(crate) fn items(&self) -> impl Iterator<Item = &T> {
         self.queues.items()
+    }
+
+    fn is_large(&self, weight: u64) -> bool {
+        weight > self.bytes_max / SMALL_PART / LARGE_PART
     }
 
     fn make_room(&mut self, weight: u64, evicted: &mut Vec<T>) {

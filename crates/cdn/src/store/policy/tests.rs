@@ -135,3 +135,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_that_grows_large_is_let_in_as_what_is_new() {
+    let mut policy = Policy::new(100);
+    put(&mut policy, 0..99);
+    let mut evicted = Vec::new();
+    let Admission::Kept(place) = policy.admit(item(100), 1, &mut evicted) else { panic!("there is room") };
+    let (_, admission) = policy.replace(place, item(100), 30, &mut evicted);
+    assert_eq!((admission, evicted.len(), policy.bytes()), (Admission::Later, 0, 99));
+    assert!(
+        matches!(policy.admit(item(100), 30, &mut evicted), Admission::Kept(_)),
+        "it was asked for again"
+    );
+}
