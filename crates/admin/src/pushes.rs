@@ -141,7 +141,7 @@ pub(crate) async fn roll_back(
     InPath(store): InPath<String>,
     Body(target): Body<Target>,
 ) -> Result<Json<ReleaseSeen>, Problem> {
-    answered(find(&api, &store)?.roll_back(target.release.as_ref()).await)
+    answered(find(&api, &store)?.roll_back(target.release.as_ref(), SystemTime::now()).await)
 }
 
 pub(crate) async fn delete(
@@ -171,6 +171,7 @@ fn problem(error: &Error) -> Problem {
         | Error::Busy
         | Error::Exists(_)
         | Error::Current(_)
+        | Error::Ended(_)
         | Error::NothingBefore => StatusCode::CONFLICT,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,

@@ -33,11 +33,16 @@ pub(crate) fn decide(fields: &Fields<'_>, validators: &Validators) -> Verdict {
             return Verdict::NotModified;
         }
     } else if let Some(date) = date(fields.if_modified_since.as_deref())
-        && validators.modified <= date
+        && is_known_by(date, validators)
     {
         return Verdict::NotModified;
     }
     Verdict::Proceed { with_range: fields.if_range.as_deref().is_none_or(|value| is_same(value, validators)) }
+}
+
+/// Whether who has what was there at this date has this version (RFC 9110 §13.1.3).
+fn is_known_by(date: SystemTime, validators: &Validators) -> bool {
+    validators.modified == date || (validators.modified < date && !validators.is_date_out_of_order)
 }
 
 /// Whether `If-Range` names this version (§13.1.5): by strong comparison of tags, or by a date that is the same and
@@ -111,6 +116,7 @@ mod tests {
             etag: etag.into(),
             modified: UNIX_EPOCH + Duration::from_secs(784_111_777),
             is_date_strong: true,
+            is_date_out_of_order: false,
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Validators {
     pub(crate) modified: SystemTime,
     /// Whether the date alone tells this version from any other.
     pub(crate) is_date_strong: bool,
+    /// Whether an earlier date may be of a later version: only the same date is then that of this one.
+    pub(crate) is_date_out_of_order: bool,
 }
 
 impl Validators {
@@ -35,7 +37,7 @@ impl Validators {
         let etag = format!("{weak}\"{nanos:x}-{:x}-{:x}{dash}{coding}\"", stat.st_size, stat.st_ino);
         let modified = whole_seconds(changed.min(now));
         let is_date_strong = now.duration_since(modified).is_ok_and(|age| age > SECOND);
-        Self { etag, modified, is_date_strong }
+        Self { etag, modified, is_date_strong, is_date_out_of_order: false }
     }
 
     /// `Last-Modified`.

@@ -136,6 +136,7 @@ fn refused_method(method: Method) -> Option<Answer> {
 }
 
 /// The tag is of the content and strong (RFC 9110 §8.8.3). A date is weak: two releases may share a second (§8.8.2.2).
+/// Names lead back to older releases too, and clocks of several nodes say when: only a date that is the same counts.
 fn validators(document: &Document<'_>, now: SystemTime) -> Validators {
     let (dash, coding) = document.coding.map_or(("", ""), |coding| ("-", coding.token()));
     let since = document.modified.min(now).duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -143,5 +144,6 @@ fn validators(document: &Document<'_>, now: SystemTime) -> Validators {
         etag: format!("\"{}{dash}{coding}\"", document.tag),
         modified: UNIX_EPOCH + Duration::from_secs(since.as_secs()),
         is_date_strong: false,
+        is_date_out_of_order: true,
     }
 }

@@ -61,8 +61,11 @@ pub enum Error {
     /// The release is what is served.
     #[error("release {0} is served: roll back first")]
     Current(ReleaseName),
+    /// The release has ended: served, it would be 404 everywhere.
+    #[error("release {0} has ended")]
+    Ended(ReleaseName),
     /// There is no release before the one that is served.
-    #[error("there is no release before the one that is served")]
+    #[error("there is no release before the one that is served, or it has ended")]
     NothingBefore,
     /// What is in a folder can be no release.
     #[error("{}: {cause}", path.display())]

@@ -3,13 +3,16 @@
 use crate::fingerprint::fingerprinted;
 use crate::hash::Hash;
 use crate::path::AssetPath;
+use crate::served::time;
 use encoding::Coding;
+use files::MediaType;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::SystemTime;
 use thiserror::Error;
 
 /// The form of manifests that this nines writes and reads.
@@ -109,12 +112,39 @@ impl Manifest {
         }
     }
 
+    /// Whether nothing of it is there any more.
+    pub(crate) fn has_ended(&self, now: SystemTime) -> bool {
+        let is_over = |end: Option<u64>| end.is_some_and(|end| time(end) <= now);
+        is_over(self.expires_unix_ms) || self.files.values().all(|entry| is_over(entry.expires_unix_ms))
+    }
+
+    /// Whether it is what this draft would become.
+    pub(crate) fn is_of(&self, draft: &Draft) -> bool {
+        let is_of = |(path, entry): (&AssetPath, &Entry)| {
+            draft.files.get(path).is_some_and(|wanted| {
+                (entry.hash, entry.size_bytes, entry.expires_unix_ms)
+                    == (wanted.hash, wanted.size_bytes, wanted.expires_unix_ms)
+                    && entry.media_type == wanted.media_type(path)
+            })
+        };
+        self.expires_unix_ms == draft.expires_unix_ms
+            && self.files.len() == draft.files.len()
+            && self.files.iter().all(is_of)
+    }
+
     /// All the blobs that it needs.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = Blob> + '_ {
-        self.files.values().flat_map(|entry| {
-            let own = Blob { hash: entry.hash, size_bytes: entry.size_bytes };
-            std::iter::once(own).chain(entry.codings().map(|(_, blob)| blob))
-        })
+        self.files.values().flat_map(Entry::blobs)
+    }
+}
+
+impl DraftEntry {
+    /// Its `Content-Type` at this path.
+    pub(crate) fn media_type(&self, path: &AssetPath) -> String {
+        match &self.media_type {
+            Some(given) => given.clone(),
+            None => MediaType::of_name(path.as_str().as_bytes()).to_string(),
+        }
     }
 }
 
@@ -122,6 +152,12 @@ impl Entry {
     /// Its codings.
     pub fn codings(&self) -> impl Iterator<Item = (Coding, Blob)> + '_ {
         self.coded.iter().flatten().map(|(coding, blob)| (*coding, *blob))
+    }
+
+    /// All the blobs that it needs.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = Blob> + '_ {
+        let own = Blob { hash: self.hash, size_bytes: self.size_bytes };
+        std::iter::once(own).chain(self.codings().map(|(_, blob)| blob))
     }
 
     /// The entry that a draft's becomes.

@@ -5,7 +5,7 @@
 use crate::hash::Hash;
 use crate::manifest::{Blob, Entry, Manifest};
 use crate::path::AssetPath;
-use crate::store::blob_name;
+use crate::store::{Pointer, blob_name};
 use encoding::{Choice, Coding, negotiate};
 use files::MediaType;
 use std::borrow::Cow;
@@ -23,6 +23,7 @@ pub(crate) struct Served {
     pub(crate) releases: Vec<Arc<Manifest>>,
     /// The one that plain names lead to.
     pub(crate) current: Option<Arc<Manifest>>,
+    pub(crate) pointer: Option<Pointer>,
     plain: HashMap<AssetPath, Arc<Item>>,
     /// Those of all releases: a page that a client has kept names files of the release that it was of.
     fingerprinted: HashMap<AssetPath, Arc<Item>>,
@@ -37,7 +38,8 @@ pub(crate) struct Item {
     coded: Vec<(Coding, Source)>,
     offered: Vec<Coding>,
     media_type: MediaType,
-    modified: SystemTime,
+    /// When the release was made.
+    created: SystemTime,
     expires: Option<SystemTime>,
 }
 
@@ -52,13 +54,17 @@ pub(crate) struct Source {
 pub(crate) struct Found {
     item: Arc<Item>,
     pub(crate) coding: Option<Coding>,
+    modified: SystemTime,
     pub(crate) cache_control: Cow<'static, str>,
 }
 
 impl Served {
     /// The snapshot of these releases, sorted by their sequence.
-    pub(crate) fn new(releases: Vec<Arc<Manifest>>, current: Option<Arc<Manifest>>) -> Self {
-        let mut served = Self { releases, current, ..Self::default() };
+    pub(crate) fn new(releases: Vec<Arc<Manifest>>, pointer: Option<Pointer>) -> Self {
+        let is_current =
+            |one: &&Arc<Manifest>| pointer.as_ref().is_some_and(|pointer| pointer.release == one.release);
+        let current = releases.iter().find(is_current).cloned();
+        let mut served = Self { releases, current, pointer, ..Self::default() };
         for release in &served.releases {
             for (path, entry) in &release.files {
                 let item = Arc::new(Item::of(entry, release));
@@ -66,8 +72,11 @@ impl Served {
                     served.coded.insert(entry.hash, coded.clone());
                 }
                 if let Some(fingerprint) = &entry.fingerprint {
-                    // Of one content in two releases the later says when it ends.
-                    served.fingerprinted.insert(fingerprint.clone(), item.clone());
+                    // One content in two releases is there for as long as either says.
+                    let before = served.fingerprinted.get(fingerprint);
+                    if before.is_none_or(|before| !before.outlives(&item)) {
+                        served.fingerprinted.insert(fingerprint.clone(), item.clone());
+                    }
                 }
                 if served.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, release)) {
                     served.plain.insert(path.clone(), item);
@@ -101,7 +110,22 @@ impl Served {
             Choice::Identity => None,
         };
         let cache_control = cache_control(is_fingerprinted, max_age, left);
-        Some(Found { item: item.clone(), coding, cache_control })
+        // What a plain name leads to has changed when it was led there, be it back to an older release.
+        let since = self.pointer.as_ref().and_then(|pointer| pointer.since_unix_ms).map(time);
+        let modified = since.filter(|_| !is_fingerprinted).unwrap_or(item.created);
+        Some(Found { item: item.clone(), coding, modified, cache_control })
+    }
+
+    /// Whether this very manifest is among them.
+    pub(crate) fn has(&self, release: &Arc<Manifest>) -> bool {
+        self.releases.iter().any(|one| Arc::ptr_eq(one, release))
+    }
+
+    /// Whether it is the snapshot of these.
+    pub(crate) fn is_of(&self, releases: &[Arc<Manifest>], pointer: Option<&Pointer>) -> bool {
+        self.pointer.as_ref() == pointer
+            && self.releases.len() == releases.len()
+            && self.releases.iter().zip(releases).all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
     /// Everything that the releases need.
@@ -145,9 +169,17 @@ impl Item {
             offered: coded.iter().map(|(coding, _)| *coding).collect(),
             coded,
             media_type: MediaType::given(&entry.media_type).unwrap_or_else(|| MediaType::of_name(b"")),
-            modified: time(release.created_unix_ms),
+            created: time(release.created_unix_ms),
             expires: ends.into_iter().flatten().min().map(time),
         }
+    }
+}
+
+impl Item {
+    /// Whether another of the same content ends before it.
+    fn outlives(&self, other: &Self) -> bool {
+        let ends = |item: &Self| (item.expires.is_none(), item.expires);
+        self.own.name == other.own.name && ends(self) > ends(other)
     }
 }
 
@@ -167,7 +199,7 @@ impl Found {
             name: &source.name,
             size: source.size_bytes,
             tag: &source.tag,
-            modified: self.item.modified,
+            modified: self.modified,
             content_type: self.item.media_type.clone(),
             coding: self.coding,
             is_varied: !self.item.coded.is_empty(),

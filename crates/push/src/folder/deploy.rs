@@ -116,7 +116,7 @@ mod tests {
         fs::write(dist.join("app.css"), "b{}").unwrap();
         assert_eq!(deploy(&assets).await.unwrap().as_deref(), Some("r2"));
         assert_eq!(text(&assets, "app.css"), Some(Hash::of(b"b{}")));
-        assets.roll_back(None).await.unwrap();
+        assets.roll_back(None, SystemTime::now()).await.unwrap();
         assert_eq!(deploy(&assets).await.unwrap(), None, "going back lasts");
         assert_eq!(text(&assets, "app.css"), Some(Hash::of(b"a{}")));
     }

@@ -2,7 +2,9 @@
 
 use super::{Assets, blocking};
 use crate::error::Error;
-use std::sync::{Arc, PoisonError};
+use crate::hash::Hash;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -59,28 +61,40 @@ impl Assets {
         }))
     }
 
-    /// Throws away what no release needs: files that were not needed the last time either, and have not changed for the
-    /// grace time; uploads that have not gone on for it; and objects of a bucket that are as old.
+    /// Throws away what no release needs: files, and objects of a bucket, that were not needed the last time either, and
+    /// have not changed for the grace time; and uploads that have not gone on for it.
     ///
     /// # Errors
     /// The disk or the storage fails. What is gone by then is gone.
     pub async fn collect(&self, now: SystemTime) -> Result<Collected, Error> {
         let _one_at_a_time = self.changing.lock().await;
         let before = now.checked_sub(self.config.grace.get()).unwrap_or(SystemTime::UNIX_EPOCH);
+        let kept = self.storage.kept().await?;
+        if let Some(release) = kept.unreadable.first() {
+            // Nobody knows what it needs.
+            tracing::warn!(target: "push", store = self.name, %release, "nothing is thrown away while a manifest cannot be read");
+            return Ok(Collected::default());
+        }
         let mut needed = self.served.load().needed();
+        // Releases of other nodes that are not followed yet need theirs.
+        needed.extend(kept.releases.iter().flat_map(|release| release.blobs()).map(|blob| blob.hash));
         let mut objects = 0;
         if self.storage.is_remote {
-            // Releases of other nodes that are not followed yet need theirs.
-            let kept = self.storage.kept(&self.served.load().releases).await?;
-            needed.extend(kept.releases.iter().flat_map(|release| release.blobs()).map(|blob| blob.hash));
-            objects = self.storage.sweep(before, &needed).await?;
+            let was_unneeded = take(&self.unneeded_objects);
+            let (gone, unneeded) = self.storage.sweep(before, &was_unneeded, &needed).await?;
+            objects = gone;
+            *self.unneeded_objects.lock().unwrap_or_else(PoisonError::into_inner) = unneeded;
         }
         let shelf = self.shelf.clone();
-        let was_unneeded = std::mem::take(&mut *self.unneeded.lock().unwrap_or_else(PoisonError::into_inner));
+        let was_unneeded = take(&self.unneeded);
         let swept =
             blocking(move || shelf.sweep(before, &was_unneeded, |hash| needed.contains(hash))).await?;
         *self.unneeded.lock().unwrap_or_else(PoisonError::into_inner) = swept.unneeded;
         self.events.stored(self.shelf.used_bytes());
         Ok(Collected { files: swept.files, bytes: swept.bytes, objects })
     }
+}
+
+fn take(unneeded: &Mutex<HashSet<Hash>>) -> HashSet<Hash> {
+    std::mem::take(&mut *unneeded.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -2,7 +2,8 @@
 //!
 //! A blob comes in parts to the shelf (`shelf`), where it is hashed before it has its name; is encoded once (`coded`);
 //! and goes to the storage (`storage`, `s3`) if that is not the same disk. A release is a manifest there, written once
-//! all its blobs are stored, and then a pointer is moved (`releases`). What no release needs goes after a grace time
+//! all its blobs are stored, and then a pointer is moved (`releases`, `kept`). What other nodes make
+//! of a bucket is followed (`following`). What no release needs goes after a grace time
 //! (`keeping`).
 //!
 //! Invariants:
@@ -11,7 +12,9 @@
 //! - A snapshot holds releases whose blobs are on the shelf.
 
 mod coded;
+mod following;
 mod keeping;
+mod kept;
 mod releases;
 mod s3;
 mod shelf;
@@ -20,6 +23,7 @@ mod storage;
 mod tests;
 
 pub use keeping::{Collected, Keeper};
+pub(crate) use kept::Pointer;
 pub use releases::ReleaseSeen;
 pub use shelf::Uploaded;
 
@@ -63,6 +67,10 @@ pub struct Assets {
     changing: tokio::sync::Mutex<()>,
     /// What nothing needed when it was looked for the last time.
     unneeded: Mutex<HashSet<Hash>>,
+    /// The same, of the bucket.
+    unneeded_objects: Mutex<HashSet<Hash>>,
+    /// Releases that are not served as the bucket has not all of them.
+    left_out: Mutex<HashSet<ReleaseName>>,
     events: Events,
 }
 
@@ -108,6 +116,8 @@ impl Assets {
             coded: Arc::default(),
             changing: tokio::sync::Mutex::default(),
             unneeded: Mutex::default(),
+            unneeded_objects: Mutex::default(),
+            left_out: Mutex::default(),
             events: Events::new(registry, name),
         };
         assets.follow().await?;
@@ -177,7 +187,7 @@ impl Assets {
         let shelf = self.shelf.clone();
         blocking(move || {
             let missing = wanted.iter().filter(|blob| !shelf.touch(blob, now));
-            Ok(missing.map(|blob| Missing { hash: blob.hash, offset: shelf.uploaded(&blob.hash) }).collect())
+            Ok(missing.map(|blob| Missing { hash: blob.hash, offset: shelf.uploaded(blob) }).collect())
         })
         .await
     }

@@ -82,9 +82,19 @@ impl Shelf {
         self.has(blob) && touched.and_then(|file| file.set_modified(now)).is_ok()
     }
 
-    /// Where the upload of a blob goes on.
-    pub(super) fn uploaded(&self, hash: &Hash) -> u64 {
-        fs::metadata(self.partial.join(hash.to_string())).map_or(0, |found| found.len())
+    /// Where the upload of a blob goes on: at its beginning, if more is here than it has.
+    pub(super) fn uploaded(&self, blob: &Blob) -> u64 {
+        let here = fs::metadata(self.partial.join(blob.hash.to_string())).map_or(0, |found| found.len());
+        if here > blob.size_bytes { 0 } else { here }
+    }
+
+    /// Throws away what is here of an upload.
+    fn discard(&self, hash: &Hash) -> Result<(), Error> {
+        let path = self.partial.join(hash.to_string());
+        let Ok(stale) = fs::metadata(&path) else { return Ok(()) };
+        fs::remove_file(&path).map_err(Error::disk(&path))?;
+        self.release(stale.len());
+        Ok(())
     }
 
     /// The bytes of a blob.
@@ -105,9 +115,12 @@ impl Shelf {
             return Ok(Uploaded::Whole);
         }
         let _mine = Busy::of(self, blob.hash)?;
-        let at = self.uploaded(&blob.hash);
+        let at = self.uploaded(&blob);
         if at != offset {
             return Err(Error::Offset { at, offset });
+        }
+        if at == 0 {
+            self.discard(&blob.hash)?;
         }
         let end = offset + bytes.len() as u64;
         if end > blob.size_bytes {
@@ -160,11 +173,7 @@ impl Shelf {
     pub(super) fn keep(&self, bytes: &[u8]) -> Result<Blob, Error> {
         let blob = Blob { hash: Hash::of(bytes), size_bytes: bytes.len() as u64 };
         if !self.has(&blob) {
-            let path = self.partial.join(blob.hash.to_string());
-            if let Ok(stale) = fs::metadata(&path) {
-                fs::remove_file(&path).map_err(Error::disk(&path))?;
-                self.release(stale.len());
-            }
+            self.discard(&blob.hash)?;
             self.append(blob, 0, bytes)?;
         }
         Ok(blob)

@@ -1,47 +1,38 @@
 //! The object store that releases are kept in: the local disk, or a bucket that several nodes may share.
 
+use super::kept::Remembered;
 use super::s3;
 use super::shelf::{Shelf, Uploaded};
 use crate::config::PushConfig;
 use crate::error::Error;
 use crate::hash::Hash;
-use crate::manifest::{Blob, Manifest, ReleaseName};
+use crate::manifest::{Blob, ReleaseName};
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart};
-use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 /// What is read or sent of an object at once.
-const PART_BYTES: u64 = 8 << 20;
+pub(super) const PART_BYTES: u64 = 8 << 20;
+
+/// Blobs that a bucket is asked for, or sent, at once.
+const BLOBS_AT_ONCE: usize = 16;
 
 /// Where releases are kept.
 #[derive(Debug)]
 pub(super) struct Storage {
-    store: String,
-    objects: Arc<dyn ObjectStore>,
+    pub(super) store: String,
+    pub(super) objects: Arc<dyn ObjectStore>,
     prefix: Path,
     /// It is elsewhere, and its blobs are copied to the shelf to be served.
     pub(super) is_remote: bool,
-}
-
-/// Which release is served.
-#[derive(Debug, Serialize, Deserialize)]
-struct Pointer {
-    release: ReleaseName,
-}
-
-/// The releases that are kept, and which is served.
-#[derive(Debug, Default)]
-pub(super) struct Kept {
-    /// By their sequence.
-    pub(super) releases: Vec<Arc<Manifest>>,
-    pub(super) current: Option<ReleaseName>,
+    /// The manifests as they were the last time.
+    pub(super) remembered: Mutex<HashMap<ReleaseName, Remembered>>,
 }
 
 impl Storage {
@@ -64,106 +55,16 @@ impl Storage {
             objects,
             prefix: Path::from(prefix),
             is_remote: config.s3.is_some(),
+            remembered: Mutex::default(),
         })
     }
 
-    fn at(&self, name: &str) -> Path {
+    pub(super) fn at(&self, name: &str) -> Path {
         name.split('/').fold(self.prefix.clone(), Path::join)
-    }
-
-    fn release_at(&self, release: &ReleaseName) -> Path {
-        self.at(&format!("releases/{release}.json"))
     }
 
     fn blob_at(&self, hash: &Hash) -> Path {
         self.at(&format!("blobs/{}", Shelf::name(hash)))
-    }
-
-    async fn read(&self, at: &Path) -> Result<Option<Bytes>, Error> {
-        match self.objects.get(at).await {
-            Ok(found) => Ok(Some(found.bytes().await?)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The releases, `known` ones as they are: a manifest never changes. One that cannot be read is left out, unless it
-    /// is the one that is served.
-    pub(super) async fn kept(&self, known: &[Arc<Manifest>]) -> Result<Kept, Error> {
-        match self.kept_now(known).await {
-            // Another node may have moved the pointer and removed that release between two looks.
-            Err(Error::Document { .. }) => self.kept_now(known).await,
-            other => other,
-        }
-    }
-
-    async fn kept_now(&self, known: &[Arc<Manifest>]) -> Result<Kept, Error> {
-        let wrong = |what: &str, cause: String| Error::Document {
-            store: self.store.clone(),
-            what: what.to_owned(),
-            cause,
-        };
-        let current = match self.read(&self.at("current.json")).await? {
-            None => None,
-            Some(bytes) => {
-                let pointer: Pointer = serde_json::from_slice(&bytes)
-                    .map_err(|error| wrong("current.json", error.to_string()))?;
-                Some(pointer.release)
-            }
-        };
-        let listed: Vec<_> = self.objects.list(Some(&self.at("releases"))).try_collect().await?;
-        let mut kept = Kept { releases: Vec::new(), current };
-        for object in listed {
-            let Some(name) = object.location.filename().and_then(|name| name.strip_suffix(".json")) else {
-                continue;
-            };
-            if let Some(known) = known.iter().find(|known| known.release.as_str() == name) {
-                kept.releases.push(known.clone());
-                continue;
-            }
-            let Some(bytes) = self.read(&object.location).await? else { continue };
-            match Manifest::parse(&bytes) {
-                Ok(manifest) => kept.releases.push(Arc::new(manifest)),
-                Err(cause) => {
-                    tracing::warn!(target: "push", store = self.store, release = name, cause, "a manifest cannot be read");
-                }
-            }
-        }
-        kept.releases.sort_by_key(|release| release.sequence);
-        match &kept.current {
-            Some(current) if !kept.releases.iter().any(|release| release.release == *current) => Err(wrong(
-                &format!("release {current}"),
-                "it is served, and its manifest cannot be read".into(),
-            )),
-            _ => Ok(kept),
-        }
-    }
-
-    /// Writes a manifest; its name must be new.
-    pub(super) async fn add(&self, manifest: &Manifest) -> Result<(), Error> {
-        let json = serde_json::to_vec(manifest).expect("a manifest always serializes to JSON");
-        let options = PutOptions::from(PutMode::Create);
-        match self.objects.put_opts(&self.release_at(&manifest.release), json.into(), options).await {
-            Ok(_) => Ok(()),
-            Err(object_store::Error::AlreadyExists { .. }) => Err(Error::Exists(manifest.release.clone())),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Makes a release the one that is served.
-    pub(super) async fn point_to(&self, release: &ReleaseName) -> Result<(), Error> {
-        let json = serde_json::to_vec(&Pointer { release: release.clone() });
-        let json = json.expect("a pointer always serializes to JSON");
-        self.objects.put(&self.at("current.json"), json.into()).await?;
-        Ok(())
-    }
-
-    /// Removes a manifest.
-    pub(super) async fn remove(&self, release: &ReleaseName) -> Result<(), Error> {
-        match self.objects.delete(&self.release_at(release)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Whether a bucket has a blob.
@@ -205,46 +106,93 @@ impl Storage {
         }
     }
 
+    /// Has these blobs of the shelf in the bucket, each sent at `fresh_since` or later: what is older is sent again, so
+    /// that no other node throws it away as old before a manifest names it.
+    pub(super) async fn renew(
+        &self,
+        shelf: &Arc<Shelf>,
+        blobs: impl IntoIterator<Item = Blob>,
+        fresh_since: SystemTime,
+    ) -> Result<(), Error> {
+        let renew = |blob: Blob| async move {
+            match self.objects.head(&self.blob_at(&blob.hash)).await {
+                Ok(found) if found.size == blob.size_bytes && !is_older(&found, fresh_since) => Ok(()),
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => self.send(shelf, blob).await,
+                Err(error) => Err(error.into()),
+            }
+        };
+        // Each is its own future before any is asked for: a closure that borrows would not be sent between threads.
+        let all: Vec<_> = blobs.into_iter().map(renew).collect();
+        stream::iter(all).buffer_unordered(BLOBS_AT_ONCE).try_collect().await
+    }
+
     /// Copies a blob of the bucket to the shelf. `false`: the bucket has none, or another than its name says.
     pub(super) async fn fetch(&self, shelf: &Arc<Shelf>, blob: Blob) -> Result<bool, Error> {
         let at = self.blob_at(&blob.hash);
+        let mut is_begun_again = false;
         loop {
-            let (here, hash) = (shelf.clone(), blob.hash);
-            let offset = blocking(move || Ok(here.uploaded(&hash))).await?;
+            let here = shelf.clone();
+            let offset = blocking(move || Ok(here.uploaded(&blob))).await?;
             let end = blob.size_bytes.min(offset + PART_BYTES);
-            let bytes = match blob.size_bytes {
-                0 => Bytes::new(),
-                _ => match self.objects.get_range(&at, offset..end).await {
+            // All may be here already, and only its name be missing.
+            let bytes = if offset == end {
+                Bytes::new()
+            } else {
+                match self.objects.get_range(&at, offset..end).await {
                     Ok(bytes) => bytes,
                     Err(object_store::Error::NotFound { .. }) => return Ok(false),
                     Err(error) => return Err(error.into()),
-                },
+                }
             };
             let here = shelf.clone();
             match blocking(move || here.append(blob, offset, &bytes)).await {
                 Ok(Uploaded::Whole) => return Ok(true),
                 Ok(Uploaded::Partly(at)) if at > offset => {}
+                // The first part may be of somebody else's upload, and not what it was said to be.
+                Err(Error::WrongHash { .. }) if offset > 0 && !is_begun_again => is_begun_again = true,
                 Ok(Uploaded::Partly(_)) | Err(Error::WrongHash { .. }) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Removes blobs of the bucket that nothing needs and that are older than `before`.
-    pub(super) async fn sweep(&self, before: SystemTime, needed: &HashSet<Hash>) -> Result<usize, Error> {
-        let before = before.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    /// Removes blobs of the bucket that nothing needs, neither now nor the last time, and that are older than `before`.
+    /// Returns how many went, and what else would go if it is not needed the next time either.
+    pub(super) async fn sweep(
+        &self,
+        before: SystemTime,
+        was_unneeded: &HashSet<Hash>,
+        needed: &HashSet<Hash>,
+    ) -> Result<(usize, HashSet<Hash>), Error> {
         let listed: Vec<_> = self.objects.list(Some(&self.at("blobs"))).try_collect().await?;
-        let mut gone = 0;
+        let (mut gone, mut unneeded) = (0, HashSet::new());
         for object in listed {
             let hash: Option<Hash> = object.location.filename().and_then(|name| name.parse().ok());
-            let is_old = u64::try_from(object.last_modified.timestamp()).unwrap_or(0) < before;
-            if is_old && hash.is_some_and(|hash| !needed.contains(&hash)) {
-                self.objects.delete(&object.location).await?;
-                gone += 1;
+            let is_swept = |hash: &Hash| is_older(&object, before) && !needed.contains(hash);
+            let Some(hash) = hash.filter(is_swept) else { continue };
+            // Another node may be about to make a release of it.
+            if !was_unneeded.contains(&hash) {
+                unneeded.insert(hash);
+                continue;
+            }
+            match self.objects.head(&object.location).await {
+                // It was sent again since it was listed.
+                Ok(found) if !is_older(&found, before) => {}
+                Ok(_) => {
+                    self.objects.delete(&object.location).await?;
+                    gone += 1;
+                }
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(gone)
+        Ok((gone, unneeded))
     }
+}
+
+fn is_older(object: &ObjectMeta, moment: SystemTime) -> bool {
+    let moment = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    u64::try_from(object.last_modified.timestamp()).unwrap_or(0) < moment
 }
 
 /// Does what may wait for the disk on a thread that may.

@@ -1,5 +1,7 @@
 //! A store on a folder of its own, pushed to and asked.
 
+mod switching;
+
 use super::{Assets, Uploaded};
 use crate::config::PushConfig;
 use crate::error::Error;
@@ -204,15 +206,18 @@ async fn rolling_back_leads_to_the_release_before_and_any_other_by_its_name() {
     for text in [b"one", b"two", b"six"] {
         world.push(&[("a", text)]).await;
     }
-    assert_eq!(world.assets.roll_back(None).await.unwrap().release.as_str(), "r2");
+    assert_eq!(world.assets.roll_back(None, world.now).await.unwrap().release.as_str(), "r2");
     assert_eq!(world.get("/a").1, "two");
-    assert_eq!(world.assets.roll_back(None).await.unwrap().release.as_str(), "r1");
-    assert!(matches!(world.assets.roll_back(None).await, Err(Error::NothingBefore)));
+    assert_eq!(world.assets.roll_back(None, world.now).await.unwrap().release.as_str(), "r1");
+    assert!(matches!(world.assets.roll_back(None, world.now).await, Err(Error::NothingBefore)));
     world.restart().await;
     assert_eq!(world.get("/a").1, "one");
-    world.assets.roll_back(Some(&"r3".parse().unwrap())).await.unwrap();
+    world.assets.roll_back(Some(&"r3".parse().unwrap()), world.now).await.unwrap();
     assert_eq!(world.get("/a").1, "six");
-    assert!(matches!(world.assets.roll_back(Some(&"r9".parse().unwrap())).await, Err(Error::Unknown(_))));
+    assert!(matches!(
+        world.assets.roll_back(Some(&"r9".parse().unwrap()), world.now).await,
+        Err(Error::Unknown(_))
+    ));
 }
 
 #[tokio::test]
