@@ -21,6 +21,7 @@ pub mod purge;
 pub mod rules;
 mod siphash;
 pub mod store;
+mod tending;
 
 pub use check::{check, check_route};
 pub use config::{
