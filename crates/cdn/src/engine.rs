@@ -5,6 +5,7 @@ use crate::key::KeyHasher;
 use crate::purge::{Mode, Purges, Target, Verdict};
 use crate::rules::Stored;
 use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object, join};
+use crate::tending::Kept;
 use crate::{Error, Key, Misses, Seen, Tier};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -34,14 +35,11 @@ impl EngineConfig {
     }
 }
 
-/// A shared cache. All cores use the same one.
+/// A shared cache. All cores use the same one, and any of them may be the last to let go of it.
 pub struct Engine {
     hasher: KeyHasher,
-    memory: Memory,
-    disk: Option<Disk>,
+    kept: Arc<Kept>,
     flights: Arc<Flights>,
-    purges: Arc<Purges>,
-    purged: AtomicU64,
     refreshes: AtomicU64,
     misses: Misses,
     object_bytes_max: AtomicU64,
@@ -80,13 +78,12 @@ impl Engine {
                 (purges, Some(disk))
             }
         };
+        let flights = Flights::new(config.fill.clone(), Arc::clone(&purges));
+        let memory = Memory::new(config.memory_bytes, config.object_bytes_max);
         Ok(Self {
             hasher,
-            memory: Memory::new(config.memory_bytes, config.object_bytes_max),
-            disk,
-            flights: Flights::new(config.fill.clone(), Arc::clone(&purges)),
-            purges,
-            purged: AtomicU64::new(0),
+            kept: Kept::new(memory, disk, purges),
+            flights,
             refreshes: AtomicU64::new(0),
             misses: Misses::default(),
             object_bytes_max: AtomicU64::new(config.object_bytes_max),
@@ -102,20 +99,22 @@ impl Engine {
     /// [`Object::is_purged_softly`].
     #[inline]
     pub fn find(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
-        self.memory.find(key, |object| object.check(&self.purges) != Verdict::Hard && choose(object))
+        self.kept
+            .memory
+            .find(key, |object| object.check(&self.kept.purges) != Verdict::Hard && choose(object))
     }
 
     /// The same for whoever asks why: it does not count as a use.
     pub fn see(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
-        self.memory.see(key, |object| object.check(&self.purges) != Verdict::Hard && choose(object))
+        self.kept.memory.see(key, |object| object.check(&self.kept.purges) != Verdict::Hard && choose(object))
     }
 
     /// All that is kept of a key, purged or not: in memory first, then on the disk, the newest first. Waits for the disk.
     pub fn seen(&self, key: &Key) -> Vec<Seen> {
-        let of = |object: &Object, bytes, tier| Seen::of(object, bytes, tier, &self.purges);
-        let memory = self.memory.variants(key).into_iter();
+        let of = |object: &Object, bytes, tier| Seen::of(object, bytes, tier, &self.kept.purges);
+        let memory = self.kept.memory.variants(key).into_iter();
         let mut seen: Vec<Seen> = memory.map(|object| of(&object, object.body.len(), Tier::Memory)).collect();
-        let disk = self.disk.iter().flat_map(|disk| disk.see(key));
+        let disk = self.kept.disk.iter().flat_map(|disk| disk.see(key));
         seen.extend(disk.map(|(object, bytes)| of(&object, bytes, Tier::Disk)));
         seen
     }
@@ -142,7 +141,7 @@ impl Engine {
         // One that was asked for later has come sooner (RFC 9111 §4: the most recent response is used).
         let requested = object.stored.requested;
         let is_overtaken = |newer: &Object| object.replaces(newer) && newer.stored.requested > requested;
-        if self.memory.see(&object.key, is_overtaken).is_some() {
+        if self.kept.memory.see(&object.key, is_overtaken).is_some() {
             return None;
         }
         if object.stored.range.is_none() {
@@ -159,14 +158,14 @@ impl Engine {
 
     /// All responses in memory that fit and are not purged, the newest first.
     pub fn kept(&self, key: &Key, mut fits: impl FnMut(&Stored) -> bool) -> Vec<Arc<Object>> {
-        let mut all = self.memory.variants(key);
+        let mut all = self.kept.memory.variants(key);
         all.retain(|object| fits(&object.stored) && !self.is_purged(object));
         all
     }
 
     /// Whether a purge forbids to use this, by now.
     pub fn is_purged(&self, object: &Object) -> bool {
-        object.check(&self.purges) == Verdict::Hard
+        object.check(&self.kept.purges) == Verdict::Hard
     }
 
     /// What is larger is not kept, in bytes.
@@ -177,20 +176,20 @@ impl Engine {
     /// Keeps a response that was put together elsewhere, or that no fetch was for. It is written to the disk as well, but for parts, which
     /// would be written anew whenever they grow. `None` where it is not in memory.
     pub fn put(&self, object: Object) -> Option<Arc<Object>> {
-        if object.check(&self.purges) == Verdict::Hard {
+        if object.check(&self.kept.purges) == Verdict::Hard {
             return None;
         }
         let object = Arc::new(object);
-        let is_kept = self.memory.put_shared(&object);
-        if let (Some(disk), None) = (&self.disk, object.stored.range) {
+        // In this order: once it is seen, what it replaces is no longer found on the disk.
+        if let (Some(disk), None) = (&self.kept.disk, object.stored.range) {
             disk.write(&object);
         }
-        is_kept.then_some(object)
+        self.kept.memory.put_shared(&object).then_some(object)
     }
 
     /// Whether a look at the disk is worth while for what is not in memory.
     pub fn may_be_on_disk(&self, key: &Key) -> bool {
-        self.disk.as_ref().is_some_and(|disk| disk.may_have(key))
+        self.kept.disk.as_ref().is_some_and(|disk| disk.may_have(key))
     }
 
     /// The newest response on the disk that is chosen and not purged, read whole and checked; it comes back to memory, if memory lets
@@ -200,72 +199,94 @@ impl Engine {
         key: &Key,
         choose: impl FnMut(&Stored) -> bool + Send + 'static,
     ) -> Option<Arc<Object>> {
-        let disk = self.disk.as_ref()?;
-        let object = Arc::new(disk.read(key, choose).await?);
-        if object.check(&self.purges) == Verdict::Hard {
-            disk.remove(&object);
+        let disk = self.kept.disk.as_ref()?;
+        let (object, at) = disk.read(key, choose).await?;
+        let object = Arc::new(object);
+        if object.check(&self.kept.purges) == Verdict::Hard {
+            disk.remove_at(key, at);
             return None;
         }
-        self.memory.put_back(&object);
+        self.kept.memory.put_back(&object);
+        if !disk.still_has(key, at) {
+            // Whoever has replaced or removed it meanwhile did not see it in memory.
+            self.kept.memory.remove(&object);
+            return None;
+        }
         Some(object)
     }
 
     /// Gives a response the head that its confirmation says (RFC 9111 §4.3.4). `asked` is of the request that was answered with
-    /// 304. `None` where the response is no longer kept: it may still be served to whoever asked.
+    /// 304. `None` where the response is no longer kept in memory: it may still be served to whoever asked, and has its new head on
+    /// the disk, if it is there.
     pub fn update(&self, old: &Arc<Object>, stored: Stored, asked: u64) -> Option<Arc<Object>> {
-        let new = Object::new(old.key.clone(), stored, old.body.clone(), asked);
-        (new.check(&self.purges) != Verdict::Hard).then(|| self.memory.update(old, new)).flatten()
+        let new = Arc::new(Object::new(old.key.clone(), stored, old.body.clone(), asked));
+        if new.check(&self.kept.purges) == Verdict::Hard {
+            return None;
+        }
+        let is_kept = self.kept.memory.update(old, &new);
+        if let Some(disk) = &self.kept.disk
+            // What has taken its place in memory has done so on the disk.
+            && (is_kept || !self.kept.memory.has_other(&new) && disk.knows(old))
+        {
+            disk.update(old, &new);
+        }
+        is_kept.then_some(new)
     }
 
     /// Removes one response, from the disk too.
     pub fn remove(&self, object: &Arc<Object>) -> bool {
-        if let Some(disk) = &self.disk {
+        if let Some(disk) = &self.kept.disk {
             disk.remove(object);
         }
-        self.memory.remove(object)
+        self.kept.memory.remove_upto(object)
     }
 
     /// Purges, and returns the purge's number once it is on the disk: see [`Purges::purge`]. Not for a thread of the data plane.
     pub fn purge(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
-        let sequence = self.purges.purge(target, mode)?;
+        let sequence = self.kept.purges.purge(target, mode)?;
         if let (Target::Key(bytes), Mode::Hard) = (target, mode) {
             self.forget_key(bytes);
         }
-        if self.purges.is_crowded() {
-            self.tend()?;
-        }
+        self.kept.tend_if_crowded();
         Ok(sequence)
     }
 
     /// What an unsafe method invalidates (RFC 9111 §4.4): at once, without waiting for the disk.
     pub fn invalidate(&self, key: &Key) -> Result<(), Error> {
-        self.purges.invalidate(Target::Key(&key.bytes), Mode::Hard)?;
+        self.kept.purges.invalidate(Target::Key(&key.bytes), Mode::Hard)?;
         self.forget_key(&key.bytes);
+        self.kept.tend_if_crowded();
         Ok(())
     }
 
-    /// Frees the memory of what is purged, and forgets purges that are too many. Looks at all that is kept: for a
-    /// thread beside the cores, after purges and now and then.
+    /// Frees the memory of what is purged, and forgets purges that are too many. Looks at all that is kept, and returns how much was
+    /// removed: for a thread beside the cores, after purges and now and then. One at a time: where another does so, nothing is.
     pub fn tend(&self) -> Result<usize, Error> {
-        let upto = self.purges.sequence();
-        let removed = self.memory.sweep(|object| object.check(&self.purges) == Verdict::Hard);
-        self.purged.fetch_add(removed as u64, Ordering::Relaxed);
-        if self.purges.is_crowded() {
-            self.purges.forget(upto)?;
-        }
-        Ok(removed)
+        self.kept.tend()
     }
 
-    /// Sets other bounds of memory; what has no room goes.
-    pub fn resize(&self, memory_bytes: u64, object_bytes_max: u64) {
-        self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
-        self.memory.resize(memory_bytes, object_bytes_max);
+    /// Sets the bounds of a cache of so much memory, as [`EngineConfig::of_memory`] has them; what has no room goes.
+    pub fn resize(&self, memory_bytes: u64) {
+        let config = EngineConfig::of_memory(memory_bytes);
+        self.object_bytes_max.store(config.object_bytes_max, Ordering::Relaxed);
+        self.kept.memory.resize(config.memory_bytes, config.object_bytes_max);
+        self.flights.resize(config.fill.filling_bytes_max, config.fill.object_bytes_max);
+        if let Some(disk) = &self.kept.disk {
+            disk.resize(memory_bytes);
+        }
     }
 
     /// Waits until all is on its way to the disk that was kept before. Not for a thread of the data plane.
     pub fn flush(&self) {
-        if let Some(disk) = &self.disk {
+        if let Some(disk) = &self.kept.disk {
             disk.flush();
+        }
+    }
+
+    /// Writes what waits, and lets go of the disk; memory goes on. Not for a thread of the data plane.
+    pub fn close(&self) {
+        if let Some(disk) = &self.kept.disk {
+            disk.close();
         }
     }
 
@@ -281,31 +302,31 @@ impl Engine {
 
     /// All purges.
     pub fn purges(&self) -> &Arc<Purges> {
-        &self.purges
+        &self.kept.purges
     }
 
     /// What all of it is like.
     pub fn figures(&self) -> Figures {
-        let (purges_remembered, purges) = self.purges.counts();
+        let (purges_remembered, purges) = self.kept.purges.counts();
         Figures {
-            memory: self.memory.figures(),
-            disk: self.disk.as_ref().map(Disk::figures).unwrap_or_default(),
+            memory: self.kept.memory.figures(),
+            disk: self.kept.disk.as_ref().map(Disk::figures).unwrap_or_default(),
             flights: self.flights.figures(),
             purges_remembered,
             purges,
-            purge_sequence: self.purges.sequence(),
-            purged: self.purged.load(Ordering::Relaxed),
+            purge_sequence: self.kept.purges.sequence(),
+            purged: self.kept.purged.load(Ordering::Relaxed),
             refreshes: self.refreshes.load(Ordering::Relaxed),
         }
     }
 
     fn forget_key(&self, bytes: &[u8]) {
         let key = self.key(bytes);
-        let removed = self.memory.remove_key(&key);
-        if let Some(disk) = &self.disk {
+        let removed = self.kept.memory.remove_key(&key);
+        if let Some(disk) = &self.kept.disk {
             disk.remove_key(&key);
         }
-        self.purged.fetch_add(removed as u64, Ordering::Relaxed);
+        self.kept.purged.fetch_add(removed as u64, Ordering::Relaxed);
     }
 }
 

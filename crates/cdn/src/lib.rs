@@ -23,6 +23,7 @@ pub mod rules;
 mod seen;
 mod siphash;
 pub mod store;
+mod tending;
 
 pub use check::{check, check_route};
 pub use config::{

@@ -38,6 +38,10 @@ pub enum Place {
 /// Fetches that are under way, and what is known not to be worth to wait for.
 pub struct Flights {
     limits: FillLimits,
+    /// In place of that of the limits: it may change.
+    filling_bytes_max: AtomicU64,
+    /// The same.
+    object_bytes_max: AtomicU64,
     purges: Arc<Purges>,
     table: Mutex<Table>,
     filling: Arc<AtomicU64>,
@@ -107,6 +111,8 @@ impl Flights {
     /// None yet.
     pub fn new(limits: FillLimits, purges: Arc<Purges>) -> Arc<Self> {
         Arc::new(Self {
+            filling_bytes_max: AtomicU64::new(limits.filling_bytes_max),
+            object_bytes_max: AtomicU64::new(limits.object_bytes_max),
             limits,
             purges,
             table: Mutex::default(),
@@ -200,6 +206,12 @@ impl Flights {
         self.begin(&mut table, slot)
     }
 
+    /// Sets how much is kept while it arrives, of all fetches and of one.
+    pub fn resize(&self, filling_bytes_max: u64, object_bytes_max: u64) {
+        self.filling_bytes_max.store(filling_bytes_max, Ordering::Relaxed);
+        self.object_bytes_max.store(object_bytes_max, Ordering::Relaxed);
+    }
+
     /// What is under way, and what has been.
     pub fn figures(&self) -> FlightsFigures {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -220,6 +232,14 @@ impl Flights {
 
     pub(super) fn limits(&self) -> &FillLimits {
         &self.limits
+    }
+
+    pub(super) fn filling_bytes_max(&self) -> u64 {
+        self.filling_bytes_max.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn object_bytes_max(&self) -> u64 {
+        self.object_bytes_max.load(Ordering::Relaxed)
     }
 
     /// Takes a fetch out, if it is still that which stands there.

@@ -101,7 +101,7 @@ impl Lead {
     pub fn keep(&mut self, stored: Stored, now: Instant) {
         // Of a part (206) the length is that of the part.
         self.length = stored.range.map(|(start, end)| end.saturating_sub(start)).or(stored.length);
-        let is_long = self.length.is_some_and(|length| length > self.flights.limits().object_bytes_max);
+        let is_long = self.length.is_some_and(|length| length > self.flights.object_bytes_max());
         self.begin(stored, if is_long { For::Present } else { For::All });
         if is_long {
             self.close(Some(too_long(now)));
@@ -245,11 +245,10 @@ impl Lead {
     }
 
     fn is_too_large(&self) -> bool {
-        let limits = self.flights.limits();
         let state = self.shared.state();
         state.is_for == For::All
-            && (state.total() > limits.object_bytes_max
-                || self.shared.filling_bytes() > limits.filling_bytes_max)
+            && (state.total() > self.flights.object_bytes_max()
+                || self.shared.filling_bytes() > self.flights.filling_bytes_max())
     }
 }
 

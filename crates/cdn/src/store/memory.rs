@@ -117,24 +117,36 @@ impl Memory {
         kept
     }
 
-    /// Puts a response in place of one that is kept, with its use: its head was updated. `None` if that one is
+    /// Puts a response in place of one that is kept, with its use: its head was updated. False if that one is
     /// no longer there, or the new one has no room.
-    pub fn update(&self, old: &Arc<Object>, new: Object) -> Option<Arc<Object>> {
-        let (new, mut gone) = (Arc::new(new), Vec::new());
+    pub fn update(&self, old: &Arc<Object>, new: &Arc<Object>) -> bool {
+        let mut gone = Vec::new();
         let kept = {
             let mut policy = self.policy();
             let shard = self.shard(old.key.hash).read().unwrap_or_else(PoisonError::into_inner);
             let is_there = shard.variants(&old.key).iter().any(|object| Arc::ptr_eq(object, old));
             drop(shard);
-            is_there && self.admit(&mut policy, &new, vec![Arc::clone(old)], &mut gone)
+            is_there && self.admit(&mut policy, new, vec![Arc::clone(old)], &mut gone)
         };
         drop(gone);
-        kept.then_some(new)
+        kept
+    }
+
+    /// Whether there is a response that this one would take the place of.
+    pub fn has_other(&self, object: &Object) -> bool {
+        !self.replaced_by(object).is_empty()
     }
 
     /// Removes one response.
     pub fn remove(&self, object: &Arc<Object>) -> bool {
         self.remove_where(&object.key, |other| Arc::ptr_eq(object, other)) > 0
+    }
+
+    /// Removes one response, and what of it was read from the disk by another: all that came no later.
+    pub fn remove_upto(&self, object: &Arc<Object>) -> bool {
+        let is_older =
+            |other: &Object| other.stored.received <= object.stored.received && object.replaces(other);
+        self.remove_where(&object.key, |other| Arc::ptr_eq(object, other) || is_older(other)) > 0
     }
 
     /// Removes all variants of a key, and says how many there were.

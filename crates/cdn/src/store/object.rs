@@ -75,6 +75,12 @@ impl Object {
         self.asked
     }
 
+    /// The purges that it was held against by now, and whether one of these made it stale.
+    pub(crate) fn held(&self) -> (u64, bool) {
+        let checked = self.checked.load(Ordering::Relaxed);
+        (checked >> 1, checked & 1 == 1)
+    }
+
     /// How often it was used lately: 0 to 3.
     pub fn frequency(&self) -> u8 {
         self.frequency.get()

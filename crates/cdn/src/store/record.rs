@@ -3,20 +3,46 @@
 //! Each record is a head of fixed length, the key, what is stored of the response's head, and the body. The head has a CRC-32 of itself, of
 //! what lies between it and the body, and of the body, so that each can be trusted when it is read alone. Numbers are little-endian.
 //! Another layout is another [`MAGIC`]: what an older version has written is then not read, and fetched again.
+//!
+//! One byte of a record changes after it was written, its [`Fate`]: so what is gone is so for whoever reads the folder next, at the price
+//! of one byte. A response that was confirmed is written again without its body: its record says where that stands. And a
+//! record without key and response says against which purges all before it was held.
 
 use crate::rules::Stored;
 use crate::store::Object;
 use std::time::{Duration, SystemTime};
 
-const MAGIC: u32 = u32::from_le_bytes(*b"9cd1");
+const MAGIC: [u8; 3] = *b"9c2";
+/// Where in a record its fate stands.
+pub(crate) const FATE_AT: u64 = MAGIC.len() as u64;
 /// Bytes of a record's head.
-pub(crate) const HEAD_BYTES: usize = 44;
+pub(crate) const HEAD_BYTES: usize = 56;
 /// Between head and body there is no more than this: what says so is damaged.
 pub(crate) const META_BYTES_MAX: u32 = 1 << 20;
+
+/// What has become of a record. No two of these bytes differ by one bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Fate {
+    /// It is as it was written.
+    Kept = b'l',
+    /// A purge has made it stale since.
+    Soft = b's',
+    /// It was replaced, removed or purged.
+    Gone = b'g',
+}
+
+/// Where a record, or a body, stands: the number of the segment, and bytes from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct At {
+    pub(crate) segment: u32,
+    pub(crate) offset: u64,
+}
 
 /// What a record is, before any of it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
+    pub(crate) fate: Fate,
     pub(crate) meta_len: u32,
     meta_crc: u32,
     pub(crate) body_len: u64,
@@ -26,6 +52,8 @@ pub(crate) struct Head {
     pub(crate) asked: u64,
     /// One of these made it stale.
     pub(crate) is_soft: bool,
+    /// Where its body is, if that does not follow.
+    pub(crate) body_at: Option<At>,
 }
 
 impl Head {
@@ -35,33 +63,72 @@ impl Head {
         write_stored(&object.stored, &mut meta);
         let mut crc = crc32fast::Hasher::new();
         object.body.chunks().iter().for_each(|chunk| crc.update(chunk));
+        let (asked, is_soft) = object.held();
         let head = Self {
+            fate: Fate::Kept,
             meta_len: u32::try_from(meta.len()).ok().filter(|len| *len <= META_BYTES_MAX)?,
             meta_crc: crc32fast::hash(&meta),
             body_len: object.body.len(),
             body_crc: crc.finalize(),
             key_len: object.key.bytes.len() as u32,
-            asked: object.asked(),
-            is_soft: object.is_purged_softly(),
+            asked,
+            is_soft,
+            body_at: None,
         };
         Some((head, meta))
     }
 
+    /// The head of a record that says: all that stands before `at` was held against purges up to this number.
+    pub(crate) fn held_before(at: At, upto: u64) -> Self {
+        let nothing = crc32fast::hash(&[]);
+        Self {
+            fate: Fate::Kept,
+            meta_len: 0,
+            meta_crc: nothing,
+            body_len: 0,
+            body_crc: nothing,
+            key_len: 0,
+            asked: upto,
+            is_soft: false,
+            body_at: Some(at),
+        }
+    }
+
+    /// What [`Head::held_before`] says, if it is one.
+    pub(crate) fn holds_before(&self) -> Option<(At, u64)> {
+        // A response's head is never empty.
+        self.body_at.filter(|_| self.meta_len == 0).map(|at| (at, self.asked))
+    }
+
     /// Bytes of the whole record.
     pub(crate) fn record_len(&self) -> u64 {
-        HEAD_BYTES as u64 + u64::from(self.meta_len) + self.body_len
+        self.begun_len() + if self.body_at.is_some() { 0 } else { self.body_len }
+    }
+
+    /// Bytes of the record up to the body.
+    pub(crate) fn begun_len(&self) -> u64 {
+        HEAD_BYTES as u64 + u64::from(self.meta_len)
+    }
+
+    /// Where the body of the record is that stands here.
+    pub(crate) fn body_of(&self, record: At) -> At {
+        self.body_at.unwrap_or(At { offset: record.offset + self.begun_len(), ..record })
     }
 
     pub(crate) fn to_bytes(self) -> [u8; HEAD_BYTES] {
+        let body_at = self.body_at.unwrap_or(At { segment: 0, offset: 0 });
         let mut bytes = [0; HEAD_BYTES];
-        bytes[..4].copy_from_slice(&MAGIC.to_le_bytes());
+        bytes[..3].copy_from_slice(&MAGIC);
+        bytes[3] = self.fate as u8;
         bytes[8..12].copy_from_slice(&self.meta_len.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.meta_crc.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.body_len.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.body_crc.to_le_bytes());
         bytes[28..32].copy_from_slice(&self.key_len.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.asked.to_le_bytes());
-        bytes[40] = u8::from(self.is_soft);
+        bytes[40..48].copy_from_slice(&body_at.offset.to_le_bytes());
+        bytes[48..52].copy_from_slice(&body_at.segment.to_le_bytes());
+        bytes[52] = u8::from(self.is_soft);
         let crc = crc32fast::hash(&bytes[8..]);
         bytes[4..8].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -69,22 +136,33 @@ impl Head {
 
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes.get(..HEAD_BYTES)?);
-        let (magic, crc) = (input.u32()?, input.u32()?);
+        let magic: [u8; 3] = input.array()?;
+        let fates = [Fate::Kept, Fate::Soft, Fate::Gone];
+        let fate = input.u8()?;
+        let fate = fates.into_iter().find(|known| *known as u8 == fate)?;
+        let crc = input.u32()?;
         if magic != MAGIC || crc != crc32fast::hash(input.0) {
             return None;
         }
-        let head = Self {
+        let mut head = Self {
+            fate,
             meta_len: input.u32()?,
             meta_crc: input.u32()?,
             body_len: input.u64()?,
             body_crc: input.u32()?,
             key_len: input.u32()?,
             asked: input.u64()?,
-            is_soft: input.u8()? == 1,
+            is_soft: false,
+            body_at: None,
         };
+        let at = At { offset: input.u64()?, segment: input.u32()? };
+        head.is_soft = input.u8()? == 1;
+        // Segments are counted from 1 on.
+        head.body_at = (at.segment > 0).then_some(at);
         let is_sound = head.meta_len <= META_BYTES_MAX
             && head.key_len <= head.meta_len
             && head.body_len < 1 << 48
+            && at.offset < 1 << 48
             && head.asked < 1 << 62;
         is_sound.then_some(head)
     }
@@ -294,6 +372,12 @@ mod tests {
     /// The seeds of the fuzz target are what they are meant to be.
     #[test]
     fn the_seeds_are_read() {
+        let confirmed =
+            Head::parse(include_bytes!("../../../../fuzz/corpus/cdn_disk/record_confirmed")).unwrap();
+        let at = At { segment: 3, offset: 4096 };
+        assert_eq!((confirmed.fate, confirmed.body_at, confirmed.body_len), (Fate::Soft, Some(at), 5));
+        let held = Head::parse(include_bytes!("../../../../fuzz/corpus/cdn_disk/record_held")).unwrap();
+        assert_eq!((held, held.holds_before()), (Head::held_before(at, 9), Some((at, 9))));
         let record = include_bytes!("../../../../fuzz/corpus/cdn_disk/record");
         let head = Head::parse(record).unwrap();
         let (key, read) = head.read_meta(&record[HEAD_BYTES..][..head.meta_len as usize]).unwrap();

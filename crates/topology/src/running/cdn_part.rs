@@ -5,7 +5,7 @@ use crate::config::Topology;
 use crate::status::CdnStatus;
 use cdn::key::QueryPolicy;
 use cdn::purge::{Mode, Target};
-use cdn::store::DiskConfig;
+use cdn::store::{Disk, DiskConfig};
 use cdn::{Engine, EngineConfig};
 use edge::{CacheCounts, SiteCacheStatus};
 use notation::Size;
@@ -14,7 +14,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use telemetry::{Hook, Registry};
 use thiserror::Error;
 
@@ -24,8 +23,8 @@ pub(super) struct CdnPart(Option<Open>);
 
 struct Open {
     engine: Arc<Engine>,
+    folder: PathBuf,
     disk: Option<Size>,
-    is_tending: Arc<AtomicBool>,
     _metrics: Hook,
 }
 
@@ -72,16 +71,20 @@ impl CdnPart {
     }
 
     fn open(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, cdn::Error> {
-        let Some(config) = &topology.cdn else { return Ok(Self(None)) };
         let folder = dir.join(&topology.node.data).join("cdn");
-        let mut wanted = EngineConfig::of_memory(config.memory.get());
+        let Some(config) = &topology.cdn else {
+            // What an earlier file had on the disk misses what is purged, or only changes, from now on.
+            forget_later(&folder)?;
+            return Ok(Self(None));
+        };
+        let memory_bytes = config.memory.get();
+        let mut wanted = EngineConfig::of_memory(memory_bytes);
         wanted.disk = config
             .disk
-            .map(|disk| DiskConfig { folder: folder.clone(), bytes_max: disk.get() - beside(disk.get()) });
+            .map(|disk| DiskConfig::behind(memory_bytes, folder.clone(), disk.get() - beside(disk.get())));
         let engine = Arc::new(open_engine(&wanted, &folder)?);
         let metrics = cdn::register(registry, &engine);
-        let is_tending = Arc::default();
-        Ok(Self(Some(Open { engine, disk: config.disk, is_tending, _metrics: metrics })))
+        Ok(Self(Some(Open { engine, folder, disk: config.disk, _metrics: metrics })))
     }
 
     /// Everything of a reload that may fail.
@@ -138,26 +141,30 @@ impl CdnPart {
         })
     }
 
-    /// Applies a change. A cache that goes comes back, to be dropped when nobody uses it any more.
+    /// Applies a change. A cache that goes comes back, to be closed. What it has on the disk is forgotten: it misses what is purged, or only
+    /// changes, until there is a cache again.
     pub(super) fn commit(&mut self, prepared: PreparedCdn) -> Option<Self> {
         match prepared {
-            PreparedCdn::Absent => return Some(std::mem::take(self)),
+            PreparedCdn::Absent => {
+                if let Some(Err(error)) = self.0.as_ref().map(|open| forget_later(&open.folder)) {
+                    tracing::error!(target: "topology", %error, "a cache that is gone may come back with what it had: remove its folder");
+                }
+                return Some(std::mem::take(self));
+            }
             PreparedCdn::Added(part) => *self = part,
             PreparedCdn::Kept { memory } => {
                 if let Some(open) = &self.0 {
-                    let EngineConfig { memory_bytes, object_bytes_max, .. } =
-                        EngineConfig::of_memory(memory.get());
-                    open.engine.resize(memory_bytes, object_bytes_max);
+                    open.engine.resize(memory.get());
                 }
             }
         }
         None
     }
 
-    /// Writes what waits to be written. Waits for the disk.
+    /// Writes what waits to be written, and lets go of the disk, whoever still holds the cache. Waits for the disk.
     pub(super) fn close(self) {
         if let Some(open) = self.0 {
-            open.engine.flush();
+            open.engine.close();
         }
     }
 
@@ -165,14 +172,13 @@ impl CdnPart {
     pub(super) fn purger(&self, topology: &Topology) -> Result<Purger, PurgeError> {
         let open = self.0.as_ref().ok_or(PurgeError::NoCdn)?;
         let queries = queries(topology);
-        Ok(Purger { engine: Arc::clone(&open.engine), is_tending: Arc::clone(&open.is_tending), queries })
+        Ok(Purger { engine: Arc::clone(&open.engine), queries })
     }
 }
 
 /// Purges what is kept.
 pub(super) struct Purger {
     engine: Arc<Engine>,
-    is_tending: Arc<AtomicBool>,
     /// What routes make of a query: a URL is purged under each key that it may have.
     queries: Vec<QueryPolicy>,
 }
@@ -205,13 +211,9 @@ impl Purger {
 
     /// Frees the memory of what is purged; one at a time. Looks at all that is kept.
     pub(super) fn tend(&self) {
-        if self.is_tending.swap(true, Ordering::AcqRel) {
-            return;
-        }
         if let Err(error) = self.engine.tend() {
             tracing::warn!(target: "topology", %error, "purges that are about nothing any more are still remembered");
         }
-        self.is_tending.store(false, Ordering::Release);
     }
 }
 
@@ -260,42 +262,49 @@ fn key_of(url: &str, queries: &QueryPolicy) -> Result<Vec<u8>, PurgeError> {
 /// Opens the cache. A process that takes over meets the folder in use by the one before it, and goes on in memory: what is on the disk then
 /// misses its purges, and is forgotten at the next start.
 fn open_engine(wanted: &EngineConfig, folder: &Path) -> Result<Engine, cdn::Error> {
-    let forgotten = forgotten(folder);
     if wanted.disk.is_none() {
         // What an earlier file had on the disk misses the purges from now on.
-        if folder.exists() {
-            mark(&forgotten, folder)?;
-        }
+        forget_later(folder)?;
         return Engine::open(wanted);
     }
-    if forgotten.exists() {
-        let failed = |source| cdn::Error::Disk { folder: folder.to_owned(), source };
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => fs::remove_file(&forgotten).map_err(failed)?,
-        }
-    }
-    match Engine::open(wanted) {
+    match forget_now(folder).and_then(|()| Engine::open(wanted)) {
         Err(cdn::Error::Disk { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
-            mark(&forgotten, folder)?;
-            tracing::warn!(target: "topology", "the cache's disk is still in use by the process before: until the next start, responses are kept in memory alone");
+            forget_later(folder)?;
+            tracing::warn!(target: "topology", "the cache's disk is still in use by the process or the file before: until the next start, responses are kept in memory alone");
             Engine::open(&EngineConfig { disk: None, ..wanted.clone() })
         }
         opened => opened,
     }
 }
 
-fn forgotten(folder: &Path) -> PathBuf {
-    folder.with_extension("forgotten")
+/// Removes what is there, if it was to be forgotten; nothing while somebody uses it.
+fn forget_now(folder: &Path) -> Result<(), cdn::Error> {
+    let forgotten = forgotten(folder);
+    if !forgotten.exists() {
+        return Ok(());
+    }
+    Disk::clear(folder)?;
+    fs::remove_file(&forgotten).map_err(|source| cdn::Error::Disk { folder: folder.to_owned(), source })
 }
 
-fn mark(path: &Path, folder: &Path) -> Result<(), cdn::Error> {
-    fs::write(path, b"").map_err(|source| cdn::Error::Disk { folder: folder.to_owned(), source })
+/// Has whoever uses the folder next begin with nothing. Nothing of it is removed now: another process may still use it.
+fn forget_later(folder: &Path) -> Result<(), cdn::Error> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    fs::write(forgotten(folder), b"").map_err(|source| cdn::Error::Disk { folder: folder.to_owned(), source })
+}
+
+fn forgotten(folder: &Path) -> PathBuf {
+    folder.with_extension("forgotten")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cdn::rules::Stored;
+    use cdn::store::{Body, Object};
+    use std::time::SystemTime;
 
     #[test]
     fn a_url_is_found_as_it_is_kept() {
@@ -311,7 +320,7 @@ mod tests {
     fn what_is_kept_on_the_disk_while_another_process_purges_is_forgotten() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("cdn");
-        let disk = DiskConfig { folder: folder.clone(), bytes_max: 64 << 20 };
+        let disk = DiskConfig::behind(64 << 20, folder.clone(), 64 << 20);
         let wanted = EngineConfig { disk: Some(disk), ..EngineConfig::of_memory(1 << 20) };
         let before = open_engine(&wanted, &folder).unwrap();
         let after = open_engine(&wanted, &folder).unwrap();
@@ -321,5 +330,67 @@ mod tests {
         let next = open_engine(&wanted, &folder).unwrap();
         assert_eq!(next.figures().disk.objects, 0);
         assert!(!forgotten(&folder).exists());
+    }
+
+    fn topology(text: &str) -> Topology {
+        crate::file::parse(text, Path::new("nines.toml")).unwrap().topology
+    }
+
+    fn response(engine: &Engine) -> Object {
+        let stored = Stored {
+            status: 200,
+            lines: [].into(),
+            unsent: [].into(),
+            requested: SystemTime::UNIX_EPOCH,
+            received: SystemTime::UNIX_EPOCH,
+            initial_age: 0,
+            lifetime: 60,
+            stale_while_revalidate: 0,
+            stale_if_error: 0,
+            must_revalidate: false,
+            no_cache: false,
+            vary: [].into(),
+            tags: [].into(),
+            length: None,
+            range: None,
+            not_stored: None,
+        };
+        Object::new(engine.key(b"http://shop.test/"), stored, Body::copy_of(b"body"), 0)
+    }
+
+    #[test]
+    fn a_cache_that_the_file_no_longer_names_comes_back_empty() {
+        let home = tempfile::tempdir().unwrap();
+        let with = topology("[cdn]\nmemory = \"8MiB\"\ndisk = \"8MiB\"\n");
+        let (without, registry) = (topology(""), Registry::new());
+        let open = |topology: &Topology| CdnPart::open(topology, home.path(), &registry).unwrap();
+        let keep = |part: &CdnPart| {
+            let engine = &part.0.as_ref().unwrap().engine;
+            engine.put(response(engine));
+            engine.flush();
+            assert_eq!(engine.figures().disk.objects, 1);
+        };
+        let objects = |part: &CdnPart| part.0.as_ref().unwrap().engine.figures().disk.objects;
+        // A restart with the same file finds it; one after a start without a cache does not.
+        let first = open(&with);
+        keep(&first);
+        first.close();
+        let second = open(&with);
+        assert_eq!(objects(&second), 1);
+        second.close();
+        open(&without).close();
+        let mut third = open(&with);
+        assert_eq!(objects(&third), 0);
+        keep(&third);
+        // A reload that takes it away, while a core holds it still.
+        let held = Arc::clone(&third.0.as_ref().unwrap().engine);
+        let gone = third.prepare(&without, home.path(), &registry).unwrap();
+        third.commit(gone).unwrap().close();
+        let PreparedCdn::Added(fourth) = third.prepare(&with, home.path(), &registry).unwrap() else {
+            panic!("it is new")
+        };
+        assert_eq!(objects(&fourth), 0);
+        keep(&fourth);
+        drop(held);
     }
 }

@@ -4,9 +4,10 @@ use super::index::Entry;
 use super::{Choose, Shared};
 use crate::key::Key;
 use crate::rules::Stored;
-use crate::store::record::{HEAD_BYTES, Head};
+use crate::store::record::{At, Fate, HEAD_BYTES, Head};
 use crate::store::{Body, CHUNK_BYTES, Object};
-use bytes::BytesMut;
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering;
@@ -24,59 +25,123 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    fn into_object(self, key: &Key, body: Body) -> Object {
-        let object = Object::new(key.clone(), self.stored, body, self.head.asked);
-        if self.head.is_soft {
+    /// With what its entry knows of it.
+    fn into_object(self, key: &Key, entry: &Entry, body: Body) -> Object {
+        let object = Object::new(key.clone(), self.stored, body, self.head.asked.max(entry.held));
+        if entry.is_soft || self.head.is_soft || self.head.fate == Fate::Soft {
             object.soften();
         }
         object
     }
 }
 
+/// Any record.
+pub(super) enum Any {
+    Response(Begun),
+    /// See [`Head::held_before`].
+    HeldBefore(Head),
+}
+
+impl Any {
+    pub(super) fn head(&self) -> &Head {
+        match self {
+            Self::Response(begun) => &begun.head,
+            Self::HeldBefore(head) => head,
+        }
+    }
+}
+
 impl Shared {
-    /// The newest record of a key that is chosen and whole. What is damaged is forgotten.
-    pub(super) fn read(&self, key: &Key, mut choose: Choose) -> Option<Object> {
-        for entry in self.index.get(key.hash) {
-            let Some(begun) = read_begun(&entry.file, entry.offset) else {
-                self.forget_damaged(key.hash, &entry);
+    /// The newest record of a key that is chosen and whole, and where it is. What is damaged is forgotten.
+    pub(super) fn read(&self, key: &Key, mut choose: Choose) -> Option<(Object, At)> {
+        let hash = key.hash as u64;
+        for entry in self.index.get(hash) {
+            let Some(begun) = self.read_begun(&entry) else {
+                self.forget_damaged(hash, &entry);
                 continue;
             };
             if begun.key != key.bytes || !choose(&begun.stored) {
                 continue;
             }
-            let Some(body) = read_body(&entry, &begun) else {
-                self.forget_damaged(key.hash, &entry);
+            let Some(body) = self.read_body(&entry, &begun.head) else {
+                self.forget_damaged(hash, &entry);
                 continue;
             };
-            self.index.mark(key.hash, entry.segment, entry.offset);
+            self.index.mark_used(hash, entry.at());
             self.counts.read.fetch_add(1, Ordering::Relaxed);
-            return Some(begun.into_object(key, body));
+            return Some((begun.into_object(key, &entry, body), entry.at()));
         }
         None
     }
 
     /// All records of a key that are whole up to their bodies.
     pub(super) fn see(&self, key: &Key) -> Vec<(Object, u64)> {
-        let begun =
-            self.index.get(key.hash).into_iter().filter_map(|entry| read_begun(&entry.file, entry.offset));
+        let entries = self.index.get(key.hash as u64).into_iter();
+        let begun = entries.filter_map(|entry| Some((self.read_begun(&entry)?, entry)));
         begun
-            .filter(|begun| begun.key == key.bytes)
-            .map(|begun| {
+            .filter(|(begun, _)| begun.key == key.bytes)
+            .map(|(begun, entry)| {
                 let length = begun.head.body_len;
-                (begun.into_object(key, Body::default()), length)
+                (begun.into_object(key, &entry, Body::default()), length)
             })
             .collect()
     }
 
-    pub(super) fn forget_damaged(&self, hash: u128, entry: &Entry) {
-        // Whoever else has found it so has counted it.
-        let removed = self.index.remove(hash, |other| other.is_at(entry.segment, entry.offset));
-        self.counts.damaged.fetch_add(removed as u64, Ordering::Relaxed);
+    pub(super) fn forget_damaged(&self, hash: u64, entry: &Entry) {
+        // Whoever else has found it so has counted it; and what has gone with its segment meanwhile is not damaged.
+        let removed = self.index.remove(hash, |other| other.at() == entry.at());
+        self.counts.damaged.fetch_add(removed.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Reads a record up to its body; `None` where it is not what was written.
+    pub(super) fn read_begun(&self, entry: &Entry) -> Option<Begun> {
+        let file = self.files.get(entry.at().segment)?;
+        match read_any(&file.file, entry.at().offset)? {
+            Any::Response(begun) => Some(begun),
+            Any::HeldBefore(_) => None,
+        }
+    }
+
+    /// Reads a record's body; `None` where it is not what was written.
+    pub(super) fn read_body(&self, entry: &Entry, head: &Head) -> Option<Body> {
+        let body = head.body_of(entry.at());
+        let file = self.files.get(body.segment)?;
+        let (mut at, end) = (body.offset, body.offset + head.body_len);
+        // A length that lies makes no room: the file says how much there can be.
+        if file.file.metadata().ok()?.len() < end {
+            return None;
+        }
+        let mut crc = crc32fast::Hasher::new();
+        let mut chunks = Vec::new();
+        while at < end {
+            let len = (end - at).min(CHUNK_BYTES as u64) as usize;
+            let chunk = read_chunk(&file.file, at, len)?;
+            crc.update(&chunk);
+            at += len as u64;
+            chunks.push(Bytes::from(chunk));
+        }
+        (crc.finalize() == head.body_crc).then(|| Body::of_chunks(chunks))
     }
 }
 
-/// Reads a record up to its body; `None` where it is not what was written.
-pub(super) fn read_begun(file: &File, offset: u64) -> Option<Begun> {
+/// So many bytes of a file, into memory that nobody has filled before.
+fn read_chunk(file: &File, mut at: u64, len: usize) -> Option<Vec<u8>> {
+    let mut chunk = Vec::with_capacity(len);
+    while chunk.len() < len {
+        match rustix::io::pread(file, spare_capacity(&mut chunk), at) {
+            Ok(0) => return None,
+            Ok(more) => at += more as u64,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    // An allocator may have given more room than was asked for.
+    chunk.truncate(len);
+    Some(chunk)
+}
+
+/// Reads a record up to its body; `None` where there is none.
+pub(super) fn read_any(file: &File, offset: u64) -> Option<Any> {
     let mut bytes = vec![0; FIRST_BYTES];
     let mut read = 0;
     // The file may end before the buffer does.
@@ -88,6 +153,9 @@ pub(super) fn read_begun(file: &File, offset: u64) -> Option<Begun> {
     }
     bytes.truncate(read);
     let head = Head::parse(&bytes)?;
+    if head.holds_before().is_some() {
+        return Some(Any::HeldBefore(head));
+    }
     let meta_end = HEAD_BYTES + head.meta_len as usize;
     if meta_end > bytes.len() {
         let before = bytes.len();
@@ -96,26 +164,5 @@ pub(super) fn read_begun(file: &File, offset: u64) -> Option<Begun> {
     }
     let meta = bytes[HEAD_BYTES..meta_end].to_vec();
     let (key, stored) = head.read_meta(&meta)?;
-    Some(Begun { key: key.into(), stored, meta, head })
-}
-
-/// Reads a record's body; `None` where it is not what was written.
-pub(super) fn read_body(entry: &Entry, begun: &Begun) -> Option<Body> {
-    let Head { meta_len, body_len, body_crc, .. } = begun.head;
-    let mut at = entry.offset + HEAD_BYTES as u64 + u64::from(meta_len);
-    let end = at + body_len;
-    // A length that lies makes no room: the file says how much there can be.
-    if entry.file.metadata().ok()?.len() < end {
-        return None;
-    }
-    let mut crc = crc32fast::Hasher::new();
-    let mut chunks = Vec::new();
-    while at < end {
-        let mut chunk = BytesMut::zeroed((end - at).min(CHUNK_BYTES as u64) as usize);
-        entry.file.read_exact_at(&mut chunk, at).ok()?;
-        crc.update(&chunk);
-        at += chunk.len() as u64;
-        chunks.push(chunk.freeze());
-    }
-    (crc.finalize() == body_crc).then(|| Body::of_chunks(chunks))
+    Some(Any::Response(Begun { key: key.into(), stored, meta, head }))
 }

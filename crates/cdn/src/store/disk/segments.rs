@@ -1,8 +1,8 @@
-//! The files that records stand in, the oldest first.
+//! The segments that records stand in, the oldest first, as the thread has them that writes.
 
-use super::index::Entry;
-use super::reading::read_begun;
+use super::files::SegmentFile;
 use super::{DiskConfig, Shared};
+use crate::store::record::At;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io;
@@ -13,39 +13,35 @@ use std::sync::atomic::Ordering;
 /// How many segments the room is divided into: so much of what is kept goes at once.
 const SEGMENTS: u64 = 32;
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
-const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+/// They are not longer than this while they are few.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// How many there may be, each being an open file.
+pub(super) const SEGMENTS_MAX: usize = 256;
 /// What takes more than this part of the room is not written.
 const OBJECT_PART: u64 = 8;
 
 pub(super) struct Segment {
-    pub(super) number: u32,
-    path: PathBuf,
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<SegmentFile>,
     pub(super) bytes: u64,
-    /// Of the keys of its records.
-    pub(super) hashes: Vec<u128>,
+    /// Of the keys of its records, and of those whose bodies are here.
+    pub(super) hashes: Vec<u64>,
 }
 
 /// All segments; the last is written to. They belong to one thread.
 pub(super) struct Segments {
-    folder: PathBuf,
-    create: fn(&Path) -> io::Result<File>,
-    all: VecDeque<Segment>,
+    pub(super) folder: PathBuf,
+    pub(super) create: fn(&Path) -> io::Result<File>,
+    pub(super) all: VecDeque<Segment>,
     /// The last one is still written to.
-    is_open: bool,
-    next: u32,
-    bytes: u64,
-    bytes_max: u64,
+    pub(super) is_open: bool,
+    pub(super) next: u32,
+    pub(super) bytes: u64,
+    pub(super) bytes_max: u64,
 }
 
 impl Segments {
-    /// Finds what is in a folder. What is not whole at the end of a segment is cut off.
-    pub(super) fn open(
-        config: &DiskConfig,
-        create: fn(&Path) -> io::Result<File>,
-        shared: &Shared,
-    ) -> io::Result<(Self, u64)> {
-        let mut segments = Self {
+    pub(super) fn new(config: &DiskConfig, create: fn(&Path) -> io::Result<File>) -> Self {
+        Self {
             folder: config.folder.clone(),
             create,
             all: VecDeque::new(),
@@ -53,21 +49,7 @@ impl Segments {
             next: 1,
             bytes: 0,
             bytes_max: config.bytes_max,
-        };
-        let mut asked = 0;
-        for (number, path) in paths(&config.folder)? {
-            segments.next = number.saturating_add(1);
-            let (segment, highest) = scan(number, path, shared)?;
-            asked = highest.max(asked);
-            segments.bytes += segment.bytes;
-            segments.all.push_back(segment);
         }
-        while segments.bytes > segments.bytes_max {
-            let Some(oldest) = segments.pop_oldest(shared) else { break };
-            Self::forget(&oldest, shared);
-        }
-        segments.count(shared);
-        Ok((segments, asked))
     }
 
     /// Whether a record of this length may be written at all.
@@ -76,33 +58,45 @@ impl Segments {
     }
 
     /// Whether there is room for so much without another having to go.
-    pub(super) fn has_room(&self, record_len: u64) -> bool {
+    pub(super) fn has_room(&self, record_len: u64, shared: &Shared) -> bool {
         self.bytes + record_len <= self.bytes_max
+            && self.all.len() < SEGMENTS_MAX
+            && shared.index.len() < shared.objects_max.load(Ordering::Relaxed)
     }
 
-    /// The segment that a record of this length is to be written to, and where.
-    pub(super) fn place(&mut self, record_len: u64) -> io::Result<&mut Segment> {
+    /// The segment that a record of this length is to be written to.
+    pub(super) fn place(&mut self, record_len: u64, shared: &Shared) -> io::Result<&mut Segment> {
         let bytes_max = self.segment_bytes();
         let is_full = |segment: &Segment| segment.bytes > 0 && segment.bytes + record_len > bytes_max;
         if !self.is_open || self.all.back().is_none_or(is_full) {
             let number = self.next;
             let path = self.folder.join(format!("{number:010}.segment"));
-            let file = Arc::new((self.create)(&path)?);
+            let file = SegmentFile::new(number, path.clone(), (self.create)(&path)?);
             self.next =
                 number.checked_add(1).ok_or_else(|| io::Error::other("no number is left for a segment"))?;
-            self.all.push_back(Segment { number, path, file, bytes: 0, hashes: Vec::new() });
+            shared.files.add(Arc::clone(&file));
+            self.all.push_back(Segment { file, bytes: 0, hashes: Vec::new() });
             self.is_open = true;
         }
         self.all.back_mut().ok_or_else(|| io::Error::other("there is no segment"))
     }
 
     /// Counts a record that was written to the last segment.
-    pub(super) fn written(&mut self, record_len: u64, hash: u128, shared: &Shared) {
+    pub(super) fn written(&mut self, record_len: u64, shared: &Shared) {
         let segment = self.all.back_mut().expect("a record was written to it");
         segment.bytes += record_len;
-        segment.hashes.push(hash);
         self.bytes += record_len;
         self.count(shared);
+    }
+
+    /// Notes that a response is lost with these segments: that of its record, and that of its body.
+    pub(super) fn note(&mut self, record: At, body_segment: u32, hash: u64) {
+        let both = (record.segment != body_segment).then_some(body_segment);
+        for number in [Some(record.segment), both].into_iter().flatten() {
+            if let Ok(place) = self.all.binary_search_by_key(&number, |segment| segment.file.number) {
+                self.all[place].hashes.push(hash);
+            }
+        }
     }
 
     /// Begins another segment with the next record: the last one cannot be trusted to end where it should.
@@ -110,33 +104,38 @@ impl Segments {
         self.is_open = false;
     }
 
-    /// Takes the oldest segment out, and its file with it; its records can still be read by whoever holds it.
+    /// Takes the oldest segment out, and its file with it; its records can still be read until it is forgotten.
     pub(super) fn pop_oldest(&mut self, shared: &Shared) -> Option<Segment> {
         let oldest = self.all.pop_front()?;
         self.is_open &= !self.all.is_empty();
         self.bytes -= oldest.bytes;
-        if fs::remove_file(&oldest.path).is_err() {
-            shared.counts.failed.fetch_add(1, Ordering::Relaxed);
+        match fs::remove_file(&oldest.file.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                shared.counts.failed.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
         }
         self.count(shared);
         Some(oldest)
     }
 
-    /// Forgets the records of a segment that is gone.
+    /// Forgets the records of a segment that is gone, and those whose bodies were there.
     pub(super) fn forget(segment: &Segment, shared: &Shared) {
-        let removed = segment
-            .hashes
-            .iter()
-            .map(|hash| shared.index.remove(*hash, |entry| entry.segment == segment.number));
-        let removed: usize = removed.sum();
+        let number = segment.file.number;
+        let removed =
+            segment.hashes.iter().map(|hash| shared.index.remove(*hash, |entry| entry.needs(number)));
+        let removed: usize = removed.map(|entries| entries.len()).sum();
         shared.counts.evicted.fetch_add(removed as u64, Ordering::Relaxed);
+        shared.files.remove(number);
     }
 
     pub(super) fn segment_bytes(&self) -> u64 {
-        (self.bytes_max / SEGMENTS).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)
+        // Two that follow each other are longer than one may be, together: there are no more than twice as many as fit.
+        let least = self.bytes_max / (SEGMENTS_MAX as u64 / 2);
+        (self.bytes_max / SEGMENTS).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES).max(least)
     }
 
-    fn count(&self, shared: &Shared) {
+    pub(super) fn count(&self, shared: &Shared) {
         shared.counts.bytes.store(self.bytes, Ordering::Relaxed);
         shared.counts.segments.store(self.all.len() as u64, Ordering::Relaxed);
     }
@@ -148,34 +147,13 @@ pub(super) fn paths(folder: &Path) -> io::Result<Vec<(u32, PathBuf)>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(number) = name.strip_suffix(".segment").and_then(|number| number.parse().ok()) {
+        // Records name segments from 1 on.
+        if let Some(number) = name.strip_suffix(".segment").and_then(|number| number.parse().ok())
+            && number > 0
+        {
             paths.push((number, path));
         }
     }
     paths.sort_unstable();
     Ok(paths)
-}
-
-/// Reads the heads of a segment's records into the index. Bodies are checked when they are asked for.
-fn scan(number: u32, path: PathBuf, shared: &Shared) -> io::Result<(Segment, u64)> {
-    let file = Arc::new(File::options().read(true).write(true).open(&path)?);
-    let len = file.metadata()?.len();
-    let mut segment = Segment { number, path, file, bytes: 0, hashes: Vec::new() };
-    let mut asked = 0;
-    while segment.bytes < len {
-        let begun = read_begun(&segment.file, segment.bytes);
-        let Some(begun) = begun.filter(|begun| segment.bytes + begun.head.record_len() <= len) else {
-            // A write that was broken off, or damage: what follows cannot be found.
-            shared.counts.damaged.fetch_add(1, Ordering::Relaxed);
-            segment.file.set_len(segment.bytes)?;
-            break;
-        };
-        asked = begun.head.asked.max(asked);
-        let hash = shared.hasher.hash(&begun.key);
-        let entry = Entry::new(number, segment.bytes, &segment.file, &begun.stored);
-        shared.index.insert(hash, entry, &begun.stored);
-        segment.hashes.push(hash);
-        segment.bytes += begun.head.record_len();
-    }
-    Ok((segment, asked))
 }

@@ -1,3 +1,6 @@
+mod bounds;
+mod gone;
+
 use super::*;
 use crate::purge::{Mode, Target};
 use crate::store::Body;
@@ -10,14 +13,18 @@ use std::sync::atomic::AtomicBool;
 
 const HASHER_SECRET: [u64; 2] = [1, 2];
 
+fn config(folder: &Path, bytes_max: u64) -> DiskConfig {
+    DiskConfig::behind(256 << 20, folder.into(), bytes_max)
+}
+
 /// A cache with so little memory that all is looked up on the disk.
 fn engine(folder: &Path, bytes_max: u64) -> Engine {
-    let disk = DiskConfig { folder: folder.into(), bytes_max };
+    let disk = config(folder, bytes_max);
     Engine::open(&EngineConfig { disk: Some(disk), ..EngineConfig::of_memory(0) }).unwrap()
 }
 
 fn disk(folder: &Path, bytes_max: u64) -> Disk {
-    let config = DiskConfig { folder: folder.into(), bytes_max };
+    let config = config(folder, bytes_max);
     Disk::open(&config, KeyHasher::new(HASHER_SECRET), Arc::new(Purges::in_memory())).unwrap().0
 }
 
@@ -60,7 +67,7 @@ fn found(engine: &Engine, name: &str) -> Option<u64> {
 }
 
 fn read(disk: &Disk, name: &str) -> Option<u64> {
-    wait(disk.read(&key(name), |_| true)).map(|object| version(name, &object.body))
+    wait(disk.read(&key(name), |_| true)).map(|(object, _)| version(name, &object.body))
 }
 
 fn bytes_of_segments(folder: &Path) -> u64 {
@@ -106,7 +113,7 @@ fn without_its_log_of_purges_nothing_on_the_disk_is_trusted() {
 #[test]
 fn what_comes_back_from_the_disk_is_in_memory_again_unless_a_newer_one_is() {
     let folder = tempfile::tempdir().unwrap();
-    let config = DiskConfig { folder: folder.path().into(), bytes_max: 8 << 20 };
+    let config = config(folder.path(), 8 << 20);
     let config = EngineConfig { disk: Some(config), ..EngineConfig::of_memory(1 << 20) };
     let first = Engine::open(&config).unwrap();
     put(&first, "a", 1, 10);
@@ -126,7 +133,7 @@ fn what_comes_back_from_the_disk_is_in_memory_again_unless_a_newer_one_is() {
 fn a_folder_is_used_by_one_cache_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let _first = engine(folder.path(), 1 << 20);
-    let config = DiskConfig { folder: folder.path().into(), bytes_max: 1 << 20 };
+    let config = config(folder.path(), 1 << 20);
     let second = Disk::open(&config, KeyHasher::new(HASHER_SECRET), Arc::new(Purges::in_memory()));
     assert!(matches!(second, Err(Error::Disk { .. })));
 }
@@ -199,7 +206,7 @@ fn damage_anywhere_is_never_served() {
 fn a_full_disk_is_counted_and_nothing_else_happens() {
     static IS_FULL: AtomicBool = AtomicBool::new(true);
     let folder = tempfile::tempdir().unwrap();
-    let config = DiskConfig { folder: folder.path().into(), bytes_max: 1 << 20 };
+    let config = config(folder.path(), 1 << 20);
     let create = |path: &Path| {
         let full = Path::new("/dev/full");
         let path = if IS_FULL.load(Ordering::Relaxed) { full } else { path };

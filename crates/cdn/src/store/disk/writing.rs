@@ -1,12 +1,12 @@
 //! The thread that writes: appends records, makes room, and writes again what is in use.
 
 use super::index::Entry;
-use super::reading::{Begun, read_begun, read_body};
+use super::reading::Begun;
 use super::segments::{Segment, Segments};
-use super::{Shared, Write};
+use super::{Change, Shared, Write};
 use crate::purge::Verdict;
 use crate::rules::Stored;
-use crate::store::record::Head;
+use crate::store::record::{At, HEAD_BYTES, Head};
 use crate::store::{Body, Object};
 use std::fs::File;
 use std::io;
@@ -15,9 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
+/// A confirmed response with a body of so many bytes is written without it, where it is on the disk already. A shorter one is written
+/// whole, and does not depend on a segment that goes before its own.
+const REFERRED_BYTES_MIN: u64 = 16 << 10;
+
 /// A record that waits to be appended.
 struct Record {
-    hash: u128,
+    hash: u64,
     head: Head,
     meta: Vec<u8>,
     stored: Stored,
@@ -29,108 +33,188 @@ impl Segments {
     pub(super) fn run(mut self, writes: &Receiver<Write>, shared: &Shared) {
         for write in writes {
             match write {
-                Write::Object(object) => {
-                    self.write(&object, shared);
-                    shared.counts.queued_bytes.fetch_sub(object.weight(), Ordering::Relaxed);
+                Write::Change(change) => {
+                    self.write(&change, shared);
+                    let hash = change.object.key.hash as u64;
+                    shared.index.cancel(hash, change.ticket);
+                    shared.counts.queued_bytes.fetch_sub(change.object.weight(), Ordering::Relaxed);
                 }
+                Write::HeldBefore(at, upto) => self.write_held(at, upto, shared),
                 // Whoever waits may have gone.
                 Write::Flush(reply) => drop(reply.send(())),
             }
         }
     }
 
-    fn write(&mut self, object: &Object, shared: &Shared) {
-        let Some((head, meta)) = Head::of(object).filter(|(head, _)| self.takes(head.record_len())) else {
-            shared.counts.unwritten.fetch_add(1, Ordering::Relaxed);
+    fn write(&mut self, change: &Change, shared: &Shared) {
+        let Change { object, ticket, base } = change;
+        let hash = object.key.hash as u64;
+        if !shared.index.is_wanted(hash, *ticket) {
             return;
-        };
-        let record = Record {
-            hash: object.key.hash,
-            head,
-            meta,
-            stored: object.stored.clone(),
-            body: object.body.clone(),
-        };
-        while !self.has_room(head.record_len()) {
-            let Some(oldest) = self.pop_oldest(shared) else { return };
-            for used in self.used(&oldest, shared) {
-                self.append(&used, shared);
-                shared.counts.rewritten.fetch_add(1, Ordering::Relaxed);
-            }
-            Self::forget(&oldest, shared);
         }
-        if self.append(&record, shared) {
+        let Some((head, meta)) = Head::of(object) else { return unwritten(shared) };
+        let (stored, body) = (object.stored.clone(), object.body.clone());
+        let mut record = Record { hash, head, meta, stored, body };
+        if let Some(body_at) = base.and_then(|base| shared.same_body(&base, &head)) {
+            record.refer_to(body_at);
+            self.make_room(record.head.record_len(), shared);
+            if shared.files.get(body_at.segment).is_none() {
+                record.have_body(object);
+            }
+        }
+        let record_len = record.head.record_len();
+        if !self.takes(record_len) {
+            return unwritten(shared);
+        }
+        self.make_room(record_len, shared);
+        let show = |entry| shared.index.finish(hash, *ticket, entry);
+        if self.append(&record, show, shared) {
             shared.counts.written.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Records of a segment that are in use and not purged: no more than half of it, so that room is made.
-    fn used(&self, segment: &Segment, shared: &Shared) -> Vec<Record> {
+    fn write_held(&mut self, at: At, upto: u64, shared: &Shared) {
+        let head = Head::held_before(at, upto);
+        self.make_room(HEAD_BYTES as u64, shared);
+        if let Some(written) = self.append_bytes(&head, &[], &Body::default(), shared) {
+            shared.ends_at(written, HEAD_BYTES as u64);
+        }
+    }
+
+    /// Lets the oldest segments go, until there is room for a record of this length.
+    fn make_room(&mut self, record_len: u64, shared: &Shared) {
+        while !self.has_room(record_len, shared) {
+            let Some(oldest) = self.pop_oldest(shared) else { return };
+            for (from, used) in self.used(&oldest, shared) {
+                let show = |entry| match shared.index.moved(used.hash, from, entry) {
+                    true => Vec::new(),
+                    // It was replaced or removed meanwhile.
+                    false => vec![entry],
+                };
+                if self.append(&used, show, shared) {
+                    shared.counts.rewritten.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Self::forget(&oldest, shared);
+        }
+    }
+
+    /// Records that go with a segment, are in use and not purged: no more than half of it, so that room is made.
+    fn used(&self, segment: &Segment, shared: &Shared) -> Vec<(At, Record)> {
         let (mut records, mut bytes) = (Vec::new(), 0);
         let mut hashes = segment.hashes.clone();
         hashes.sort_unstable();
         hashes.dedup();
         for hash in hashes {
-            for entry in shared.index.used(hash, segment.number) {
+            for entry in shared.index.used(hash, segment.file.number) {
                 let Some(record) = read_again(hash, &entry, shared) else { continue };
                 bytes += record.head.record_len();
                 if bytes > segment.bytes / 2 {
                     return records;
                 }
-                records.push(record);
+                records.push((entry.at(), record));
             }
         }
         records
     }
 
-    /// Appends a record, and shows it once all of it is there. Where that fails, nothing of it is left.
-    fn append(&mut self, record: &Record, shared: &Shared) -> bool {
-        let record_len = record.head.record_len();
-        let written = self.place(record_len).and_then(|segment| {
+    /// Appends a record, and shows it once all of it is there; marks what no longer counts by then.
+    fn append(&mut self, record: &Record, show: impl FnOnce(Entry) -> Vec<Entry>, shared: &Shared) -> bool {
+        let Record { hash, head, meta, stored, body } = record;
+        let Some(at) = self.append_bytes(head, meta, body, shared) else { return false };
+        let body_segment = head.body_of(at).segment;
+        self.note(at, body_segment, *hash);
+        let gone = show(Entry::new(at, body_segment, head.asked, head.is_soft, stored));
+        shared.ends_at(at, head.record_len());
+        shared.mark_gone(&gone);
+        true
+    }
+
+    /// Appends, and says where. Where that fails, nothing of it is left.
+    fn append_bytes(&mut self, head: &Head, meta: &[u8], body: &Body, shared: &Shared) -> Option<At> {
+        let record_len = head.record_len();
+        let written = self.place(record_len, shared).and_then(|segment| {
             let (file, offset) = (Arc::clone(&segment.file), segment.bytes);
-            write_at(&file, offset, record).inspect_err(|_| {
+            write_at(&file.file, offset, head, meta, body).inspect_err(|_| {
                 // If this fails too, the segment ends in what is not a record, and is read so far.
-                let _ = file.set_len(offset);
+                let _ = file.file.set_len(offset);
             })?;
-            Ok(Entry::new(segment.number, offset, &file, &record.stored))
+            Ok(At { segment: file.number, offset })
         });
         match written {
-            Ok(entry) => {
-                self.written(record_len, record.hash, shared);
-                shared.index.insert(record.hash, entry, &record.stored);
-                true
+            Ok(at) => {
+                self.written(record_len, shared);
+                Some(at)
             }
             Err(_) => {
                 self.close();
                 shared.counts.failed.fetch_add(1, Ordering::Relaxed);
-                false
+                None
             }
         }
     }
 }
 
-fn write_at(file: &File, offset: u64, record: &Record) -> io::Result<()> {
-    let begin = [&record.head.to_bytes()[..], &record.meta].concat();
+impl Record {
+    fn refer_to(&mut self, body_at: At) {
+        (self.head.body_at, self.body) = (Some(body_at), Body::default());
+    }
+
+    fn have_body(&mut self, object: &Object) {
+        (self.head.body_at, self.body) = (None, object.body.clone());
+    }
+}
+
+impl Shared {
+    /// Where the body of a record is, if it is the same and worth to be referred to.
+    fn same_body(&self, base: &Entry, head: &Head) -> Option<At> {
+        if head.body_len < REFERRED_BYTES_MIN {
+            return None;
+        }
+        let mut bytes = [0; HEAD_BYTES];
+        let file = self.files.get(base.at().segment)?;
+        file.file.read_exact_at(&mut bytes, base.at().offset).ok()?;
+        let old = Head::parse(&bytes)?;
+        let is_same = (old.body_len, old.body_crc) == (head.body_len, head.body_crc);
+        is_same.then(|| old.body_of(base.at()))
+    }
+
+    /// A record can be found from now on by whoever reads segments.
+    fn ends_at(&self, record: At, record_len: u64) {
+        if let Some(file) = self.files.get(record.segment) {
+            file.set_len(record.offset + record_len);
+        }
+    }
+}
+
+fn unwritten(shared: &Shared) {
+    shared.counts.unwritten.fetch_add(1, Ordering::Relaxed);
+}
+
+fn write_at(file: &File, offset: u64, head: &Head, meta: &[u8], body: &Body) -> io::Result<()> {
+    let begin = [&head.to_bytes()[..], meta].concat();
     file.write_all_at(&begin, offset)?;
     let mut at = offset + begin.len() as u64;
-    for chunk in record.body.chunks() {
+    for chunk in body.chunks() {
         file.write_all_at(chunk, at)?;
         at += chunk.len() as u64;
     }
     Ok(())
 }
 
-/// A record that is to be written again, held against all purges by now.
-fn read_again(hash: u128, entry: &Entry, shared: &Shared) -> Option<Record> {
-    let Some((begun, body)) = read_begun(&entry.file, entry.offset)
-        .and_then(|begun| read_body(entry, &begun).map(|body| (begun, body)))
+/// A record that is to be written again, whole, held against all purges by now.
+fn read_again(hash: u64, entry: &Entry, shared: &Shared) -> Option<Record> {
+    let Some((begun, body)) = shared
+        .read_begun(entry)
+        .and_then(|begun| shared.read_body(entry, &begun.head).map(|body| (begun, body)))
     else {
         shared.forget_damaged(hash, entry);
         return None;
     };
     let Begun { mut head, key, stored, meta } = begun;
-    let (verdict, upto) = shared.purges.verdict(&key, &stored.tags, head.asked);
+    let (verdict, upto) = shared.purges.verdict(&key, &stored.tags, head.asked.max(entry.held));
     head.asked = upto;
-    head.is_soft |= verdict == Verdict::Soft;
+    head.is_soft |= entry.is_soft || verdict == Verdict::Soft;
+    head.body_at = None;
     (verdict != Verdict::Hard).then_some(Record { hash, head, meta, stored, body })
 }

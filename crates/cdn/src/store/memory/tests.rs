@@ -36,7 +36,8 @@ fn what_is_used_twice_is_popular_until_one_asks_for_it_anew() {
     assert!(find(&memory, "a").is_some() && kept.is_popular());
     assert!(find(&memory, "a").is_some() && kept.claim_refresh(), "the third use changes nothing");
     assert!(!kept.is_popular() && !kept.claim_refresh());
-    let confirmed = memory.update(&kept, object("a", b"body", 0)).unwrap();
+    let confirmed = Arc::new(object("a", b"body", 0));
+    assert!(memory.update(&kept, &confirmed));
     assert!(confirmed.frequency() > 0 && !confirmed.is_popular(), "it has to be used again");
 }
 
@@ -105,11 +106,12 @@ fn an_updated_head_has_the_body_of_before_and_only_where_it_is_still_there() {
         stored.lifetime = 77;
         Object::new(old.key.clone(), stored, old.body.clone(), 0)
     };
-    let new = memory.update(&old, updated(&old)).unwrap();
+    let new = Arc::new(updated(&old));
+    assert!(memory.update(&old, &new));
     assert_eq!(find(&memory, "a").unwrap().stored.lifetime, 77);
-    assert!(memory.update(&old, updated(&old)).is_none(), "it was updated already");
+    assert!(!memory.update(&old, &Arc::new(updated(&old))), "it was updated already");
     assert!(memory.remove(&new) && !memory.remove(&new));
-    assert!(memory.update(&new, updated(&new)).is_none());
+    assert!(!memory.update(&new, &Arc::new(updated(&new))));
     assert_eq!((memory.figures().bytes, memory.figures().objects), (0, 0));
 }
 
