@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn records_on_the_disk_are_told_too_with_the_length_of_their_bodies() {
         let home = tempfile::tempdir().unwrap();
-        let disk = DiskConfig { folder: home.path().join("cdn"), bytes_max: 64 << 20 };
+        let disk = DiskConfig::behind(64 << 20, home.path().join("cdn"), 64 << 20);
         let engine =
             Engine::open(&EngineConfig { disk: Some(disk), ..EngineConfig::of_memory(1 << 20) }).unwrap();
         let key = engine.key(b"a");

@@ -1,6 +1,6 @@
 use super::*;
 use crate::purge::{Mode, Purges, Target};
-use crate::rules::NotStored;
+use crate::rules::{NotStored, Stored};
 use crate::store::samples::{key, object, stored, tagged};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
