@@ -1,5 +1,6 @@
 //! `nines push`: a folder becomes a release of a store, and releases are listed, switched and removed.
 
+mod patience;
 mod progress;
 mod upload;
 

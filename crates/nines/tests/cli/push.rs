@@ -234,3 +234,18 @@ fn a_folder_that_is_not_there_is_named_and_changes_nothing() {
     assert_eq!(get(world.edge, "/new").unwrap().status, 404);
     assert_eq!(get(world.edge, "/assets/app.css").unwrap().body, "a{b:c}");
 }
+
+#[test]
+fn two_who_push_the_same_at_once_both_make_their_release() {
+    let world = world();
+    let _up = world.up();
+    let large: String = (0..3 << 20).map(|at| char::from(b'a' + (at % 23) as u8)).collect();
+    write(&world, &[("large.txt", &large), ("small.txt", "small")]);
+    let outcomes = std::thread::scope(|scope| {
+        let pushes = [(); 2].map(|()| scope.spawn(|| push(&world, &["dist", "assets"])));
+        pushes.map(|push| push.join().unwrap())
+    });
+    for ran in outcomes {
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    }
+}

@@ -1,5 +1,6 @@
 //! Sends what a node has not, many at once, and has the release made.
 
+use super::patience::Patience;
 use super::progress::Progress;
 use crate::failure::Failure;
 use crate::node::{Node, NodeError};
@@ -103,7 +104,7 @@ fn send(
     told: &mpsc::Sender<Step>,
 ) -> Result<(), Failure> {
     let media_type = MediaType::of_name(content.path.as_str().as_bytes());
-    let (mut offset, mut tries) = (missing.offset, 0);
+    let (mut offset, mut tries, mut patience) = (missing.offset, 0, Patience::default());
     loop {
         let part = content.part(offset, PART_BYTES_MAX);
         let part = part.map_err(|error| Failure::Failed(format!("{}: {error}", content.path)))?;
@@ -113,7 +114,7 @@ fn send(
         let url = format!("{at}/blobs/{}?size={}&offset={offset}", missing.hash, content.size_bytes);
         match node.put::<Uploaded>(&url, &media_type, &part) {
             Ok(uploaded) => {
-                tries = 0;
+                (tries, patience) = (0, Patience::default());
                 // Who has it is not in need of the part.
                 let sent = uploaded.offset.saturating_sub(offset);
                 offset = uploaded.offset;
@@ -123,29 +124,108 @@ fn send(
                     return Ok(());
                 }
             }
-            // Another upload of the same has come farther, or an answer was lost on its way.
-            Err(NodeError::Refused { status: 409, body, .. }) if tries < TRIES_MAX => {
-                tries += 1;
-                offset = body.get("offset").and_then(Value::as_u64).unwrap_or(offset);
+            // Somebody else uploads the same, or an answer was lost on its way.
+            Err(NodeError::Refused { status: 409, detail, .. }) => {
+                let Some(stands_at) = stands_at(node, at, missing.hash, content)? else {
+                    let _unheard = told.send((content.size_bytes.saturating_sub(offset), true));
+                    return Ok(());
+                };
+                if stands_at > offset {
+                    patience = Patience::default();
+                } else {
+                    let pause = patience.next().ok_or(Failure::Failed(detail))?;
+                    thread::sleep(pause);
+                }
+                let _unheard = told.send((stands_at.saturating_sub(offset), false));
+                offset = stands_at;
             }
             Err(NodeError::Refused { status: 422, .. }) => return Err(changed(content)),
             Err(NodeError::Unreachable { .. }) if tries < TRIES_MAX => {
                 tries += 1;
-                offset = stands_at(node, at, missing.hash, content)?;
+                // What is stored is acknowledged again, whatever is sent of it.
+                offset = stands_at(node, at, missing.hash, content)?.unwrap_or(0);
             }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// Where an upload stands whose answer was lost.
-fn stands_at(node: &Node, at: &str, hash: Hash, content: &Content) -> Result<u64, Failure> {
+/// Where an upload stands, if it is not stored.
+fn stands_at(node: &Node, at: &str, hash: Hash, content: &Content) -> Result<Option<u64>, Failure> {
     let blob = Blob { hash, size_bytes: content.size_bytes };
     let missing: Vec<Missing> = node.post_patiently(&format!("{at}/missing"), &[blob])?;
-    // What is stored is acknowledged again, whatever is sent of it.
-    Ok(missing.first().map_or(0, |missing| missing.offset))
+    Ok(missing.first().map(|missing| missing.offset))
 }
 
 fn changed(content: &Content) -> Failure {
     Failure::Failed(format!("{} was changed while it was pushed: push again", content.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::NodeArgs;
+    use push::folder::{Wishes, read};
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::SystemTime;
+
+    const BUSY: (u16, &str) = (409, r#"{"detail":"the same is being uploaded by somebody else"}"#);
+
+    /// Sends "content" to a node that answers with these, one after the other; what it was asked.
+    fn sent_to(answers: &[(u16, &str)]) -> (Result<(), Failure>, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "content").unwrap();
+        let plan = Plan::new(read(dir.path()).unwrap(), &Wishes::default(), SystemTime::now()).unwrap();
+        let (hash, content) = plan.contents.iter().next().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = Some(listener.local_addr().unwrap().to_string());
+        let node = Node::find(&NodeArgs { file: None, admin }).unwrap();
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| answers.iter().map(|answer| answer_one(&listener, *answer)).collect());
+            let (told, _tell) = mpsc::channel();
+            let sent = send(&node, "/p", &Missing { hash: *hash, offset: 0 }, content, &told);
+            (sent, asked.join().unwrap())
+        })
+    }
+
+    fn answer_one(listener: &TcpListener, (status, body): (u16, &str)) -> String {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        stream.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+        let length = body.len();
+        write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+            .unwrap();
+        let target = head.split(' ').nth(1).unwrap();
+        target.rsplit(['/', '&']).next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_somebody_else_has_uploaded_meanwhile_is_done() {
+        let (sent, asked) = sent_to(&[BUSY, (200, "[]")]);
+        assert!(sent.is_ok());
+        assert_eq!(asked, ["offset=0", "missing"]);
+    }
+
+    #[test]
+    fn what_somebody_else_uploads_is_waited_for_and_gone_on_with_where_they_leave_it() {
+        let hash = push::Hash::of(b"content");
+        let stands_at = |offset: u64| format!(r#"[{{"hash":"{hash}","offset":{offset}}}]"#);
+        let (nothing, some) = (stands_at(0), stands_at(3));
+        let mut answers = Vec::new();
+        for _ in 0..4 {
+            answers.extend([BUSY, (200, nothing.as_str())]);
+        }
+        answers.extend([BUSY, (200, some.as_str()), (200, r#"{"offset":7,"is_stored":true}"#)]);
+        let (sent, asked) = sent_to(&answers);
+        assert!(sent.is_ok());
+        assert_eq!(asked[8..], ["offset=0", "missing", "offset=3"]);
+    }
 }
