@@ -11,6 +11,7 @@
 //! Nothing here is synced: after a crash of the machine, what is not whole is not served, for each record is checked when it is read.
 //! A disk that fails or is full is counted, and costs hits.
 
+mod figures;
 mod files;
 mod finding;
 mod holding;
@@ -27,6 +28,8 @@ use crate::Error;
 use crate::key::{Key, KeyHasher};
 use crate::purge::Purges;
 use crate::rules::Stored;
+use figures::Counts;
+pub use figures::DiskFigures;
 use files::Files;
 use index::{ENTRY_BYTES, Entry, Index, Variant};
 use segments::Segments;
@@ -109,50 +112,6 @@ struct Shared {
     queued_bytes_max: AtomicU64,
     is_closed: AtomicBool,
     counts: Counts,
-}
-
-#[derive(Default)]
-struct Counts {
-    bytes: AtomicU64,
-    segments: AtomicU64,
-    queued_bytes: AtomicU64,
-    written: AtomicU64,
-    unwritten: AtomicU64,
-    failed: AtomicU64,
-    read: AtomicU64,
-    unread: AtomicU64,
-    damaged: AtomicU64,
-    evicted: AtomicU64,
-    rewritten: AtomicU64,
-}
-
-/// How full it is, and what has happened since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DiskFigures {
-    /// Bytes of all segments.
-    pub bytes: u64,
-    /// Segments.
-    pub segments: u64,
-    /// Responses that can be found.
-    pub objects: u64,
-    /// Bytes that wait to be written.
-    pub queued_bytes: u64,
-    /// Responses that were written.
-    pub written: u64,
-    /// Responses that were not, because too many waited or they are too large.
-    pub unwritten: u64,
-    /// Writes that failed: the disk is full, or broken.
-    pub failed: u64,
-    /// Responses that were read.
-    pub read: u64,
-    /// Reads that found no thread.
-    pub unread: u64,
-    /// Records that were not whole.
-    pub damaged: u64,
-    /// Responses that had to go with their segment.
-    pub evicted: u64,
-    /// Responses that were written again, as they were in use.
-    pub rewritten: u64,
 }
 
 type Choose = Box<dyn FnMut(&Stored) -> bool + Send>;
@@ -368,22 +327,7 @@ impl Disk {
 
     /// How full it is, and what has happened.
     pub fn figures(&self) -> DiskFigures {
-        let counts = &self.shared.counts;
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        DiskFigures {
-            bytes: count(&counts.bytes),
-            segments: count(&counts.segments),
-            objects: self.shared.index.len(),
-            queued_bytes: count(&counts.queued_bytes),
-            written: count(&counts.written),
-            unwritten: count(&counts.unwritten),
-            failed: count(&counts.failed),
-            read: count(&counts.read),
-            unread: count(&counts.unread),
-            damaged: count(&counts.damaged),
-            evicted: count(&counts.evicted),
-            rewritten: count(&counts.rewritten),
-        }
+        self.shared.counts.figures(self.shared.index.len())
     }
 
     /// Removes all responses of a folder: nobody knows what of them was purged. "Would block" where the folder is in use.
