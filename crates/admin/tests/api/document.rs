@@ -34,7 +34,7 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
     let path = path.replace("{store}", "assets").replace("{release}", release).replace("{hash}", HELLO);
     let query = match path.as_str() {
         path if path.contains("/blobs/") => "?size=5",
-        "/api/v1/explain" => "?url=http://shop.test/",
+        "/api/v1/explain" | "/api/v1/explain-cache" => "?url=http://shop.test/",
         "/api/v1/explain-listener" => "?listener=tcp:web",
         "/api/v1/explain-dns" => "?name=www.shop.test",
         _ => "",
