@@ -15,6 +15,7 @@
 mod answers;
 mod flush;
 mod guard;
+mod nodes;
 mod openapi;
 mod problem;
 mod pushes;

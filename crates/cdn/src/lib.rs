@@ -16,7 +16,9 @@ mod engine;
 mod error;
 mod events;
 pub mod fill;
+mod frames;
 pub mod key;
+pub mod nodes;
 pub mod purge;
 pub mod rules;
 mod siphash;
@@ -36,4 +38,10 @@ pub use key::Key;
 pub fn read_any_of_disk(bytes: &[u8]) {
     purge::check_any(bytes);
     store::check_any(bytes);
+}
+
+/// Reads any bytes as what a node says, and as what it writes of it. For the fuzz target.
+#[doc(hidden)]
+pub fn read_any_of_nodes(bytes: &[u8]) {
+    nodes::check_any(bytes);
 }

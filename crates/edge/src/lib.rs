@@ -79,7 +79,7 @@ mod upstream;
 mod when;
 mod wire;
 
-pub use cached::Cdn;
+pub use cached::{Cdn, PURGE_TOLD_WAIT};
 pub use check::{check, check_doors};
 pub use config::*;
 pub use dns_answer::{DnsAnswered, DnsAnswers};

@@ -39,7 +39,7 @@ pub use kept::is_for_caches;
 pub use lines::Lines;
 pub use partial::{ContentRange, Selected, combined, missing, select, write_range_request};
 pub use policy::{Policy, SetCookie};
-pub use serving::{Serve, Why, is_failure, serve};
+pub use serving::{Serve, Why, confirm, is_failure, serve};
 pub use stored::{Stored, VaryField};
 pub use storing::{NotStored, Times, may_store, passing};
 pub use tags::{TAG_BYTES_MAX, TAGS_MAX};

@@ -14,7 +14,8 @@ use crate::wire::Wire;
 use balance::Pool;
 use cdn::fill::{Failure, Lead};
 use cdn::rules::{
-    Asked, Lines, Method, Serve, Stored, accept_encoding, is_withheld, matches, serve, write_conditions,
+    Asked, Lines, Method, Serve, Stored, accept_encoding, confirm, is_withheld, matches, serve,
+    write_conditions,
 };
 use cdn::store::Object;
 use std::rc::Rc;
@@ -88,7 +89,11 @@ impl Fetch {
         let object = self.caching.engine.find_on_disk(&wanted.key, fits).await?;
         let asked = Asked::of(Method::Get, Lines::of(lines));
         let stale_since = object.is_purged_softly().then_some(wanted.at);
-        let served = serve(&object.stored, &asked, &self.caching.policy, stale_since, wanted.at);
+        let served = if self.caching.engine.is_trusted(&object, wanted.at) {
+            serve(&object.stored, &asked, &self.caching.policy, stale_since, wanted.at)
+        } else {
+            confirm(&object.stored, &asked, stale_since, wanted.at)
+        };
         Some(match served {
             Serve::Validate { if_error_until, .. } => (object, Some(if_error_until)),
             // It was not asked for by who takes nothing else; what is stale but may be served is confirmed now, since it is led.

@@ -4,8 +4,8 @@ use super::caching::Caching;
 use crate::core::Work;
 use cdn::Key;
 use cdn::rules::{
-    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Stored, matches, select,
-    serve, variant,
+    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Stored, confirm, matches,
+    select, serve, variant,
 };
 use cdn::store::Object;
 use std::sync::Arc;
@@ -106,7 +106,12 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime) -> Looked
         is_head: asked.method == Method::Head,
         at: now,
     };
-    match serve(&object.stored, &asked, &caching.policy, stale_since, now) {
+    let served = if caching.engine.is_trusted(&object, now) {
+        serve(&object.stored, &asked, &caching.policy, stale_since, now)
+    } else {
+        confirm(&object.stored, &asked, stale_since, now)
+    };
+    match served {
         Serve::Fresh | Serve::StaleAsAsked => Looked::Hit { status: CacheStatus::hit(ttl), object },
         Serve::StaleAndRefresh => {
             let wanted = wanted(Forwarded::Stale, None);

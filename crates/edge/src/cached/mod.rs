@@ -17,6 +17,7 @@ pub(crate) use aftermath::Aftermath;
 pub use caching::Cdn;
 pub(crate) use caching::{Caching, CdnParts};
 pub(crate) use filler::{Filler, Wants};
+pub use purging::PURGE_TOLD_WAIT;
 
 use crate::core::{Core, CoreSnapshot, Work};
 use crate::error::Refusal;
