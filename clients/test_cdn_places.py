@@ -22,12 +22,13 @@ SILENT = 3
 class Place(Nines):
     """A node whose admin API is where the others are told that it is."""
 
-    def __init__(self, binary, folder, rest, admin):
-        self.binary, self.port, self.admin, self.folder = binary, free_port(), admin, folder
+    def __init__(self, binary, folder, rest, admin, port=None):
+        self.binary, self.port, self.admin, self.folder = binary, port or free_port(), admin, folder
         self.https = None
         self.file, self.log = folder / "nines.toml", folder / "log"
         self.head = (f'[node]\ndata = "{folder}/data"\nadmin = "127.0.0.1:{admin}"\n\n'
-                     f'[edge]\nhttp = ["127.0.0.1:{self.port}"]\ncores = 1\n')
+                     f'[edge]\nhttp = ["127.0.0.1:{self.port}"]\ncores = 1\n'
+                     'trust_forwarded = ["127.0.0.1/32"]\n')
         self.write(rest)
         self.begin()
 
@@ -39,14 +40,17 @@ class Place(Nines):
 class Places:
     """Nodes before one origin."""
 
-    def __init__(self, binary, folders, count):
+    def __init__(self, binary, folders, count, shield=False):
         self.origin = Origin()
-        self.admins = [free_port() for _ in range(count)]
-        self.nodes = [Place(binary, folder, self.file(), admin) for folder, admin in zip(folders, self.admins)]
+        self.admins, ports = [free_port() for _ in range(count)], [free_port() for _ in range(count)]
+        self.shield = ports[-1] if shield else None
+        self.nodes = [Place(binary, folder, self.file(), admin, port)
+                      for folder, admin, port in zip(folders, self.admins, ports)]
         self.worlds = [World("nines", node, self.origin) for node in self.nodes]
 
     def file(self):
         nodes = ", ".join(f'"127.0.0.1:{admin}"' for admin in self.admins)
+        shield = f'shield = "shield"\n[pool.shield]\nservers = ["127.0.0.1:{self.shield}"]\neject = {{ failures = 0 }}\n'
         return f"""
 [pool.all]
 servers = ["127.0.0.1:{self.origin.port}"]
@@ -58,6 +62,7 @@ disk = "64MiB"
 purge = ["127.0.0.1/32"]
 nodes = [{nodes}]
 nodes_silent = "{SILENT}s"
+{shield if self.shield else ""}
 [site.default.route]
 "/" = {{ pool = "all", cache = "cdn" }}
 """
@@ -185,7 +190,10 @@ def test_a_node_that_was_cut_off_asks_the_origin_first_and_catches_up(places):
         world.warm(one)
     world.nodes[1].process.send_signal(signal.SIGSTOP)
     world.origin.publish(thing)
+    begun = time.monotonic()
     assert world.purge(0, url=world.worlds[0].url(thing.path)) == (0, [world.address(1)])
+    # Older than that a purge is not missed by anybody.
+    until(lambda: time.monotonic() > begun + SILENT)
     until(lambda: world.nodes[0].metric("nines_cdn_node_silent") == 1)
     # The one that goes on confirms what it has while the other is silent.
     asked = len(quiet.asked)
@@ -299,3 +307,85 @@ answers = [
     until(lambda: answer() == {"192.0.2.20"})
     world.nodes[0].begin()
     until(lambda: answer() == {"192.0.2.10"})
+
+
+# --- two tiers ---
+
+TIERED = (("Cache-Control", "max-age=1"), ("CDN-Cache-Control", "max-age=600"), ("Surrogate-Key", "everything"))
+
+
+@pytest.fixture
+def tiers(binary, tmp_path_factory):
+    """Two edges and a shield, which is the last."""
+    world = Places(binary, [tmp_path_factory.mktemp("place") for _ in range(3)], 3, shield=True)
+    world.level()
+    yield world
+    world.stop()
+
+
+def test_one_fetch_at_the_origin_is_enough_for_all_edges(tiers):
+    thing = tiers.origin.put(fields=TIERED)
+    got = [world.get(thing) for world in tiers.worlds[:2]]
+    assert [one.version for one in got] == [1, 1]
+    assert len(thing.asked) == 1
+    for one in got:
+        assert not one.response.all("surrogate-key") and not one.response.all("cdn-cache-control")
+        assert not one.response.all("nines-fetched") and not one.response.all("nines-fetch")
+    asked = thing.asked[0]
+    assert asked.get("host") == "cdn.test" and asked.get("x-forwarded-for").startswith("127.0.0.1")
+    assert "nines; node=" in asked.get("cdn-loop")
+    assert not any("nines-fetch" == name.lower() for name, _ in asked.headers)
+
+
+def test_a_purge_by_tag_reaches_both_tiers_and_no_edge_fills_with_what_was_before(tiers):
+    thing = tiers.origin.put(fields=TIERED)
+    for at in (0, 1, 2, 0):
+        for world in tiers.worlds:
+            world.get(thing)
+        version = tiers.origin.publish(thing)
+        assert tiers.worlds[0].get(thing).version < version
+        tiers.purge(at, tag="everything")
+        assert [world.get(thing).version for world in tiers.worlds] == [version] * 3
+
+
+def test_an_edge_whose_shield_has_not_heard_of_a_purge_asks_the_origin(tiers):
+    thing = tiers.origin.put(fields=TIERED)
+    for world in tiers.worlds:
+        world.get(thing)
+    tiers.nodes[2].process.send_signal(signal.SIGSTOP)
+    tiers.origin.publish(thing)
+    purged = threading.Thread(target=tiers.purge, args=(0,), kwargs={"tag": "everything"})
+    purged.start()
+    got = []
+    # It is asked while the shield sleeps, and answers when it wakes up: with nothing that is older.
+    fetch = threading.Thread(target=lambda: got.append(tiers.worlds[0].get(thing)))
+    purged.join(10)
+    fetch.start()
+    tiers.nodes[2].process.send_signal(signal.SIGCONT)
+    fetch.join(20)
+    assert got[0].version == 2
+    tiers.level()
+    assert [world.get(thing).version for world in tiers.worlds] == [2, 2, 2]
+
+
+def test_where_the_shield_is_down_the_origin_is_asked(tiers):
+    tiers.nodes[2].kill()
+    thing = tiers.origin.put(fields=TIERED)
+    assert [world.get(thing).version for world in tiers.worlds[:2]] == [1, 1]
+    assert len(thing.asked) == 2
+
+
+def test_no_client_gets_what_is_for_nodes(tiers):
+    thing = tiers.origin.put(fields=TIERED)
+    for world in tiers.worlds:
+        got = world.get(thing, [("Nines-Fetch", "0" * 31 + "7"), ("CDN-Loop", "nines; node=" + "0" * 31 + "7")])
+        assert got.version == 1 and not got.response.all("surrogate-key")
+
+
+def test_a_request_that_was_here_before_is_refused(tiers):
+    thing = tiers.origin.put(fields=TIERED)
+    tiers.worlds[0].get(thing)
+    loop = thing.asked[0].get("cdn-loop")
+    last = loop.split(",")[-1].strip()
+    answers = [world.get(tiers.origin.put(fields=TIERED), [("CDN-Loop", last)]).status for world in tiers.worlds]
+    assert sorted(answers) == [200, 200, 508]

@@ -40,6 +40,10 @@ pub fn check(cdn: &CdnConfig, faults: &mut Faults) {
     if cdn.nodes_silent < SILENT_MIN {
         faults.add(None, format!("cdn: `nodes_silent` is {}: from {SILENT_MIN}", cdn.nodes_silent));
     }
+    if let Some(shield) = cdn.shield.as_ref().filter(|_| cdn.nodes.is_empty()) {
+        let help = "name the admin APIs of all nodes: `nodes = [\"10.0.0.1:9900\", \"10.0.1.1:9900\"]`";
+        faults.add_with_help(shield.span(), "cdn: `shield` without `nodes`: purges would not reach it", help);
+    }
     let mut report = |message: String| faults.add(None, format!("cdn: {message}"));
     check_stale(cdn.stale, &mut report);
     check_whole("ttl_max", cdn.ttl_max, &mut report);
@@ -224,6 +228,10 @@ mod tests {
             ),
             ("cache = \"cdn\"\ncdn = { disk = \"1MiB\" }", "cdn: `disk` is 1MiB: from 4MiB"),
             ("cache = \"cdn\"\ncdn = { memory = \"0\" }", "cdn: `memory` is nothing"),
+            (
+                "cache = \"cdn\"\ncdn = { shield = \"inner\" }",
+                "cdn: `shield` without `nodes`: purges would not reach it",
+            ),
             ("cache = \"cdn\"\ncdn = { nodes_silent = \"1s\" }", "cdn: `nodes_silent` is 1s: from 3s"),
             (
                 "cache = \"cdn\"\ncdn = { stale = { error = \"1ms\" } }",

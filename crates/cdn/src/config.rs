@@ -42,6 +42,9 @@ pub struct CdnConfig {
     /// How long one of `nodes` may be silent. After that, and before all were heard for the first time, what is kept is confirmed with
     /// the origin before it is served, since purges may be missing.
     pub nodes_silent: Duration,
+    /// A pool of some of `nodes`, by where their edges listen: fetches of the other nodes go to it, so that the origin is asked once for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shield: Option<Name>,
 }
 
 impl Default for CdnConfig {
@@ -59,6 +62,7 @@ impl Default for CdnConfig {
             control_fields: ControlFields::default(),
             nodes: Vec::new(),
             nodes_silent: Duration::secs(10),
+            shield: None,
         }
     }
 }

@@ -189,6 +189,12 @@ pub(super) fn read_written(bytes: &[u8]) -> Option<Written> {
 
 /// Reads any bytes as a message and as a file; what is read is written the same way again. For the fuzz target.
 pub(crate) fn check_any(bytes: &[u8]) {
+    if let Some(fetched) = super::Fetched::read(bytes) {
+        let mut line = Vec::new();
+        fetched.write(&mut line);
+        let value = &line[super::FETCHED.len() + 2..line.len() - 2];
+        assert_eq!(super::Fetched::read(value), Some(fetched));
+    }
     if let Some(message) = Message::read(bytes) {
         assert_eq!(Message::read(&message.write()).as_ref(), Some(&message));
     }

@@ -13,6 +13,7 @@
 //!   entered yet ([`Nodes::is_settled`]).
 
 mod contact;
+mod fetched;
 mod file;
 mod ledger;
 mod message;
@@ -20,6 +21,7 @@ mod message;
 mod tests;
 
 pub use contact::{Contact, State, Trust, trust};
+pub use fetched::{ANSWERED, FETCHED, Fetched, LOOP, is_loop, write_loop};
 pub use ledger::{Item, Ledger, LedgerLimits, NodeId, Vector};
 pub(crate) use message::check_any;
 pub use message::{MESSAGE_BYTES_MAX, Message};
@@ -359,6 +361,19 @@ impl Nodes {
         let mut vector = self.ledger().vector();
         vector.retain(|id, upto| vectors.iter().any(|known| known.get(id).is_none_or(|known| known < upto)));
         vector
+    }
+
+    /// What a fetch of this node says to another one; `None` where that may not serve it, since not all that has taken effect here is told
+    /// yet, or it is too much. To be asked once the number of purges was read that the response will be held against.
+    pub fn fetched(&self) -> Option<Fetched> {
+        let is_settled = self.is_settled();
+        let fetched = Fetched { from: self.own(), vector: self.unshared() };
+        (is_settled && fetched.vector.len() <= fetched::VECTOR_MAX).then_some(fetched)
+    }
+
+    /// Whether this is another node of the file, and was met.
+    pub fn is_one(&self, id: NodeId) -> bool {
+        self.contacts().of(id).next().is_some()
     }
 
     /// Whether all is known here that a vector says.

@@ -6,6 +6,7 @@ use admission::Networks;
 use cdn::key::{QueryPolicy, Target, write_key};
 use cdn::rules::Policy;
 use cdn::{Cache, CacheConfig, CdnConfig, Engine, Key};
+use notation::Name;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,11 @@ impl CdnParts {
             wait: self.cdn.config.wait.get(),
             purgers: Arc::clone(&self.purgers),
         }
+    }
+
+    /// The pool that fetches go to first.
+    pub(crate) fn shield(&self) -> Option<&Name> {
+        self.cdn.config.shield.as_ref()
     }
 
     pub(crate) fn refresh(&self) -> admission::Refreshed {

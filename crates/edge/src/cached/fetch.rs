@@ -3,16 +3,18 @@
 use super::caching::Caching;
 use super::filler::Filler;
 use super::look_up::Wanted;
+use super::tiers;
 use crate::arrival::Peer;
 use crate::core::{Core, CoreSnapshot, Work};
 use crate::error::Refusal;
 use crate::exchange::{self, Ended, Exchange};
 use crate::protocol::{FieldKind, RequestLimits, copy_kept_lines, is_nominated};
 use crate::request::{Client, Report};
-use crate::sites::{Route, Site};
+use crate::sites::{Route, Site, ToShield};
 use crate::wire::Wire;
 use balance::Pool;
-use cdn::fill::{Failure, Lead};
+use cdn::fill::Lead;
+use cdn::nodes::FETCHED;
 use cdn::rules::{
     Asked, Lines, Method, Serve, Stored, accept_encoding, confirm, is_withheld, matches, serve,
     write_conditions,
@@ -36,6 +38,8 @@ pub(super) struct Fetch {
 impl Fetch {
     /// Begins to fetch what a request asks for. The task ends with its exchange, by the timeouts of that, or with its core.
     pub(super) fn spawn(self, lead: Lead, wanted: Wanted, asking: &Work) {
+        let shield = self.route.to_shield.clone();
+        let shield = shield.and_then(|shield| Some((shield, tiers::lines(&self.caching.engine, asking)?)));
         let mut work = self.core.take_work();
         let mut head = Vec::with_capacity(asking.request.len + 256);
         let start = write_head(&self.caching, asking, &mut head);
@@ -45,12 +49,20 @@ impl Fetch {
         work.ids = asking.ids.clone();
         work.client = asking.client;
         (work.is_trusted, work.is_secure) = (asking.is_trusted, asking.is_secure);
+        work.is_for_node = false;
         work.host.clone_from(&asking.host);
         work.path.clone_from(&asking.path);
-        tokio::task::spawn_local(self.run(lead, wanted, work, head, start));
+        tokio::task::spawn_local(self.run(lead, wanted, work, (head, start), shield));
     }
 
-    async fn run(self, lead: Lead, mut wanted: Wanted, mut work: Box<Work>, mut head: Vec<u8>, start: usize) {
+    async fn run(
+        self,
+        lead: Lead,
+        mut wanted: Wanted,
+        mut work: Box<Work>,
+        (mut head, start): (Vec<u8>, usize),
+        shield: Option<Shield>,
+    ) {
         if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
             match self.find_on_disk(&wanted, &head[start..]).await {
                 Some((object, None)) => {
@@ -68,12 +80,8 @@ impl Fetch {
             write_conditions([&kept.stored], &mut head);
         }
         let lines: Box<[u8]> = head[start..].into();
-        head.extend_from_slice(b"\r\n");
-        if take_in(&head, &mut work) {
-            self.exchange(lead, wanted, &mut work, lines).await;
-        } else {
-            lead.fail(Failure::Origin(Refusal::Endpoint("").status()));
-        }
+        let filler = Filler::new(Arc::clone(&self.caching), wanted, lines, lead);
+        self.ask(filler, &mut work, &head, shield).await;
         work.down.release();
         self.core.give_back(work);
     }
@@ -102,23 +110,49 @@ impl Fetch {
         })
     }
 
-    async fn exchange(&self, lead: Lead, wanted: Wanted, work: &mut Work, lines: Box<[u8]>) {
-        let filler = Filler::new(Arc::clone(&self.caching), wanted, lines, lead);
+    /// Asks the shield, if there is one, and the origin, if that has nothing for a node.
+    async fn ask(&self, filler: Filler, work: &mut Work, head: &[u8], shield: Option<Shield>) {
         let peer = Rc::clone(&self.peer);
         let mut client = Client { wire: Wire::Cache(Box::new(filler)), peer };
+        if let Some((shield, own)) = shield {
+            ask_shield(&mut client, true);
+            let whole = [head, &own, b"\r\n"].concat();
+            let ended = self.exchange(&mut client, work, &whole, (&shield.route, &shield.pool)).await;
+            if !matches!(&client.wire, Wire::Cache(filler) if filler.is_untouched()) {
+                return conclude(client, ended).await;
+            }
+            ask_shield(&mut client, false);
+            work.down.release();
+        }
+        let own = self.route.to_shield.as_ref().map(|_| tiers::line_for_origin(&self.caching.engine));
+        let whole = [head, &own.unwrap_or_default(), b"\r\n"].concat();
+        let ended = self.exchange(&mut client, work, &whole, (&self.route, &self.pool)).await;
+        conclude(client, ended).await;
+    }
+
+    async fn exchange(
+        &self,
+        client: &mut Client,
+        work: &mut Work,
+        head: &[u8],
+        (route, pool): (&Route, &Arc<Pool>),
+    ) -> Ended {
+        if !take_in(head, work) {
+            return Ended::Refused(Refusal::Endpoint(""));
+        }
         let mut report = Report::default();
         let mark = work.down.mark();
         let exchange = Exchange {
             core: &self.core,
             snapshot: &self.snapshot,
             site: &self.site,
-            route: &self.route,
-            client: &mut client,
+            route,
+            client,
             work,
             report: &mut report,
             mark,
         };
-        let run = exchange::run(exchange, &self.pool);
+        let run = exchange::run(exchange, pool);
         let ended = match self.snapshot.config.timeout.request {
             None => run.await,
             Some(limit) => match tokio::time::timeout(limit.get(), run).await {
@@ -130,9 +164,22 @@ impl Fetch {
             let (site, path) = (&self.site.name, String::from_utf8_lossy(&work.path));
             tracing::debug!(target: "edge", %site, %path, %refusal, "a fetch for the cache has failed");
         }
-        if let Wire::Cache(filler) = client.wire {
-            filler.conclude(ended).await;
-        }
+        ended
+    }
+}
+
+/// The way to the shield, and what is said to it.
+type Shield = (Arc<ToShield>, Vec<u8>);
+
+fn ask_shield(client: &mut Client, is_from_shield: bool) {
+    if let Wire::Cache(filler) = &mut client.wire {
+        filler.ask_shield(is_from_shield);
+    }
+}
+
+async fn conclude(client: Client, ended: Ended) {
+    if let Wire::Cache(filler) = client.wire {
+        filler.conclude(ended).await;
     }
 }
 
@@ -174,7 +221,7 @@ fn write_head(caching: &Caching, asking: &Work, out: &mut Vec<u8>) -> usize {
             | FieldKind::Upgrade
             | FieldKind::Expect => false,
             FieldKind::Host => true,
-            _ if is_withheld(name) => false,
+            _ if is_withheld(name) || name.eq_ignore_ascii_case(FETCHED.as_bytes()) => false,
             _ => !nominates || !is_nominated(head, &request.fields, name),
         }
     });

@@ -3,6 +3,7 @@
 use super::Cached;
 use super::head::{Head, value_of};
 use super::look_up::asked;
+use super::tiers;
 use crate::compress::{Compressor, Wanted};
 use crate::core::Work;
 use crate::exchange::Ended;
@@ -55,6 +56,15 @@ impl Cached<'_> {
             }
             416 => b"",
             _ => &stored.lines,
+        };
+        let mut for_node = Vec::new();
+        let lines = if self.work.is_for_node && chosen.status != 416 {
+            for_node.extend_from_slice(lines);
+            for_node.extend_from_slice(&stored.unsent);
+            tiers::write_answered(&mut for_node);
+            &for_node
+        } else {
+            lines
         };
         if chosen.status == 416 {
             self.core.write_date_line(&mut own);
@@ -125,7 +135,8 @@ impl Cached<'_> {
 
     /// What compression makes of it.
     fn plan_compression(&self, chosen: &Chosen, lines: &[u8]) -> (Option<Plan>, Option<Compressor>) {
-        let Some(compression) = self.site.compression(self.route) else { return (None, None) };
+        let compression = self.site.compression(self.route).filter(|_| !self.work.is_for_node);
+        let Some(compression) = compression else { return (None, None) };
         let wanted = Wanted::new(compression, &self.work.request, self.work.down.held());
         let all = |name: &'static [u8]| {
             cdn::rules::Lines::of(lines).filter(move |(known, _)| known.eq_ignore_ascii_case(name))
