@@ -1,5 +1,6 @@
 //! What each route answers, asked from the running topology at that moment.
 
+use crate::nodes;
 use crate::problem::Problem;
 use crate::take::{Body, InPath, InQuery};
 use crate::{openapi, routes};
@@ -112,6 +113,9 @@ pub(crate) struct WhatToPurge {
 pub(crate) struct Purged {
     /// Its number; each purge has a higher one than those before.
     sequence: u64,
+    /// What the other nodes of the cache say to it, if the file names any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<nodes::Told>,
 }
 
 /// What was done to an endpoint.
@@ -263,7 +267,7 @@ pub(crate) async fn purge(
     let (Some(purge), None) = (wanted.next(), wanted.next()) else {
         return Err(bad("the body has exactly one of `url`, `prefix`, `tag` and `all`".into()));
     };
-    let sequence = api.running.purge(purge, mode).await.map_err(|error| {
+    let (sequence, told) = api.running.purge(purge, mode).await.map_err(|error| {
         let status = match &error {
             PurgeError::NoCdn => StatusCode::NOT_FOUND,
             PurgeError::Url(_) => StatusCode::BAD_REQUEST,
@@ -271,7 +275,7 @@ pub(crate) async fn purge(
         };
         Problem::new(status, error.to_string())
     })?;
-    Ok(Json(Purged { sequence }))
+    Ok(Json(Purged { sequence, nodes: told.map(nodes::Told::from) }))
 }
 
 pub(crate) async fn reload(State(api): State<Api>) -> Result<Json<Changes>, Problem> {

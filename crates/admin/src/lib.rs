@@ -16,6 +16,7 @@ mod answers;
 mod caches;
 mod flush;
 mod guard;
+mod nodes;
 mod openapi;
 mod problem;
 mod pushes;

@@ -3,6 +3,7 @@
 use crate::answers::{self, Api};
 use crate::caches;
 use crate::flush;
+use crate::nodes;
 use crate::pushes::{self, DRAFT_BYTES_MAX, UPLOAD_BYTES_MAX};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -156,6 +157,7 @@ const NO_LISTENER: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no suc
 const AMBIGUOUS: (StatusCode, &str) = (StatusCode::CONFLICT, "several pools have an endpoint of this name");
 const BAD_REQUEST: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "a parameter or the body is malformed");
 const NO_CDN: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[cdn]`");
+const NO_NODES: (StatusCode, &str) = (StatusCode::NOT_FOUND, "the file has no `[cdn] nodes`");
 const NOT_READY: (StatusCode, &str) =
     (StatusCode::SERVICE_UNAVAILABLE, "not ready, or stopping; `reasons` says what is waited for");
 const BAD_FILE: (StatusCode, &str) =
@@ -164,7 +166,7 @@ const NOT_NOW: (StatusCode, &str) =
     (StatusCode::CONFLICT, "the file is sound but cannot be applied, and nothing changed");
 
 /// The routes, in the order of the documentation.
-pub(crate) static ROUTES: [Route; 34] = [
+pub(crate) static ROUTES: [Route; 35] = [
     Route {
         is_open: true,
         answer: Answer::Text("the process is alive", "text/plain"),
@@ -266,6 +268,14 @@ pub(crate) static ROUTES: [Route; 34] = [
         problems: &[BAD_REQUEST, NO_CDN],
         ..told("/api/v1/purge", "purge", "Remove responses from the cache, or make them stale", || {
             post(answers::purge)
+        })
+    },
+    Route {
+        body: Some(Takes::Bytes),
+        answer: Answer::Text("what this node says to that", "application/octet-stream"),
+        problems: &[BAD_REQUEST, NO_NODES],
+        ..told("/api/v1/cdn/exchange", "exchangePurges", "What nodes of the cache say to each other", || {
+            post(nodes::exchange).layer(DefaultBodyLimit::max(nodes::BODY_BYTES_MAX))
         })
     },
     Route {

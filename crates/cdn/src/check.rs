@@ -16,6 +16,12 @@ const PARAMETERS_MAX: usize = 64;
 /// Less holds no response of a usual size.
 const DISK_MIN: u64 = 4 << 20;
 
+/// Nodes that keep the same: each speaks with each other.
+const NODES_MAX: usize = 32;
+
+/// Nodes speak once a second.
+const SILENT_MIN: Duration = Duration::secs(3);
+
 /// The one word that the short form of `cache` may be.
 const SHORT: &str = "cdn";
 
@@ -32,6 +38,16 @@ pub fn check(cdn: &CdnConfig, faults: &mut Faults) {
         faults.add(None, format!("cdn: `disk` is {disk}: from {}", Size::bytes(DISK_MIN)));
     }
     admission::check_networks(&cdn.purge, "[cdn] purge", None, faults);
+    if cdn.nodes.len() > NODES_MAX {
+        faults.add(None, format!("cdn: {} `nodes`, above {NODES_MAX}", cdn.nodes.len()));
+    }
+    if cdn.nodes_silent < SILENT_MIN {
+        faults.add(None, format!("cdn: `nodes_silent` is {}: from {SILENT_MIN}", cdn.nodes_silent));
+    }
+    if let Some(shield) = cdn.shield.as_ref().filter(|_| cdn.nodes.is_empty()) {
+        let help = "name the admin APIs of all nodes: `nodes = [\"10.0.0.1:9900\", \"10.0.1.1:9900\"]`";
+        faults.add_with_help(shield.span(), "cdn: `shield` without `nodes`: purges would not reach it", help);
+    }
     let mut report = |message: String| faults.add(None, format!("cdn: {message}"));
     check_stale(cdn.stale, &mut report);
     check_refresh(cdn.refresh, &mut report);
@@ -240,6 +256,11 @@ mod tests {
             ("cache = { refresh = \"60%\" }", "route /a: `refresh` is 60%: up to 50%"),
             ("cache = \"cdn\"\ncdn = { disk = \"1MiB\" }", "cdn: `disk` is 1MiB: from 4MiB"),
             ("cache = \"cdn\"\ncdn = { memory = \"0\" }", "cdn: `memory` is nothing"),
+            (
+                "cache = \"cdn\"\ncdn = { shield = \"inner\" }",
+                "cdn: `shield` without `nodes`: purges would not reach it",
+            ),
+            ("cache = \"cdn\"\ncdn = { nodes_silent = \"1s\" }", "cdn: `nodes_silent` is 1s: from 3s"),
             (
                 "cache = \"cdn\"\ncdn = { stale = { error = \"1ms\" } }",
                 "cdn: `stale.error` 1ms is not in whole seconds",

@@ -6,6 +6,7 @@ use admission::NetworkEntry;
 use notation::{Duration, Name, Percent, Size, TextOr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// The cache of a node, and what its routes decide alike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +39,15 @@ pub struct CdnConfig {
     /// Whether clients get `Surrogate-Control`, `CDN-Cache-Control` and the tags of responses: `"pass"` where clients are caches
     /// themselves.
     pub control_fields: ControlFields,
+    /// The admin APIs of all nodes that keep the same responses, this one's among them or not: a purge at one of them holds at all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<SocketAddr>,
+    /// How long one of `nodes` may be silent. After that, and before all were heard for the first time, what is kept is confirmed with
+    /// the origin before it is served, since purges may be missing.
+    pub nodes_silent: Duration,
+    /// A pool of some of `nodes`, by where their edges listen: fetches of the other nodes go to it, so that the origin is asked once for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shield: Option<Name>,
 }
 
 impl Default for CdnConfig {
@@ -54,6 +64,9 @@ impl Default for CdnConfig {
             wait: Duration::secs(5),
             purge: Vec::new(),
             control_fields: ControlFields::default(),
+            nodes: Vec::new(),
+            nodes_silent: Duration::secs(10),
+            shield: None,
         }
     }
 }

@@ -2,15 +2,16 @@
 
 use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Lead, Place};
 use crate::key::KeyHasher;
-use crate::purge::{Mode, Purges, Target, Verdict};
+use crate::nodes::{Item, Nodes};
+use crate::purge::{Entry, Mode, Purges, Target, Verdict};
 use crate::rules::Stored;
 use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object, join};
 use crate::tending::Kept;
 use crate::{Error, Key, Misses, Seen, Tier};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// How much is kept, and where.
 #[derive(Debug, Clone)]
@@ -43,6 +44,42 @@ pub struct Engine {
     refreshes: AtomicU64,
     misses: Misses,
     object_bytes_max: AtomicU64,
+    nodes: RwLock<Option<Arc<Nodes>>>,
+    trust: Trust,
+}
+
+/// What is kept may be served as far as other nodes were heard. Times are in milliseconds of the wall's clock.
+#[derive(Debug)]
+struct Trust {
+    /// All of it until then.
+    until: AtomicU64,
+    /// What was asked for since the purge of the number `floor`, until then.
+    partly_until: AtomicU64,
+    floor: AtomicU64,
+}
+
+impl Default for Trust {
+    /// Nobody else purges.
+    fn default() -> Self {
+        Self { until: u64::MAX.into(), partly_until: 0.into(), floor: 0.into() }
+    }
+}
+
+impl Trust {
+    /// Until when what is kept is trusted that was asked for since the purge of this number; with nothing, for good.
+    fn set(&self, upto: Option<(Option<SystemTime>, u64)>) {
+        let (until, partly_until, floor) = match upto {
+            None => (u64::MAX, 0, 0),
+            Some((until, 0)) => (until.map_or(0, milliseconds), 0, 0),
+            Some((until, floor)) => (0, until.map_or(0, milliseconds), floor),
+        };
+        // A time that belongs to a higher floor never meets a lower one.
+        self.partly_until.store(0, Ordering::Relaxed);
+        self.floor.fetch_max(floor, Ordering::Relaxed);
+        self.until.store(until, Ordering::Relaxed);
+        self.floor.store(floor, Ordering::Relaxed);
+        self.partly_until.store(partly_until, Ordering::Release);
+    }
 }
 
 /// What all of it is like.
@@ -87,6 +124,8 @@ impl Engine {
             refreshes: AtomicU64::new(0),
             misses: Misses::default(),
             object_bytes_max: AtomicU64::new(config.object_bytes_max),
+            nodes: RwLock::default(),
+            trust: Trust::default(),
         })
     }
 
@@ -241,22 +280,93 @@ impl Engine {
         self.kept.memory.remove_upto(object)
     }
 
-    /// Purges, and returns the purge's number once it is on the disk: see [`Purges::purge`]. Not for a thread of the data plane.
+    /// Purges, and returns the purge's number once it is on the disk: see [`Purges::purge`]. Not for a thread of the data plane. Other nodes
+    /// are told, see [`Nodes::told`].
     pub fn purge(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
-        let sequence = self.kept.purges.purge(target, mode)?;
+        target.check()?;
+        let nodes = self.begin(target, mode);
+        let sequence = self.kept.purges.purge(target, mode);
+        self.tidy_up(target, mode);
+        if let Some((nodes, entry)) = nodes {
+            nodes.queue(entry);
+            nodes.settle()?;
+        }
+        self.kept.tend_if_crowded();
+        sequence
+    }
+
+    /// What an unsafe method invalidates (RFC 9111 §4.4): at once, without waiting for the disk. Other nodes are told soon.
+    pub fn invalidate(&self, key: &Key) -> Result<(), Error> {
+        let (target, mode) = (Target::Key(&key.bytes), Mode::Hard);
+        target.check()?;
+        let nodes = self.begin(target, mode);
+        let entered = self.kept.purges.invalidate(target, mode);
+        self.tidy_up(target, mode);
+        if let Some((nodes, entry)) = nodes {
+            nodes.queue(entry);
+        }
+        self.kept.tend_if_crowded();
+        entered.map(|_| ())
+    }
+
+    /// Purges what other nodes have told; on the disk by the time that this returns.
+    pub(crate) fn apply(&self, items: &[Item]) -> Result<(), Error> {
+        let purge = |item: &Item| match item {
+            Item::Purge { entry, .. } => Arc::clone(entry),
+            Item::All { .. } => Arc::new(Entry::new(Target::Everything, Mode::Hard)),
+        };
+        let entries: Vec<Arc<Entry>> = items.iter().map(purge).collect();
+        self.kept.purges.purge_all(entries.iter().map(|entry| (entry.target(), entry.mode())))?;
+        entries.iter().for_each(|entry| self.tidy_up(entry.target(), entry.mode()));
+        self.kept.tend_if_crowded();
+        Ok(())
+    }
+
+    /// The other nodes, if there are to be any.
+    pub fn nodes(&self) -> Option<Arc<Nodes>> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells these nodes of purges from now on, or none.
+    pub fn join_nodes(&self, nodes: Option<Arc<Nodes>>) {
+        let mut joined = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
+        if nodes.is_none() {
+            self.trust.set(None);
+        }
+        *joined = nodes;
+    }
+
+    /// Whether a response may be served as it is; else purges of other nodes may be missing, and the origin is asked first.
+    #[inline]
+    pub fn is_trusted(&self, object: &Object, now: SystemTime) -> bool {
+        let now_ms = milliseconds(now);
+        now_ms < self.trust.until.load(Ordering::Relaxed) || self.is_partly_trusted(object, now_ms)
+    }
+
+    #[cold]
+    fn is_partly_trusted(&self, object: &Object, now_ms: u64) -> bool {
+        now_ms < self.trust.partly_until.load(Ordering::Acquire)
+            && object.asked() >= self.trust.floor.load(Ordering::Relaxed)
+    }
+
+    /// What these nodes say of what is kept, see [`Trust::set`]; unless others are joined by now.
+    pub(crate) fn trust(&self, nodes: &Nodes, upto: Option<(Option<SystemTime>, u64)>) {
+        let joined = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
+        if joined.as_ref().is_some_and(|joined| std::ptr::eq(Arc::as_ptr(joined), nodes)) {
+            self.trust.set(upto);
+        }
+    }
+
+    fn begin(&self, target: Target<'_>, mode: Mode) -> Option<(Arc<Nodes>, Entry)> {
+        let nodes = self.nodes()?;
+        nodes.begin();
+        Some((nodes, Entry::new(target, mode)))
+    }
+
+    fn tidy_up(&self, target: Target<'_>, mode: Mode) {
         if let (Target::Key(bytes), Mode::Hard) = (target, mode) {
             self.forget_key(bytes);
         }
-        self.kept.tend_if_crowded();
-        Ok(sequence)
-    }
-
-    /// What an unsafe method invalidates (RFC 9111 §4.4): at once, without waiting for the disk.
-    pub fn invalidate(&self, key: &Key) -> Result<(), Error> {
-        self.kept.purges.invalidate(Target::Key(&key.bytes), Mode::Hard)?;
-        self.forget_key(&key.bytes);
-        self.kept.tend_if_crowded();
-        Ok(())
     }
 
     /// Frees the memory of what is purged, and forgets purges that are too many. Looks at all that is kept, and returns how much was
@@ -328,6 +438,11 @@ impl Engine {
         }
         self.kept.purged.fetch_add(removed as u64, Ordering::Relaxed);
     }
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() * 1000 + u64::from(since.subsec_millis())
 }
 
 /// Opens the log of purges and what they are about.

@@ -13,6 +13,12 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// What other nodes are to hear cannot be written where it would survive.
+    #[error("cdn: cannot write what other nodes are to hear: {source}")]
+    Ledger {
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// What is to be purged has too long a name.
     #[error("cdn: a purge of {bytes} bytes (limit {bytes_max})")]
     PurgeTarget {

@@ -16,8 +16,10 @@ mod engine;
 mod error;
 mod events;
 pub mod fill;
+mod frames;
 pub mod key;
 mod misses;
+pub mod nodes;
 pub mod purge;
 pub mod rules;
 mod seen;
@@ -41,4 +43,10 @@ pub use seen::{Seen, Tier};
 pub fn read_any_of_disk(bytes: &[u8]) {
     purge::check_any(bytes);
     store::check_any(bytes);
+}
+
+/// Reads any bytes as what a node says, and as what it writes of it. For the fuzz target.
+#[doc(hidden)]
+pub fn read_any_of_nodes(bytes: &[u8]) {
+    nodes::check_any(bytes);
 }

@@ -115,6 +115,8 @@ pub(crate) struct Work {
     pub(crate) is_trusted: bool,
     /// The client came by TLS, to us or to a peer that is believed.
     pub(crate) is_secure: bool,
+    /// Another node of the cache asks, for what it keeps.
+    pub(crate) is_for_node: bool,
     /// The host in lower case, without its port.
     pub(crate) host: Vec<u8>,
     /// The normalised path.
@@ -137,6 +139,7 @@ impl Work {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             is_trusted: false,
             is_secure: false,
+            is_for_node: false,
             host: Vec::new(),
             path: Vec::new(),
         }

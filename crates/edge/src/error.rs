@@ -106,6 +106,9 @@ pub(crate) enum Refusal {
     /// The client takes what is kept alone (RFC 9111 §5.2.1.7), and nothing is.
     #[error("nothing is kept, and the client takes nothing else")]
     NotKept,
+    /// The request was here before (RFC 8586 §3).
+    #[error("the request was here before")]
+    Loop,
     /// The endpoint could not be reached or ended the connection.
     #[error("endpoint failed: {0}")]
     Endpoint(&'static str),
@@ -145,6 +148,8 @@ impl Refusal {
             Self::Busy(_) | Self::NoEndpoint(_) => 503,
             Self::Endpoint(_) | Self::EndpointHead(_) => 502,
             Self::EndpointTimeout | Self::NotKept => 504,
+            // RFC 5842 §7.2.
+            Self::Loop => 508,
             Self::EndpointStatus(status) => *status,
         }
     }

@@ -83,7 +83,7 @@ mod wire;
 pub use admission::SignedConfig;
 pub use cached::{
     CacheCounts, CacheExplainer, CacheExplanation, CacheOutcome, Cdn, FetchExplanation, FieldExplanation,
-    KeptExplanation, MissStatus, SiteCacheStatus, UnsharedExplanation,
+    KeptExplanation, MissStatus, PURGE_TOLD_WAIT, SiteCacheStatus, UnsharedExplanation,
 };
 pub use check::{check, check_doors, check_keys};
 pub use config::*;

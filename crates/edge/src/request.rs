@@ -217,6 +217,7 @@ fn identify(core: &Core, snapshot: &Snapshot, client: &Client, work: &mut Work) 
     let Work { request, down, ids, host, path, .. } = work;
     let head = down.held();
     work.is_secure = client.peer.secure.is_some();
+    work.is_for_node = false;
     if work.is_trusted {
         let said = |name: &'static [u8]| request.values_of(head, name);
         work.is_secure |=

@@ -70,6 +70,14 @@ pub(crate) struct Route {
     compression: Option<Option<Compression>>,
     /// What of its responses is kept, if any is.
     pub(crate) caching: Option<Arc<Caching>>,
+    /// The way to the shield, if fetches go there first.
+    pub(crate) to_shield: Option<Arc<ToShield>>,
+}
+
+/// The way to the shield: a route that changes nothing, since the shield has the same routes.
+pub(crate) struct ToShield {
+    pub(crate) route: Route,
+    pub(crate) pool: Arc<Pool>,
 }
 
 /// What a route does.
@@ -347,6 +355,10 @@ impl Route {
             let quoted = config.clear_site_data.iter().map(|data| format!("\"{}\"", data.name()));
             response_edits.set("Clear-Site-Data", &quoted.collect::<Vec<_>>().join(", "));
         }
+        let to_shield = match config.cache.as_ref().and(parts.cdn).and_then(|cdn| cdn.shield()) {
+            Some(shield) => Some(Arc::new(Self::to_shield(shield, &gate, parts)?)),
+            None => None,
+        };
         Ok(Self {
             path: path.to_owned(),
             when: Conditions::compile(config.when.as_ref(), json),
@@ -357,7 +369,25 @@ impl Route {
             response_edits,
             compression: config.compress.as_ref().map(Compression::new),
             caching: config.cache.as_ref().zip(parts.cdn).map(|(cache, cdn)| Arc::new(cdn.caching(cache))),
+            to_shield,
         })
+    }
+
+    fn to_shield(shield: &Name, gate: &Arc<Gate>, parts: &SiteParts<'_>) -> Result<ToShield, Error> {
+        let pool = parts.pools.get(shield.as_str()).ok_or_else(|| Error::UnknownPool(shield.to_string()))?;
+        let route = Self {
+            path: "/".into(),
+            when: Conditions::compile(None, &mut Vec::new()),
+            gate: Arc::clone(gate),
+            action: Action::Pool(Arc::clone(pool)),
+            rewrite: None,
+            request_edits: Edits::default(),
+            response_edits: Edits::default(),
+            compression: Some(None),
+            caching: None,
+            to_shield: None,
+        };
+        Ok(ToShield { route, pool: Arc::clone(pool) })
     }
 
     /// The path within the folder that the route shows.

@@ -28,9 +28,9 @@ pub use file::{Checked, load, parse};
 pub use node_secret::SharedSecretError;
 pub use problem::{Level, Problem, Rejected};
 pub use running::{
-    DnsExplainError, DnsFlushError, DnsRollError, EndpointError, ExplainError, Purge, PurgeError, PurgeMode,
-    ReloadError, Running, StartError, StartOptions, TakeoverError, explain_dns_file, explain_file,
-    explain_layer4_file, sign_url,
+    DnsExplainError, DnsFlushError, DnsRollError, EXCHANGE_BYTES_MAX, EndpointError, ExchangeError,
+    ExplainError, Purge, PurgeError, PurgeMode, ReloadError, Running, StartError, StartOptions,
+    TakeoverError, Told, explain_dns_file, explain_file, explain_layer4_file, sign_url,
 };
 pub use schema::json_schema;
 pub use status::{CdnStatus, ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};

@@ -32,6 +32,7 @@ mod handover;
 mod home;
 mod layer4_part;
 mod listen;
+mod nodes_part;
 mod pools;
 mod push_part;
 mod reload;
@@ -40,8 +41,9 @@ mod service_names;
 mod start;
 mod stop;
 
+pub use cdn::nodes::{MESSAGE_BYTES_MAX as EXCHANGE_BYTES_MAX, Told};
 pub use cdn::purge::Mode as PurgeMode;
-pub use cdn_part::{Purge, PurgeError};
+pub use cdn_part::{ExchangeError, Purge, PurgeError};
 pub use dns_part::{DnsExplainError, DnsFlushError, DnsRollError, explain_dns_file};
 pub use edge_part::{ExplainError, explain_file, sign_url};
 pub use error::{EndpointError, ReloadError, StartError, TakeoverError};
@@ -151,8 +153,9 @@ impl Running {
         endpoints::set_draining(self, endpoint, false)
     }
 
-    /// Purges what the cache has, and returns the purge's number: it holds for every request from now on, and over a restart.
-    pub async fn purge(&self, purge: Purge, mode: PurgeMode) -> Result<u64, PurgeError> {
+    /// Purges what the cache has, and returns the purge's number: it holds for every request from now on, and over a restart. Of other nodes
+    /// it says who has acknowledged it; it waits for them for a moment.
+    pub async fn purge(&self, purge: Purge, mode: PurgeMode) -> Result<(u64, Option<Told>), PurgeError> {
         let purger = {
             let live = self.live();
             live.cdn.purger(&live.topology)?
@@ -170,7 +173,22 @@ impl Running {
             // Whoever asked does not wait for memory to be freed.
             tokio::task::spawn_blocking(move || purger.tend());
         }
-        sequence
+        let sequence = sequence?;
+        let nodes = self.live().cdn.nodes();
+        let told = match nodes {
+            Some(nodes) => Some(nodes.told(edge::PURGE_TOLD_WAIT).await),
+            None => None,
+        };
+        Ok((sequence, told))
+    }
+
+    /// Answers what another node of the cache says.
+    ///
+    /// # Errors
+    /// When the file names no other nodes, or it is no message.
+    pub async fn exchange(&self, message: &[u8]) -> Result<Vec<u8>, ExchangeError> {
+        let nodes = self.live().cdn.nodes();
+        cdn_part::exchange(nodes, message).await
     }
 
     /// Everything that runs, with live figures.

@@ -190,6 +190,18 @@ fn an_admin_api_that_is_open_to_the_network_needs_a_token() {
 }
 
 #[test]
+fn nodes_of_a_cache_that_are_reached_over_a_network_need_a_token() {
+    let route = "[edge]\nhttp = ['127.0.0.1:1']\n[pool.a]\nservers = ['127.0.0.1:2']\n\
+                 [site.default.route]\n'/' = { pool = 'a', cache = 'cdn' }\n";
+    let cdn = "[cdn]\nnodes = ['127.0.0.1:9900', '10.0.0.2:9900']\n";
+    let message = "2:9: cdn: the node 10.0.0.2:9900 is reached over a network, and there is no token (set \
+                   `[node] admin_token = { env = \"NINES_ADMIN_TOKEN\" }`, the same at all nodes)";
+    says(&format!("{cdn}{route}"), &[message]);
+    says(&format!("{cdn}{route}[node]\nadmin_token = {{ env = 'X' }}\n"), &[]);
+    says(&format!("{}{route}", cdn.replace("10.0.0.2", "127.0.0.2")), &[]);
+}
+
+#[test]
 fn names_and_hosts_have_a_form() {
     says(
         "[pool.My_Shop]\nservers = ['a:1']\n",

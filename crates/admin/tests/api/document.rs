@@ -43,6 +43,7 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
     let files = format!(r#"{{"files":{{"a.txt":{{"hash":"{HELLO}","size_bytes":5}}}}}}"#);
     let body = match (method, path.rsplit('/').next().unwrap_or_default()) {
         ("post", "purge") => r#"{"tag":"red"}"#,
+        ("post", "exchange") => "",
         ("post", "flush") => r#"{"name":"shop.test","below":true}"#,
         ("post", "ds-seen") => {
             // There has to be a key that waits for it.
@@ -64,7 +65,7 @@ async fn call(world: &World, path: &str, method: &str) -> Answer {
 async fn every_operation_of_the_document_answers_as_the_document_says() {
     let file = crate::world::FILE.to_owned()
         + "[edge]\nhttp = [\"127.0.0.1:0\"]\ncores = 1\n[site.default.route]\n\"/\" = { pool = \"web\" }\n\"/a/\" = { push = \"assets\" }\n[push.assets]\n"
-        + "[cdn]\n[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n"
+        + "[cdn]\nnodes = [\"127.0.0.1:1\"]\n[tcp.web]\nlisten = \"127.0.0.1:0\"\npool = \"web\"\n"
         + "[dns]\nlisten = '127.0.0.1:0'\n[dns.zone.'shop.test']\nsign = { propagation = '0s' }\nttl = '0s'\n"
         + "records = ['@ SOA ns1 a 1 1d 2h 4w 5m', '@ NS ns1', 'ns1 A 192.0.2.1']\n"
         + "[dns.resolver]\nforward = ['127.0.0.1:1']\n";

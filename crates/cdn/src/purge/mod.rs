@@ -10,6 +10,7 @@
 //! - What the table forgets, it forgets by taking more for purged, never less.
 
 mod about;
+mod entry;
 mod log;
 mod table;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 use crate::Error;
 pub use about::About;
+pub use entry::Entry;
 use log::Log;
 pub(crate) use log::check_any;
 use std::path::Path;
@@ -53,6 +55,15 @@ impl<'t> Target<'t> {
             Self::Key(name) | Self::Prefix(name) => name,
             Self::Tag(tag) => tag.as_bytes(),
         }
+    }
+
+    /// Whether it can be purged.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        let bytes = self.name().len();
+        if bytes > TARGET_BYTES_MAX {
+            return Err(Error::PurgeTarget { bytes, bytes_max: TARGET_BYTES_MAX });
+        }
+        Ok(())
     }
 }
 
@@ -132,6 +143,20 @@ impl Purges {
     /// Waits for the disk: not for a thread of the data plane.
     pub fn purge(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
         let sequence = self.enter(target, mode)?;
+        self.sync(sequence)
+    }
+
+    /// The same of many, in their order: the disk is waited for once.
+    pub fn purge_all<'t>(&self, all: impl Iterator<Item = (Target<'t>, Mode)>) -> Result<u64, Error> {
+        let mut sequence = self.sequence();
+        for (target, mode) in all {
+            sequence = self.enter(target, mode)?;
+        }
+        self.sync(sequence)
+    }
+
+    /// Waits until all purges up to a number are on the disk, and returns that.
+    fn sync(&self, sequence: u64) -> Result<u64, Error> {
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
         if *synced >= sequence {
             return Ok(sequence);
@@ -201,11 +226,14 @@ impl Purges {
         self.sequence.fetch_max(sequence, Ordering::Release);
     }
 
+    /// A number for no purge at all: what is asked for from now on is told apart from what was before.
+    pub(crate) fn advance(&self) -> u64 {
+        let _log = self.log();
+        self.sequence.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
     fn enter(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
-        let bytes = target.name().len();
-        if bytes > TARGET_BYTES_MAX {
-            return Err(Error::PurgeTarget { bytes, bytes_max: TARGET_BYTES_MAX });
-        }
+        target.check()?;
         let mut log = self.log();
         let sequence = self.sequence() + 1;
         let written = log.as_mut().map_or(Ok(()), |log| log.append(sequence, target, mode));

@@ -46,6 +46,7 @@ impl Kept {
 pub fn is_for_caches(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"surrogate-control")
         || name.eq_ignore_ascii_case(b"cdn-cache-control")
+        || name.eq_ignore_ascii_case(crate::nodes::ANSWERED.as_bytes())
         || tags::is_tag_field(name)
 }
 

@@ -47,7 +47,7 @@ pub use partial::{ContentRange, Selected, combined, joined, select};
 pub use plan::{Ask, BLOCK_BYTES, Fits, Hole, Span, plan};
 pub use policy::{Policy, SetCookie};
 pub use refreshing::refresh_due;
-pub use serving::{Serve, Why, is_failure, serve, stands_in_until};
+pub use serving::{Serve, Why, confirm, is_failure, serve, stands_in_until};
 pub use stored::{Stored, VaryField};
 pub use storing::{NotStored, Times, may_store, passing};
 pub use tags::{TAG_BYTES_MAX, TAGS_MAX};

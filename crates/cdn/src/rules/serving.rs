@@ -93,6 +93,22 @@ pub fn serve(
     Serve::Validate { why, if_error_until: if_error_until(stored, ttl, now) }
 }
 
+/// Decides the same where purges may be missing that are about the response: the origin is asked first, whatever the response says. Where
+/// that fails, it may be served as if it had become stale at this moment.
+pub fn confirm(
+    stored: &Stored,
+    asked: &Asked<'_>,
+    stale_since: Option<SystemTime>,
+    now: SystemTime,
+) -> Serve {
+    if asked.control.only_if_cached {
+        return Serve::Unavailable;
+    }
+    let ttl = left(stored, stale_since, now);
+    let why = if stored.no_cache { Why::NoCache } else { Why::Stale };
+    Serve::Validate { why, if_error_until: if_error_until(stored, ttl, now) }
+}
+
 /// Whether the request demands that the origin confirms what might be served otherwise (§5.2.1).
 fn is_demanded(stored: &Stored, asked: &Asked<'_>, ttl: i64, now: SystemTime) -> bool {
     let control = &asked.control;

@@ -6,6 +6,7 @@ use admission::Networks;
 use cdn::key::{QueryPolicy, Target, write_key};
 use cdn::rules::Policy;
 use cdn::{Cache, CacheConfig, CdnConfig, Engine, Key, SiteMisses};
+use notation::Name;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,11 @@ impl CdnParts {
     /// Where misses of a site are counted.
     pub(crate) fn misses(&self, site: &str) -> Arc<SiteMisses> {
         self.cdn.engine.misses().of_site(site)
+    }
+
+    /// The pool that fetches go to first.
+    pub(crate) fn shield(&self) -> Option<&Name> {
+        self.cdn.config.shield.as_ref()
     }
 
     pub(crate) fn refresh(&self) -> admission::Refreshed {

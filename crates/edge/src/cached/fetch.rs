@@ -2,20 +2,22 @@
 
 use super::caching::Caching;
 use super::filler::Filler;
-use super::look_up::Wanted;
+use super::look_up::{Wanted, served};
 use super::parts::Asking;
+use super::tiers;
 use crate::arrival::Peer;
 use crate::core::{Core, CoreSnapshot, Work};
 use crate::error::Refusal;
 use crate::exchange::{self, Ended, Exchange};
 use crate::protocol::{FieldKind, RequestLimits, copy_kept_lines, is_nominated};
 use crate::request::{Client, Report};
-use crate::sites::{Route, Site};
+use crate::sites::{Route, Site, ToShield};
 use crate::wire::Wire;
 use balance::Pool;
-use cdn::fill::{Failure, Lead};
+use cdn::fill::Lead;
+use cdn::nodes::FETCHED;
 use cdn::rules::{
-    Asked, Lines, Method, RequestLines, Serve, Stored, accept_encoding, is_withheld, matches, serve,
+    Asked, Lines, Method, RequestLines, Serve, Stored, accept_encoding, is_withheld, matches,
     stands_in_until, write_conditions,
 };
 use cdn::store::Object;
@@ -37,6 +39,8 @@ pub(super) struct Fetch {
 impl Fetch {
     /// Begins to fetch what a request asks for. The task ends with its exchange, by the timeouts of that, or with its core.
     pub(super) fn spawn(self, lead: Lead, wanted: Wanted, asking: &Work) {
+        let shield = self.route.to_shield.clone();
+        let shield = shield.and_then(|shield| Some((shield, tiers::lines(&self.caching.engine, asking)?)));
         let mut work = self.core.take_work();
         let mut head = Vec::with_capacity(asking.request.len + 256);
         let start = write_head(&self.caching, asking, &mut head);
@@ -46,9 +50,10 @@ impl Fetch {
         work.ids = asking.ids.clone();
         work.client = asking.client;
         (work.is_trusted, work.is_secure) = (asking.is_trusted, asking.is_secure);
+        work.is_for_node = false;
         work.host.clone_from(&asking.host);
         work.path.clone_from(&asking.path);
-        tokio::task::spawn_local(self.run(lead, wanted, work, head, start));
+        tokio::task::spawn_local(self.run(lead, wanted, work, (head, start), shield));
     }
 
     async fn run(
@@ -56,8 +61,8 @@ impl Fetch {
         mut lead: Lead,
         mut wanted: Wanted,
         mut work: Box<Work>,
-        mut head: Vec<u8>,
-        start: usize,
+        (mut head, start): (Vec<u8>, usize),
+        shield: Option<Shield>,
     ) {
         let _fetching = self.core.begin_fetch();
         if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
@@ -87,12 +92,8 @@ impl Fetch {
         if let Some(asking) = &asking {
             asking.write(&mut head);
         }
-        head.extend_from_slice(b"\r\n");
-        if take_in(&head, &mut work) {
-            self.exchange(lead, wanted, &mut work, lines, asking).await;
-        } else {
-            lead.fail(Failure::Origin(Refusal::Endpoint("").status()));
-        }
+        let filler = Filler::new(&self.core, &self.caching, wanted, lines, asking, lead);
+        self.ask(filler, &mut work, &head, shield).await;
         work.down.release();
         self.core.give_back(work);
     }
@@ -108,35 +109,54 @@ impl Fetch {
         let object = self.caching.engine.find_on_disk(&wanted.key, fits).await?;
         let asked = Asked::of(Method::Get, Lines::of(lines));
         let stale_since = object.stale_since();
-        let served = serve(&object.stored, &asked, &self.caching.policy, stale_since, wanted.at);
+        let served = served(&self.caching, &object, &asked, stale_since, wanted.at);
         let confirms = to_confirm(served, || stands_in_until(&object.stored, stale_since, wanted.at));
         Some((object, confirms))
     }
 
-    async fn exchange(
-        &self,
-        lead: Lead,
-        wanted: Wanted,
-        work: &mut Work,
-        lines: Box<[u8]>,
-        asking: Option<Asking>,
-    ) {
-        let filler = Filler::new(&self.core, &self.caching, wanted, lines, asking, lead);
+    /// Asks the shield, if there is one, and the origin, if that has nothing for a node.
+    async fn ask(&self, filler: Filler, work: &mut Work, head: &[u8], shield: Option<Shield>) {
         let peer = Rc::clone(&self.peer);
         let mut client = Client { wire: Wire::Cache(Box::new(filler)), peer };
+        if let Some((shield, own)) = shield {
+            ask_shield(&mut client, true);
+            let whole = [head, &own, b"\r\n"].concat();
+            let ended = self.exchange(&mut client, work, &whole, (&shield.route, &shield.pool)).await;
+            if !matches!(&client.wire, Wire::Cache(filler) if filler.is_untouched()) {
+                return conclude(client, ended).await;
+            }
+            ask_shield(&mut client, false);
+            work.down.release();
+        }
+        let own = self.route.to_shield.as_ref().map(|_| tiers::line_for_origin(&self.caching.engine));
+        let whole = [head, &own.unwrap_or_default(), b"\r\n"].concat();
+        let ended = self.exchange(&mut client, work, &whole, (&self.route, &self.pool)).await;
+        conclude(client, ended).await;
+    }
+
+    async fn exchange(
+        &self,
+        client: &mut Client,
+        work: &mut Work,
+        head: &[u8],
+        (route, pool): (&Route, &Arc<Pool>),
+    ) -> Ended {
+        if !take_in(head, work) {
+            return Ended::Refused(Refusal::Endpoint(""));
+        }
         let mut report = Report::default();
         let mark = work.down.mark();
         let exchange = Exchange {
             core: &self.core,
             snapshot: &self.snapshot,
             site: &self.site,
-            route: &self.route,
-            client: &mut client,
+            route,
+            client,
             work,
             report: &mut report,
             mark,
         };
-        let run = exchange::run(exchange, &self.pool);
+        let run = exchange::run(exchange, pool);
         let ended = match self.snapshot.config.timeout.request {
             None => run.await,
             Some(limit) => match tokio::time::timeout(limit.get(), run).await {
@@ -148,9 +168,22 @@ impl Fetch {
             let (site, path) = (&self.site.name, String::from_utf8_lossy(&work.path));
             tracing::debug!(target: "edge", %site, %path, %refusal, "a fetch for the cache has failed");
         }
-        if let Wire::Cache(filler) = client.wire {
-            filler.conclude(ended).await;
-        }
+        ended
+    }
+}
+
+/// The way to the shield, and what is said to it.
+type Shield = (Arc<ToShield>, Vec<u8>);
+
+fn ask_shield(client: &mut Client, is_from_shield: bool) {
+    if let Wire::Cache(filler) = &mut client.wire {
+        filler.ask_shield(is_from_shield);
+    }
+}
+
+async fn conclude(client: Client, ended: Ended) {
+    if let Wire::Cache(filler) = client.wire {
+        filler.conclude(ended).await;
     }
 }
 
@@ -218,7 +251,7 @@ fn write_head(caching: &Caching, asking: &Work, out: &mut Vec<u8>) -> usize {
             | FieldKind::Upgrade
             | FieldKind::Expect => false,
             FieldKind::Host => true,
-            _ if is_withheld(name) => false,
+            _ if is_withheld(name) || name.eq_ignore_ascii_case(FETCHED.as_bytes()) => false,
             _ => !nominates || !is_nominated(head, &request.fields, name),
         }
     });

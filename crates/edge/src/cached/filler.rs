@@ -10,6 +10,7 @@ use crate::exchange::Ended;
 use crate::protocol::ResponseHead;
 use crate::wire::Part;
 use cdn::fill::{Failure, Lead};
+use cdn::nodes::ANSWERED;
 use cdn::rules::{
     Asked, Came, Lines, Method, NotStored, Stored, Times, freshened, is_failure, may_store, merged_lines,
     passing,
@@ -35,6 +36,8 @@ pub(crate) struct Filler {
     lead: Option<Lead>,
     /// Whoever waits has the head.
     has_begun: bool,
+    /// The shield is asked, not the origin.
+    is_from_shield: bool,
     /// What answers the one who asked and is not kept: a confirmed response that is not to be stored any longer.
     last: Option<Body>,
 }
@@ -66,6 +69,7 @@ impl Filler {
             filling: Filling::default(),
             lead: Some(lead),
             has_begun: false,
+            is_from_shield: false,
             last: None,
         }
     }
@@ -83,6 +87,16 @@ impl Filler {
         }
     }
 
+    /// Whether the shield is asked from now on, or the origin.
+    pub(super) fn ask_shield(&mut self, is_from_shield: bool) {
+        self.is_from_shield = is_from_shield;
+    }
+
+    /// Whether nothing has come that answers anybody.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.lead.is_some() && !self.has_begun
+    }
+
     /// The final head of the response has come.
     pub(crate) fn take_head(&mut self, response: &ResponseHead, head: &[u8]) -> Wants {
         let received = SystemTime::now();
@@ -90,6 +104,10 @@ impl Filler {
         let lines = Lines::of(&head[status_line..]);
         let came = Came::of(response.status, lines.clone(), received);
         let times = Times { requested: self.requested, received };
+        let is_for_node = || lines.clone().any(|(name, _)| name.eq_ignore_ascii_case(ANSWERED.as_bytes()));
+        if self.is_from_shield && !is_for_node() {
+            return Wants::Nothing;
+        }
         let Some(mut lead) = self.lead.take() else { return Wants::Nothing };
         if let Some(kept) = self.wanted.kept.clone().filter(|_| response.status == 304) {
             self.take_confirmation(lead, &kept, &came, lines, times);

@@ -4,8 +4,8 @@ use super::caching::Caching;
 use crate::core::Work;
 use cdn::Key;
 use cdn::rules::{
-    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Span, Stored, Why, matches,
-    refresh_due, select, serve, variant,
+    Asked, Bypass, CacheStatus, Forwarded, Method, RequestLines, Selected, Serve, Span, Stored, Why, confirm,
+    matches, refresh_due, select, serve, variant,
 };
 use cdn::store::Object;
 use std::sync::Arc;
@@ -139,7 +139,7 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime, how: How)
         part: part_of(&asked).filter(|_| object.stored.range.is_some()),
         at: now,
     };
-    match serve(&object.stored, &asked, &caching.policy, stale_since, now) {
+    match served(caching, &object, &asked, stale_since, now) {
         Serve::Fresh => {
             let due = object.is_popular().then(|| refresh_due(&object.stored, &asked, &caching.policy, now));
             let refresh = due.flatten().map(|until| wanted(Forwarded::Stale, Some(until)));
@@ -152,6 +152,21 @@ pub(super) fn look_up(caching: &Caching, work: &Work, now: SystemTime, how: How)
         }
         Serve::Validate { why, if_error_until } => Looked::Missing(wanted(why.into(), if_error_until)),
         Serve::Unavailable => Looked::Unavailable,
+    }
+}
+
+/// Whether what is kept is served. As long as purges of other nodes may be missing here, the origin confirms it.
+pub(super) fn served(
+    caching: &Caching,
+    object: &Object,
+    asked: &Asked<'_>,
+    stale_since: Option<SystemTime>,
+    now: SystemTime,
+) -> Serve {
+    if caching.engine.is_trusted(object, now) {
+        serve(&object.stored, asked, &caching.policy, stale_since, now)
+    } else {
+        confirm(&object.stored, asked, stale_since, now)
     }
 }
 

@@ -16,6 +16,7 @@ mod parts;
 mod purging;
 mod send;
 mod several;
+mod tiers;
 
 pub(crate) use aftermath::Aftermath;
 pub use caching::Cdn;
@@ -27,6 +28,7 @@ pub use explaining::{
     UnsharedExplanation,
 };
 pub(crate) use filler::{Filler, Wants};
+pub use purging::PURGE_TOLD_WAIT;
 
 use crate::core::{Core, CoreSnapshot, Work};
 use crate::error::Refusal;
@@ -47,6 +49,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::SystemTime;
+use tiers::Arrived;
 
 /// A request of a route with a cache.
 pub(crate) struct Cached<'a> {
@@ -65,6 +68,14 @@ pub(crate) struct Cached<'a> {
 pub(crate) async fn run(mut cached: Cached<'_>) -> Ended {
     if cached.work.request.method_name.of_head(cached.work.down.held()) == b"PURGE" {
         return Box::pin(purging::run(&mut cached)).await;
+    }
+    match tiers::arrive(&mut cached) {
+        Ok(Arrived::Welcome) => {}
+        Ok(Arrived::Ahead) => {
+            cached.report.cache = Some(CacheUse::Pass);
+            return Box::pin(cached.alone(Forwarded::Bypass)).await;
+        }
+        Err(refusal) => return Ended::Refused(refusal),
     }
     match look_up::look_up(cached.caching, cached.work, SystemTime::now(), How::Use) {
         Looked::Hit { object, status, refresh } => {
@@ -302,6 +313,9 @@ impl Cached<'_> {
     async fn alone(&mut self, why: Forwarded) -> Ended {
         let status = CacheStatus { forwarded: Some(why), ..CacheStatus::default() };
         status.write(&mut self.work.extra);
+        if self.work.is_for_node {
+            tiers::write_answered(&mut self.work.extra);
+        }
         let mark = self.work.down.mark();
         let exchange = Exchange {
             core: self.core,

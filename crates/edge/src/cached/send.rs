@@ -4,6 +4,7 @@ use super::Cached;
 use super::head::{Head, value_of};
 use super::look_up::asked;
 use super::several::Several;
+use super::tiers;
 use crate::compress::{Compressor, Wanted};
 use crate::core::Work;
 use crate::exchange::Ended;
@@ -61,8 +62,9 @@ impl Cached<'_> {
             416 => b"",
             _ => chosen.several.as_ref().map_or(&stored.lines[..], |several| &several.lines),
         };
-        let for_clients = self.lines_for_clients(stored, &chosen, lines);
-        let lines = for_clients.as_deref().unwrap_or(lines);
+        let own_lines = self.lines_for_node(stored, &chosen, lines);
+        let own_lines = own_lines.or_else(|| self.lines_for_clients(stored, &chosen, lines));
+        let lines = own_lines.as_deref().unwrap_or(lines);
         if chosen.status == 416 {
             self.core.write_date_line(&mut own);
         } else if stored.not_stored.is_none() {
@@ -141,6 +143,16 @@ impl Cached<'_> {
         }
     }
 
+    /// The lines for another node: with what is for caches alone.
+    fn lines_for_node(&self, stored: &Stored, chosen: &Chosen, lines: &[u8]) -> Option<Vec<u8>> {
+        if !self.work.is_for_node || chosen.status == 416 {
+            return None;
+        }
+        let mut told = [lines, &stored.unsent].concat();
+        tiers::write_answered(&mut told);
+        Some(told)
+    }
+
     /// The lines of what is kept, where clients are told another time than the origin's.
     fn lines_for_clients(&self, stored: &Stored, chosen: &Chosen, lines: &[u8]) -> Option<Vec<u8>> {
         let ttl =
@@ -151,7 +163,8 @@ impl Cached<'_> {
 
     /// What compression makes of it.
     fn plan_compression(&self, chosen: &Chosen, lines: &[u8]) -> (Option<Plan>, Option<Compressor>) {
-        let Some(compression) = self.site.compression(self.route) else { return (None, None) };
+        let compression = self.site.compression(self.route).filter(|_| !self.work.is_for_node);
+        let Some(compression) = compression else { return (None, None) };
         let wanted = Wanted::new(compression, &self.work.request, self.work.down.held());
         let all = |name: &'static [u8]| {
             cdn::rules::Lines::of(lines).filter(move |(known, _)| known.eq_ignore_ascii_case(name))

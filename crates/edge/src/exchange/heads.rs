@@ -150,6 +150,8 @@ pub(super) struct ResponseParts<'a> {
     pub(super) sticky: Option<(&'a str, &'a str)>,
     /// The client came by TLS.
     pub(super) is_secure: bool,
+    /// Another node of the cache asks: it gets what is for caches.
+    pub(super) is_for_node: bool,
     /// What compression makes of it.
     pub(super) compressed: Option<&'a Plan>,
 }
@@ -165,7 +167,8 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
     // RFC 9110 §8.6: no Content-Length in 1xx and 204; with chunks there is none.
     let has_length = response.status >= 200 && response.status != 204 && parts.coding == Coding::Identity;
     let mut said_length = false;
-    let strips_control = route.caching.as_ref().is_some_and(|caching| !caching.policy.is_control_passed);
+    let strips_control =
+        !parts.is_for_node && route.caching.as_ref().is_some_and(|caching| !caching.policy.is_control_passed);
     copy_kept_lines(head, &response.fields, response.len - 2, out, |field| {
         let name = field.name.of_head(head);
         let passes = match field.kind {

@@ -262,6 +262,7 @@ impl Exchange<'_> {
             is_trusted,
             client: asked_by,
             is_secure,
+            is_for_node,
             ..
         } = &mut *self.work;
         let parts = RequestParts {
@@ -281,7 +282,7 @@ impl Exchange<'_> {
         self.core.take_back(up);
         response_out.clear();
         let sticky = sticky.filter(|_| !is_for_cache);
-        let compression = self.site.compression(self.route).filter(|_| !is_for_cache);
+        let compression = self.site.compression(self.route).filter(|_| !is_for_cache && !*is_for_node);
         let wanted = compression.map(|compression| Wanted::new(compression, request, down.held()));
         let head = match upstream.open(out, request.body.is_finished()) {
             Ok(true) => b"",
@@ -322,6 +323,7 @@ impl Exchange<'_> {
                 wants_upgrade: request.upgrade.is_some(),
                 expects_continue: request.expects_continue,
                 is_secure: *is_secure,
+                is_for_node: *is_for_node,
                 compression: wanted.as_ref(),
                 sticky,
             },

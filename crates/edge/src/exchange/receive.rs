@@ -97,6 +97,7 @@ pub(super) struct RequestFacts<'a> {
     pub(super) wants_upgrade: bool,
     pub(super) expects_continue: bool,
     pub(super) is_secure: bool,
+    pub(super) is_for_node: bool,
     /// What compression goes by, where there is any.
     pub(super) compression: Option<&'a Wanted<'a>>,
     pub(super) sticky: Option<(&'a str, &'a str)>,
@@ -243,6 +244,7 @@ impl Receiving<'_> {
             extra: self.extra,
             sticky: self.request.sticky,
             is_secure: self.request.is_secure,
+            is_for_node: self.request.is_for_node,
             compressed,
         };
         write_response(&parts, self.out);

@@ -99,6 +99,13 @@ fn cache(topology: &Topology, tree: &Tree<'_>, is_whole: bool, faults: &mut Faul
         fault.span = fault.span.or_else(|| tree.key("cdn"));
         super::add(faults, fault);
     }
+    if topology.node.admin_token.is_none()
+        && let Some(node) = config.nodes.iter().find(|node| !node.ip().is_loopback())
+    {
+        let message = format!("cdn: the node {node} is reached over a network, and there is no token");
+        let help = "set `[node] admin_token = { env = \"NINES_ADMIN_TOKEN\" }`, the same at all nodes";
+        faults.add_with_help(tree.value(&["cdn", "nodes"]), message, help);
+    }
     let routes = topology.site.values().flat_map(|site| &site.route);
     for (path, route) in
         routes.flat_map(|(path, routes)| routes.as_slice().iter().map(move |one| (path, one)))

@@ -35,7 +35,8 @@ impl<'i> Tree<'i> {
             let named = listener.get("sni").into_iter().flat_map(values);
             listener.get("pool").into_iter().chain(named)
         });
-        self.routed_pools().chain(pools.filter_map(text)).chain(self.answered_pools())
+        let shield = self.text(&["cdn", "shield"]);
+        self.routed_pools().chain(pools.filter_map(text)).chain(self.answered_pools()).chain(shield)
     }
 
     /// The pools that routes of DNS answer with.

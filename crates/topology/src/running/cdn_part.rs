@@ -1,9 +1,11 @@
 //! The cache as a part of a node: the only file that knows how it is opened, changed and purged.
 
+use super::nodes_part::NodesPart;
 use super::{ReloadError, StartError};
 use crate::config::Topology;
 use crate::status::CdnStatus;
 use cdn::key::QueryPolicy;
+use cdn::nodes::{Message, Nodes};
 use cdn::purge::{Mode, Target};
 use cdn::store::{Disk, DiskConfig};
 use cdn::{Engine, EngineConfig};
@@ -14,6 +16,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 use telemetry::{Hook, Registry};
 use thiserror::Error;
 
@@ -25,6 +28,7 @@ struct Open {
     engine: Arc<Engine>,
     folder: PathBuf,
     disk: Option<Size>,
+    nodes: Option<NodesPart>,
     _metrics: Hook,
 }
 
@@ -35,7 +39,7 @@ pub(super) enum PreparedCdn {
     /// It is new.
     Added(CdnPart),
     /// It stays, with this much memory.
-    Kept { memory: Size },
+    Kept { memory: Size, nodes: Option<NodesPart> },
 }
 
 /// What is to be purged.
@@ -84,7 +88,9 @@ impl CdnPart {
             .map(|disk| DiskConfig::behind(memory_bytes, folder.clone(), disk.get() - beside(disk.get())));
         let engine = Arc::new(open_engine(&wanted, &folder)?);
         let metrics = cdn::register(registry, &engine);
-        Ok(Self(Some(Open { engine, folder, disk: config.disk, _metrics: metrics })))
+        let mut nodes = NodesPart::open(None, &engine, topology, dir, registry)?;
+        nodes.iter_mut().for_each(NodesPart::run);
+        Ok(Self(Some(Open { engine, folder, disk: config.disk, nodes, _metrics: metrics })))
     }
 
     /// Everything of a reload that may fail.
@@ -100,7 +106,10 @@ impl CdnPart {
             (Some(open), Some(config)) if open.disk != config.disk => {
                 Err(ReloadError::NeedsRestart { what: "cdn.disk".into() })
             }
-            (Some(_), Some(config)) => Ok(PreparedCdn::Kept { memory: config.memory }),
+            (Some(open), Some(config)) => {
+                let nodes = NodesPart::open(open.nodes.as_ref(), &open.engine, new, dir, registry)?;
+                Ok(PreparedCdn::Kept { memory: config.memory, nodes })
+            }
         }
     }
 
@@ -152,8 +161,13 @@ impl CdnPart {
                 return Some(std::mem::take(self));
             }
             PreparedCdn::Added(part) => *self = part,
-            PreparedCdn::Kept { memory } => {
-                if let Some(open) = &self.0 {
+            PreparedCdn::Kept { memory, mut nodes } => {
+                if let Some(open) = &mut self.0 {
+                    match &mut nodes {
+                        Some(nodes) => nodes.run(),
+                        None => open.engine.join_nodes(None),
+                    }
+                    open.nodes = nodes;
                     open.engine.resize(memory.get());
                 }
             }
@@ -161,9 +175,22 @@ impl CdnPart {
         None
     }
 
+    /// Tells the other nodes that this one ends.
+    pub(super) async fn leave(&mut self) {
+        if let Some(nodes) = self.0.as_mut().and_then(|open| open.nodes.take()) {
+            nodes.leave().await;
+        }
+    }
+
+    /// The node among others, if there are any.
+    pub(super) fn nodes(&self) -> Option<Arc<Nodes>> {
+        Some(Arc::clone(self.0.as_ref()?.nodes.as_ref()?.nodes()))
+    }
+
     /// Writes what waits to be written, and lets go of the disk, whoever still holds the cache. Waits for the disk.
     pub(super) fn close(self) {
         if let Some(open) = self.0 {
+            open.engine.join_nodes(None);
             open.engine.close();
         }
     }
@@ -173,6 +200,34 @@ impl CdnPart {
         let open = self.0.as_ref().ok_or(PurgeError::NoCdn)?;
         let queries = queries(topology);
         Ok(Purger { engine: Arc::clone(&open.engine), queries })
+    }
+}
+
+/// Why another node is not answered.
+#[derive(Debug, Error)]
+pub enum ExchangeError {
+    /// The file names none.
+    #[error("the file has no `[cdn] nodes`")]
+    NoNodes,
+    /// It is no message of a node.
+    #[error("this is no message of a node")]
+    Message,
+    /// What it says could not be written where it survives.
+    #[error(transparent)]
+    Cdn(#[from] cdn::Error),
+}
+
+pub(super) async fn exchange(nodes: Option<Arc<Nodes>>, message: &[u8]) -> Result<Vec<u8>, ExchangeError> {
+    let nodes = nodes.ok_or(ExchangeError::NoNodes)?;
+    if message.is_empty() {
+        return Ok(nodes.describe(Instant::now()).write());
+    }
+    let message = Message::read(message).ok_or(ExchangeError::Message)?;
+    // It waits for the disk.
+    let answering = tokio::task::spawn_blocking(move || nodes.answer(&message, Instant::now()));
+    match answering.await {
+        Ok(answer) => Ok(answer?.write()),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
 

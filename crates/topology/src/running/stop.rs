@@ -15,7 +15,7 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
     if before == Phase::Serving {
         let _ = std::fs::remove_file(running.home.socket());
     }
-    let (cdn, edge, layer4, dns, pools, pushes, mut leaving) = {
+    let (mut cdn, edge, layer4, dns, pools, pushes, mut leaving) = {
         let mut live = running.live();
         live.edge.stop_accepting();
         live.layer4.stop_accepting();
@@ -36,6 +36,9 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
     running.services.stop().await;
     for (_, pool) in pools {
         pool.stop().await;
+    }
+    if before == Phase::Serving {
+        cdn.leave().await;
     }
     // All that was kept is on the disk before the node is another's.
     let _ = tokio::task::spawn_blocking(move || cdn.close()).await;
