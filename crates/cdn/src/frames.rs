@@ -90,6 +90,8 @@ impl Growing {
 
     /// Puts a new file in place of the old one, on the disk by the time that this returns.
     pub(crate) fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // Where it fails half way, nobody knows which file the name leads to.
+        self.is_broken = true;
         let new = self.path.with_extension("new");
         fs::write(&new, bytes)?;
         let file = File::options().append(true).open(&new)?;

@@ -16,12 +16,18 @@ use std::time::Instant;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
     key: Box<[u8]>,
+    /// Of the key.
+    hash: u128,
     pub(super) variant: u64,
 }
 
 impl Slot {
     pub(super) fn of(key: &Key, variant: u64) -> Self {
-        Self { key: key.bytes.clone(), variant }
+        Self { key: key.bytes.clone(), hash: key.hash, variant }
+    }
+
+    fn hashed(&self) -> (u128, u64) {
+        (self.hash, self.variant)
     }
 }
 
@@ -54,13 +60,14 @@ pub struct Flights {
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) flights: HashMap<Slot, Flight>,
-    pub(super) passes: HashMap<Slot, Pass>,
+    /// By the hashes of keys, so that a long URL takes no more than a short one. Where two have the same, requests wait for nobody.
+    pub(super) passes: HashMap<(u128, u64), Pass>,
 }
 
 impl Table {
     /// What is remembered of a slot still.
     pub(super) fn pass(&self, slot: &Slot, now: Instant) -> Option<Pass> {
-        self.passes.get(slot).copied().filter(|pass| pass.until > now)
+        self.passes.get(&slot.hashed()).copied().filter(|pass| pass.until > now)
     }
 }
 
@@ -168,7 +175,7 @@ impl Flights {
     /// How to come by the part of a response from byte `start` on (`None`: at its end): parts have fetches of their own, each joined by
     /// a `variant` of its own, unless all of it is on its way and soon there.
     pub fn way_to_part(&self, key: &Key, variant: u64, start: Option<u64>, now: Instant) -> Way {
-        let slot = Slot { key: key.bytes.clone(), variant };
+        let slot = Slot::of(key, variant);
         let table = self.lock();
         match table.pass(&slot, now).map(|pass| pass.why) {
             Some(Unshared::NotStored(_) | Unshared::Unusable) => return Way::Alone,
@@ -191,8 +198,8 @@ impl Flights {
     pub fn forget_pass(&self, key: &Key, variant: u64) {
         let mut table = self.lock();
         let slot = Slot::of(key, variant);
-        if table.passes.get(&slot).is_some_and(|pass| pass.why.is_of_whole()) {
-            table.passes.remove(&slot);
+        if table.passes.get(&slot.hashed()).is_some_and(|pass| pass.why.is_of_whole()) {
+            table.passes.remove(&slot.hashed());
         }
     }
 
@@ -252,7 +259,7 @@ impl Flights {
 
     /// The fetch of a part has brought all of the response: it becomes the one for all of it. `None`: there is one already.
     pub(super) fn take_whole(&self, from: &Slot, shared: &Arc<Shared>, variant: u64) -> Option<Slot> {
-        let slot = Slot { key: from.key.clone(), variant };
+        let slot = Slot { variant, ..from.clone() };
         let mut table = self.lock();
         if table.flights.get(&slot).is_some_and(|flight| flight.shared.state().is_open()) {
             return None;
@@ -274,7 +281,7 @@ impl Flights {
             let median = *times.select_nth_unstable(middle).1;
             table.passes.retain(|_, pass| pass.until > median);
         }
-        table.passes.insert(slot.clone(), pass);
+        table.passes.insert(slot.hashed(), pass);
     }
 
     fn begin(self: &Arc<Self>, table: &mut Table, slot: Slot) -> Option<Lead> {

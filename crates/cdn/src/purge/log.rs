@@ -21,10 +21,12 @@ const NUMBER: [u8; 2] = [4, 0];
 const REWRITE_BYTES_MIN: u64 = 256 << 10;
 /// No log has lost so many purges: what was asked for before is below the number that is this much higher.
 const LOST_MAX: u64 = 1 << 40;
-/// What a remembered purge takes, about.
-const RECORD_BYTES: u64 = 64;
 
-pub(super) struct Log(Growing);
+pub(super) struct Log {
+    file: Growing,
+    /// Its length when it was written anew last, or opened.
+    written: u64,
+}
 
 /// What a file says.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +62,8 @@ impl Log {
             sequence += LOST_MAX;
             table.enter(sequence, Target::Everything, Mode::Hard);
         }
-        let mut log = Self(Growing::open(path, replayed.bytes as u64).map_err(failed)?);
+        let written = replayed.bytes as u64;
+        let mut log = Self { file: Growing::open(path, written).map_err(failed)?, written };
         if replayed.bytes < bytes.len() || bytes.is_empty() {
             log.replace(&written_anew(&table, sequence))?;
         }
@@ -70,22 +73,24 @@ impl Log {
     pub(super) fn append(&mut self, sequence: u64, target: Target<'_>, mode: Mode) -> Result<(), Error> {
         let mut bytes = Vec::new();
         write_record(sequence, target, mode, &mut bytes);
-        self.0.append(&bytes).map_err(failed)
+        self.file.append(&bytes).map_err(failed)
     }
 
     /// A handle that can be waited for without holding up others.
     pub(super) fn file(&self) -> Result<File, Error> {
-        self.0.handle().map_err(failed)
+        self.file.handle().map_err(failed)
     }
 
-    /// Whether most of it no longer matters, or it cannot go on as it is.
-    pub(super) fn is_due(&self, remembered: u64) -> bool {
-        self.0.is_broken() || self.0.bytes() > REWRITE_BYTES_MIN.max(4 * remembered * RECORD_BYTES)
+    /// Whether it has doubled since all that matters was written, or cannot go on as it is.
+    pub(super) fn is_due(&self) -> bool {
+        self.file.is_broken() || self.file.bytes() > REWRITE_BYTES_MIN.max(2 * self.written)
     }
 
     /// Puts a new file in place of the old one, on the disk by the time that this returns.
     pub(super) fn replace(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.0.replace(bytes).map_err(failed)
+        self.file.replace(bytes).map_err(failed)?;
+        self.written = bytes.len() as u64;
+        Ok(())
     }
 }
 

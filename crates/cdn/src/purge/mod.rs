@@ -30,6 +30,8 @@ use table::Table;
 pub const ENTRIES_CROWDED: usize = 32 << 10;
 /// Keys and tags that are remembered. Where there are more, the oldest half is taken to be about everything.
 pub const ENTRIES_MAX: usize = 128 << 10;
+/// Their bytes.
+pub const ENTRIES_BYTES_MAX: usize = 32 << 20;
 /// Prefixes that are remembered; each is compared, so they are few.
 pub const PREFIXES_MAX: usize = 1024;
 /// The longest key, prefix or tag, in bytes.
@@ -244,8 +246,7 @@ impl Purges {
             self.sequence.store(sequence, Ordering::Release);
         }
         self.total.fetch_add(1, Ordering::Relaxed);
-        let (remembered, _) = self.counts();
-        if log.as_ref().is_some_and(|log| log.is_due(remembered)) {
+        if log.as_ref().is_some_and(Log::is_due) {
             self.rewrite(&mut log)?;
         } else {
             written?;

@@ -1,6 +1,6 @@
 //! Which purges there were: their numbers by what they are about.
 
-use super::{ENTRIES_MAX, Mode, PREFIXES_MAX, Target, Verdict};
+use super::{ENTRIES_BYTES_MAX, ENTRIES_MAX, Mode, PREFIXES_MAX, Target, Verdict};
 use std::collections::HashMap;
 
 /// The numbers of the last purges of one target; 0 is none.
@@ -44,20 +44,31 @@ pub(super) struct Table {
     /// By the number of the last purge, the oldest first.
     prefixes: Vec<(Box<[u8]>, Marks)>,
     last_tag: u64,
+    /// Of keys and tags.
+    bytes: usize,
 }
 
 impl Table {
     pub(super) fn enter(&mut self, sequence: u64, target: Target<'_>, mode: Mode) {
         match target {
             Target::Everything => self.everything.enter(sequence, mode),
-            Target::Key(key) => enter(&mut self.keys, key, sequence, mode),
+            Target::Key(key) => {
+                if enter(&mut self.keys, key, sequence, mode) {
+                    self.bytes += key.len();
+                }
+            }
             Target::Tag(tag) => {
                 self.last_tag = sequence.max(self.last_tag);
-                enter(&mut self.tags, tag, sequence, mode);
+                if enter(&mut self.tags, tag, sequence, mode) {
+                    self.bytes += tag.len();
+                }
             }
             Target::Prefix(prefix) => self.enter_prefix(prefix, sequence, mode),
         }
-        if self.entries() > ENTRIES_MAX || self.prefixes.len() > PREFIXES_MAX {
+        if self.entries() > ENTRIES_MAX
+            || self.bytes > ENTRIES_BYTES_MAX
+            || self.prefixes.len() > PREFIXES_MAX
+        {
             self.forget_half();
         }
     }
@@ -114,6 +125,8 @@ impl Table {
         self.keys.retain(|_, marks| stays(marks));
         self.tags.retain(|_, marks| stays(marks));
         self.prefixes.retain_mut(|(_, marks)| stays(marks));
+        let keys = self.keys.keys().map(|key| key.len());
+        self.bytes = keys.chain(self.tags.keys().map(|tag| tag.len())).sum();
         for (sequence, mode) in forgotten.each() {
             self.everything.enter(sequence, mode);
         }
@@ -147,16 +160,24 @@ impl Table {
     }
 }
 
+/// Whether it is new.
 fn enter<K: std::hash::Hash + Eq + ?Sized>(
     known: &mut HashMap<Box<K>, Marks>,
     name: &K,
     sequence: u64,
     mode: Mode,
-) where
+) -> bool
+where
     for<'k> Box<K>: From<&'k K>,
 {
     match known.get_mut(name) {
-        Some(marks) => marks.enter(sequence, mode),
-        None => known.entry(name.into()).or_default().enter(sequence, mode),
+        Some(marks) => {
+            marks.enter(sequence, mode);
+            false
+        }
+        None => {
+            known.entry(name.into()).or_default().enter(sequence, mode);
+            true
+        }
     }
 }

@@ -37,6 +37,8 @@ pub enum Why {
     Stale,
     /// It is fresh, and the request demands more (§5.2.1).
     Request,
+    /// Purges may be missing here that another node knows.
+    Unheard,
 }
 
 impl fmt::Display for Why {
@@ -45,6 +47,7 @@ impl fmt::Display for Why {
             Self::NoCache => "the response says `no-cache`",
             Self::Stale => "the response is stale",
             Self::Request => "the request demands a newer response",
+            Self::Unheard => "another node may know of a purge that is missing here",
         })
     }
 }
@@ -52,7 +55,7 @@ impl fmt::Display for Why {
 impl From<Why> for Forwarded {
     fn from(why: Why) -> Self {
         match why {
-            Why::NoCache | Why::Stale => Self::Stale,
+            Why::NoCache | Why::Stale | Why::Unheard => Self::Stale,
             Why::Request => Self::Request,
         }
     }
@@ -105,7 +108,7 @@ pub fn confirm(
         return Serve::Unavailable;
     }
     let ttl = left(stored, stale_since, now);
-    let why = if stored.no_cache { Why::NoCache } else { Why::Stale };
+    let why = if stored.no_cache { Why::NoCache } else { Why::Unheard };
     Serve::Validate { why, if_error_until: if_error_until(stored, ttl, now) }
 }
 

@@ -4,12 +4,13 @@ use super::words;
 use super::{CacheExplanation, CacheOutcome, FetchExplanation, KeptExplanation, UnsharedExplanation};
 use crate::cached::caching::Caching;
 use crate::cached::fetch::{fits_from_disk, take_in, to_confirm};
-use crate::cached::look_up::{How, Looked, Wanted, asked, lines, look_up};
+use crate::cached::look_up::{How, Looked, Wanted, asked, lines, look_up, served};
 use crate::core::Work;
 use crate::explain::Query;
 use cdn::fill::UnderWay;
 use cdn::purge::Verdict;
 use cdn::rules::{Forwarded, Serve, Stored, lifetime_by, matches, serve, stands_in_until};
+use cdn::store::Object;
 use cdn::{Seen, Tier};
 use std::time::{Instant, SystemTime};
 
@@ -80,14 +81,14 @@ impl<'a> Judging<'a> {
         }
         match look_up(self.caching, &self.work, self.now, How::See) {
             Looked::Hit { object, refresh, .. } => {
-                let mut found = Found::new(CacheOutcome::Hit, self.served(&object.stored, None));
+                let mut found = Found::new(CacheOutcome::Hit, self.served(&object));
                 if refresh.is_some() {
                     found.why.push(words::REFRESHED.into());
                 }
                 Found { chosen: Some(object.stored.clone()), ..found }
             }
             Looked::Stale { object, .. } => {
-                let why = self.served(&object.stored, object.stale_since());
+                let why = self.served(&object);
                 Found { chosen: Some(object.stored.clone()), ..Found::new(CacheOutcome::Stale, why) }
             }
             Looked::Missing(wanted) => self.missing(&wanted, at),
@@ -157,9 +158,8 @@ impl<'a> Judging<'a> {
     }
 
     fn why_missing(&self, wanted: &Wanted) -> String {
-        let soft = || wanted.kept.as_ref().and_then(|kept| kept.stale_since());
         match (wanted.why, &wanted.kept) {
-            (_, Some(kept)) => self.served(&kept.stored, soft()),
+            (_, Some(kept)) => self.served(kept),
             (Forwarded::VaryMiss, None) => "what is kept for this URL answers other requests (`Vary`)".into(),
             (Forwarded::Partial, None) => "a part is kept, and not the one that is asked for".into(),
             _ if self.seen.iter().any(|seen| seen.tier == Tier::Memory) => {
@@ -170,8 +170,8 @@ impl<'a> Judging<'a> {
     }
 
     /// Whether and why a stored response is served.
-    fn served(&self, stored: &Stored, stale_since: Option<SystemTime>) -> String {
-        words::serves(serve(stored, &asked(&self.work), &self.caching.policy, stale_since, self.now))
+    fn served(&self, object: &Object) -> String {
+        words::serves(served(self.caching, object, &asked(&self.work), object.stale_since(), self.now))
     }
 
     /// The record that a fetch would find.
