@@ -107,7 +107,8 @@ impl Answer {
     pub(crate) async fn read(mut stream: TcpStream) -> Self {
         let mut bytes = Vec::new();
         within(stream.read_to_end(&mut bytes)).await.unwrap();
-        let text = String::from_utf8(bytes).unwrap();
+        // What nodes say to each other is no text.
+        let text = String::from_utf8_lossy(&bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
