@@ -46,5 +46,7 @@ pub(super) fn stands_in(until: Option<SystemTime>, now: SystemTime) -> Option<St
 
 /// A field that a response differs by.
 pub(super) fn field((name, value): &VaryField) -> FieldExplanation {
+    // What is there, even if it is empty, begins with a mark of that.
+    let value = value.strip_prefix(b"=").unwrap_or(value);
     FieldExplanation { name: name.to_string(), value: String::from_utf8_lossy(value).into_owned() }
 }
