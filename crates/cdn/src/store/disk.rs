@@ -47,6 +47,8 @@ const READS_MAX: usize = 1024;
 const WRITES_MAX: usize = 4096;
 /// Their bytes, however much memory there is.
 const QUEUED_BYTES_MAX: u64 = 64 << 20;
+/// And not less: some large responses come at once, however small the memory is.
+const QUEUED_BYTES_MIN: u64 = 16 << 20;
 /// Marks that wait. Whoever brings more writes them itself.
 const MARKS_MAX: usize = 4096;
 const READERS: usize = 4;
@@ -76,7 +78,7 @@ impl DiskConfig {
 /// How many responses can be found, and bytes of those that wait.
 fn bounds_behind(memory_bytes: u64) -> (u64, u64) {
     let eighth = memory_bytes / 8;
-    (eighth / ENTRY_BYTES, eighth.min(QUEUED_BYTES_MAX))
+    (eighth / ENTRY_BYTES, eighth.clamp(QUEUED_BYTES_MIN, QUEUED_BYTES_MAX))
 }
 
 /// Responses on the disk. Where it is dropped, what waits is written first: by a thread of its own, if that happens on one that must
