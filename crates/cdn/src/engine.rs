@@ -4,7 +4,7 @@ use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Lead, Place};
 use crate::key::KeyHasher;
 use crate::nodes::{Item, Nodes};
 use crate::purge::{Entry, Mode, Purges, Target, Verdict};
-use crate::rules::Stored;
+use crate::rules::{Stored, is_other_version};
 use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object, join};
 use crate::tending::Kept;
 use crate::{Error, Key, Misses, Seen, Tier};
@@ -188,11 +188,15 @@ impl Engine {
         }
         let others = self.kept(&object.key, |other| other.vary == object.stored.vary);
         // All of it has come by another fetch meanwhile.
-        if others.iter().any(|other| other.stored.range.is_none()) {
-            return None;
+        for whole in others.iter().filter(|other| other.stored.range.is_none()) {
+            // Unless this shows that there is another version by now.
+            if !is_other_version(&object.stored, &whole.stored) {
+                return None;
+            }
+            self.remove(whole);
         }
         // What is joined is held against the purges from `asked` on; `others` were held against all before.
-        self.put(join(object, &others, self.object_bytes_max()))
+        self.put(join(object, &others, self.joined_bytes_max()))
     }
 
     /// All responses in memory that fit and are not purged, the newest first.
@@ -210,6 +214,12 @@ impl Engine {
     /// What is larger is not kept, in bytes.
     pub fn object_bytes_max(&self) -> u64 {
         self.object_bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Parts are put together up to so many bytes: what is kept beside them takes the rest of what an object may take.
+    pub fn joined_bytes_max(&self) -> u64 {
+        let bytes_max = self.object_bytes_max();
+        bytes_max - (bytes_max / 512 + (64 << 10)).min(bytes_max / 8)
     }
 
     /// Keeps a response that was put together elsewhere, or that no fetch was for. It is written to the disk as well, but for parts, which
@@ -263,7 +273,7 @@ impl Engine {
             return None;
         }
         let is_kept = self.kept.memory.update(old, &new);
-        if let Some(disk) = &self.kept.disk
+        if let Some(disk) = self.kept.disk.as_ref().filter(|_| new.stored.range.is_none())
             // What has taken its place in memory has done so on the disk.
             && (is_kept || !self.kept.memory.has_other(&new) && disk.knows(old))
         {

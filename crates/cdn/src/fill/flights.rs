@@ -144,9 +144,10 @@ impl Flights {
         }
         if let Some(flight) = table.flights.get(&slot)
             && self.may_join(flight, key)
+            && let Some(reader) = Reader::join(&flight.shared)
         {
             self.coalesced.fetch_add(1, Ordering::Relaxed);
-            return Place::Follow(Reader::new(&flight.shared, false));
+            return Place::Follow(reader);
         }
         match self.begin(&mut table, slot) {
             Some(lead) => Place::Lead(lead),
@@ -163,8 +164,9 @@ impl Flights {
         if let Some(flight) = table.flights.get(&slot)
             && !reader.is_of(&flight.shared)
             && self.may_join(flight, key)
+            && let Some(reader) = Reader::join(&flight.shared)
         {
-            return Place::Follow(Reader::new(&flight.shared, false));
+            return Place::Follow(reader);
         }
         match self.begin(&mut table, slot) {
             Some(lead) => Place::Lead(lead),

@@ -68,7 +68,7 @@ impl Lead {
 
     /// A reader for the request that this is fetched for: it gets the response whether that is shared or not.
     pub fn own_reader(&self) -> Reader {
-        Reader::new(&self.shared, true)
+        Reader::own(&self.shared)
     }
 
     /// How many read, or wait to.

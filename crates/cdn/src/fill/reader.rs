@@ -34,9 +34,19 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(shared: &Arc<Shared>, is_own: bool) -> Self {
-        let seat = shared.state().seat(is_own);
+    /// Of the request that it is fetched for.
+    pub(super) fn own(shared: &Arc<Shared>) -> Self {
+        let seat = shared.state().seat(true);
         Self { shared: Arc::clone(shared), seat }
+    }
+
+    /// Of another one; `None` where it is no longer there from its start.
+    pub(super) fn join(shared: &Arc<Shared>) -> Option<Self> {
+        let mut state = shared.state();
+        // Under one lock: it may become a window, and let go of its first pieces, at any moment.
+        let seat = state.is_open().then(|| state.seat(false))?;
+        drop(state);
+        Some(Self { shared: Arc::clone(shared), seat })
     }
 
     pub(super) fn is_of(&self, shared: &Arc<Shared>) -> bool {

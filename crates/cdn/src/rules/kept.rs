@@ -28,7 +28,8 @@ impl Kept {
         let mut kept = Self { lines: Vec::with_capacity(HEAD_BYTES), unsent: Vec::new() };
         let is_stripped = |name: &[u8]| {
             is_of_connection(name)
-                || (came.status == 206 && name.eq_ignore_ascii_case(b"content-range"))
+                || (came.status == 206
+                    && (name.eq_ignore_ascii_case(b"content-range") || is_of_content(name)))
                 || (policy.set_cookie == SetCookie::Strip && is_cookie(name))
                 || is_listed(&came.connection, name)
                 || is_listed(&came.control.unstored, name)
@@ -79,6 +80,11 @@ fn is_of_connection(name: &[u8]) -> bool {
         "upgrade",
     ];
     FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field.as_bytes()))
+}
+
+/// Whether a field is a digest of the content of one message (RFC 9530 §2): true of no other bytes.
+pub fn is_of_content(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-digest") || name.eq_ignore_ascii_case(b"content-md5")
 }
 
 fn is_listed(lists: &[&[u8]], name: &[u8]) -> bool {

@@ -170,8 +170,8 @@ pub(crate) fn replaces(new: &Stored, old: &Stored) -> bool {
         }
 }
 
-/// Whether it is known that two parts are not of one version.
-fn is_other_version(one: &Stored, other: &Stored) -> bool {
+/// Whether it is known that two responses are not of one version.
+pub(crate) fn is_other_version(one: &Stored, other: &Stored) -> bool {
     let (this, that) = (Validators::of(one), Validators::of(other));
     one.length != other.length
         || this.etag.zip(that.etag).is_some_and(|(this, that)| !Tag::of(this).is_weakly(Tag::of(that)))

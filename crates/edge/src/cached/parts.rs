@@ -78,7 +78,7 @@ impl Asking {
         }
         let parts = engine.kept(&wanted.key, |stored| stored.range.is_some() && matches(stored, &lines));
         // What the origin may confirm is enough by itself.
-        let bytes_max = if wanted.kept.is_some() { 0 } else { engine.object_bytes_max() };
+        let bytes_max = if wanted.kept.is_some() { 0 } else { engine.joined_bytes_max() };
         let ask = plan(wanted.part, &heads(&parts), bytes_max)?;
         let is_exact = ask.hole.is_none() && wanted.part == Some(ask.span);
         Some(Self { ask, parts, is_exact })
@@ -166,7 +166,9 @@ impl Filler {
             Ok(stored) if stored.tags != beside.stored.tags => return give_up(lead),
             Ok(stored) => lead.keep(stored.of_range(range), Instant::now()),
             Err(reason) => {
-                self.caching.engine.remove(beside);
+                if !reason.is_of_request() {
+                    self.caching.engine.remove(beside);
+                }
                 let lines = merged_lines(&beside.stored, came, lines.clone(), policy).into();
                 let stored = Stored { lines, not_stored: Some(reason), ..beside.stored.clone() };
                 lead.pass(stored.of_range(range), None);

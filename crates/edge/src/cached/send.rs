@@ -16,7 +16,8 @@ use crate::wire::{Coding, Part, Sink};
 use bytes::Bytes;
 use cdn::fill::{Failure, Reader};
 use cdn::rules::{
-    CacheStatus, ContentRange, Selected, Stored, select, write_age, write_client_ttl, write_not_modified,
+    CacheStatus, ContentRange, Lines, Selected, Stored, is_of_content, select, write_age, write_client_ttl,
+    write_not_modified,
 };
 use cdn::store::{Body, Pieces};
 use encoding::{Action, Plan, ResponseFacts, is_no_transform};
@@ -62,6 +63,8 @@ impl Cached<'_> {
             416 => b"",
             _ => chosen.several.as_ref().map_or(&stored.lines[..], |several| &several.lines),
         };
+        let of_cut = lines_of_cut(stored, &chosen, lines);
+        let lines = of_cut.as_deref().unwrap_or(lines);
         let own_lines = self.lines_for_node(stored, &chosen, lines);
         let own_lines = own_lines.or_else(|| self.lines_for_clients(stored, &chosen, lines));
         let lines = own_lines.as_deref().unwrap_or(lines);
@@ -185,6 +188,18 @@ impl Cached<'_> {
         self.core.events.compression.encoded(coding);
         (Some(plan), chosen.has_body.then(|| Compressor::new(encoder, flushes_each_piece)))
     }
+}
+
+/// The lines of some of a body, where those of all of it have a digest of that.
+fn lines_of_cut(stored: &Stored, chosen: &Chosen, lines: &[u8]) -> Option<Vec<u8>> {
+    if chosen.status != 206 || stored.not_stored.is_some() {
+        return None;
+    }
+    let has_digest = Lines::of(lines).any(|(name, _)| is_of_content(name));
+    has_digest.then(|| {
+        let is_kept = |line: &&[u8]| !is_of_content(&line[..memchr::memchr(b':', line).unwrap_or(0)]);
+        lines.split_inclusive(|byte| *byte == b'\n').filter(is_kept).collect::<Vec<_>>().concat()
+    })
 }
 
 /// What the request's conditions and range make of a response; writes the lines that go with it.
