@@ -37,6 +37,9 @@ class Place(Nines):
         self.process.wait()
 
 
+STATES = ("nines_cdn_node_silent", "nines_cdn_node_down", "nines_cdn_node_pending")
+
+
 class Places:
     """Nodes before one origin."""
 
@@ -63,15 +66,17 @@ purge = ["127.0.0.1/32"]
 nodes = [{nodes}]
 nodes_silent = "{SILENT}s"
 {shield if self.shield else ""}
+[site.default]
+limit = {{ requests_per_client = "1000/s", burst = 1000 }}
 [site.default.route]
-"/" = {{ pool = "all", cache = "cdn" }}
+"/" = {{ pool = "all", cache = "cdn", response_headers = {{ set = {{ "x-place" = "here" }}, remove = ["x-made-by"] }} }}
 """
 
     def level(self):
-        """All have heard all: what is kept is served."""
+        """All run and have heard all: what is kept is served."""
         for node in self.nodes:
-            until(lambda node=node: sum(value for name, value in node.metrics().items() if "cdn_node_silent" in name) == 0
-                  and sum(value for name, value in node.metrics().items() if "cdn_node_pending" in name) == 0)
+            # In one look: a node that was down is silent for a moment before it is heard.
+            until(lambda node=node: not any(value for name, value in node.metrics().items() if name.startswith(STATES)))
 
     def purge(self, at, **what):
         answer = json.loads(self.worlds[at].purge(**what))
@@ -335,6 +340,17 @@ def test_one_fetch_at_the_origin_is_enough_for_all_edges(tiers):
     assert asked.get("host") == "cdn.test" and asked.get("x-forwarded-for").startswith("127.0.0.1")
     assert "nines; node=" in asked.get("cdn-loop")
     assert not any("nines-fetch" == name.lower() for name, _ in asked.headers)
+
+
+def test_what_one_node_tells_clients_is_not_what_another_keeps(tiers):
+    """Were it kept, it would stand beside that node's own; and what is removed for clients would be gone for nodes."""
+    thing = tiers.origin.put(fields=TIERED + (("X-Made-By", "shop"),))
+    for _ in range(2):
+        got = tiers.worlds[0].get(thing)
+        for name in ("x-place", "ratelimit", "x-request-id"):
+            assert len(got.response.all(name)) == 1, name
+        assert not got.response.all("x-made-by")
+    assert len(thing.asked) == 1
 
 
 def test_a_purge_by_tag_reaches_both_tiers_and_no_edge_fills_with_what_was_before(tiers):

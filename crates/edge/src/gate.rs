@@ -223,6 +223,10 @@ impl Gate {
 
     /// Counts a refusal, and adds the lines that its answer gets.
     fn refuse(&self, objection: Objection<'_>, work: &mut Work) -> Refusal {
+        if let Some(signed) = &self.signed {
+            // One that is good, here or elsewhere, is in no log.
+            strip(signed, &mut work.request, work.down.held_mut());
+        }
         match objection {
             Objection::Denied(denied) => {
                 self.events.denied();
@@ -240,10 +244,6 @@ impl Gate {
             }
             Objection::Unsigned(unsigned) => {
                 self.events.unsigned();
-                if let Some(signed) = &self.signed {
-                    // One that is not good here may be elsewhere: it is in no log.
-                    strip(signed, &mut work.request, work.down.held_mut());
-                }
                 Refusal::Unsigned(unsigned)
             }
             Objection::NoUser(_, refusal @ admission::Refusal::Busy) => {

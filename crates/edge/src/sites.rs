@@ -355,7 +355,9 @@ impl Route {
             let quoted = config.clear_site_data.iter().map(|data| format!("\"{}\"", data.name()));
             response_edits.set("Clear-Site-Data", &quoted.collect::<Vec<_>>().join(", "));
         }
-        let to_shield = match config.cache.as_ref().and(parts.cdn).and_then(|cdn| cdn.shield()) {
+        // A signature stays at this door, so that the shield would let in nobody.
+        let shield = config.cache.as_ref().and(parts.cdn).and_then(|cdn| cdn.shield());
+        let to_shield = match shield.filter(|_| gate.signed().is_none()) {
             Some(shield) => Some(Arc::new(Self::to_shield(shield, &gate, parts)?)),
             None => None,
         };

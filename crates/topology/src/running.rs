@@ -95,6 +95,8 @@ struct Live {
     pools: BTreeMap<String, PoolPart>,
     pushes: PushPart,
     cdn: CdnPart,
+    /// The cache among other nodes, which hear it until it is gone.
+    ending: Option<Arc<cdn::nodes::Nodes>>,
     edge: EdgePart,
     layer4: Layer4Part,
     dns: DnsPart,
@@ -174,7 +176,10 @@ impl Running {
             tokio::task::spawn_blocking(move || purger.tend());
         }
         let sequence = sequence?;
-        let nodes = self.live().cdn.nodes();
+        let nodes = {
+            let live = self.live();
+            live.cdn.nodes().or_else(|| live.ending.clone())
+        };
         let told = match nodes {
             Some(nodes) => Some(nodes.told(edge::PURGE_TOLD_WAIT).await),
             None => None,

@@ -85,6 +85,13 @@ impl Contact {
         self.failed = 0;
     }
 
+    /// It runs, whatever was heard of it before: what it may begin from now on is not known. Where it is refused next, that counts anew.
+    pub fn speaks(&mut self) {
+        if self.down.take().is_some() {
+            self.refused = None;
+        }
+    }
+
     /// It says that it ends, and everything is known that it knew.
     pub fn left(&mut self, now: Instant) {
         self.heard(now, true);

@@ -250,6 +250,15 @@ impl Nodes {
         }
         let mut contacts = self.contacts();
         contacts.of(message.from).for_each(|contact| contact.vector = Some(message.vector.clone()));
+        if !message.is_leaving {
+            // Where nobody is known by that name, it may be any that was never met.
+            let is_met = contacts.of(message.from).next().is_some();
+            let speaks = |contact: &&mut Contact| {
+                contact.id == Some(message.from) || (!is_met && contact.id.is_none())
+            };
+            contacts.all.iter_mut().filter(speaks).for_each(Contact::speaks);
+        }
+        self.publish(&contacts, now);
         drop(contacts);
         self.changed();
         Ok(self.say(Some(&message.vector), now))

@@ -255,6 +255,19 @@ fn a_node_that_does_not_run_makes_what_was_kept_be_confirmed_once() {
 }
 
 #[test]
+fn a_node_that_spoke_since_it_was_down_is_not_taken_for_down_all_the_time() {
+    let (one, other) = two();
+    level(&one, &other, address(1), Instant::now());
+    one.nodes.missed(address(1), true, Instant::now());
+    let between = one.engine.put(object("a", b"body", one.engine.purges().sequence())).unwrap();
+    assert!(one.engine.is_trusted(&between, SystemTime::now()));
+    // It has begun again, and may have purged before it ends once more.
+    one.nodes.answer(&other.nodes.describe(Instant::now()), Instant::now()).unwrap();
+    one.nodes.missed(address(1), true, Instant::now());
+    assert!(!one.engine.is_trusted(&between, SystemTime::now()));
+}
+
+#[test]
 fn a_node_that_takes_its_leave_costs_nothing() {
     let (one, other) = two();
     let kept = one.engine.put(object("a", b"body", 0)).unwrap();

@@ -25,6 +25,8 @@ pub(super) struct Head<'a> {
     pub(super) ids: &'a RequestIds,
     /// Lines that any answer to this request gets.
     pub(super) extra: &'a [u8],
+    /// Another node keeps it: as the origin gave it, whatever clients are told here.
+    pub(super) is_for_node: bool,
     /// What compression makes of it.
     pub(super) compressed: Option<&'a Plan>,
 }
@@ -36,7 +38,7 @@ impl Head<'_> {
         let edits = &route.response_edits;
         out.clear();
         write_status_line(out, self.status, reason(self.status).as_bytes());
-        if self.compressed.is_none() && !edits.drops_any() && !site.hides_any() {
+        if self.is_for_node || (self.compressed.is_none() && !edits.drops_any() && !site.hides_any()) {
             out.extend_from_slice(self.lines);
         } else {
             for line in self.lines.split_inclusive(|byte| *byte == b'\n') {
@@ -63,9 +65,11 @@ impl Head<'_> {
             out.extend_from_slice(connection.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        self.ids.write_request_id(out);
         out.extend_from_slice(self.extra);
-        edits.apply_to_added(out, added);
+        if !self.is_for_node {
+            self.ids.write_request_id(out);
+            edits.apply_to_added(out, added);
+        }
         out.extend_from_slice(b"\r\n");
     }
 

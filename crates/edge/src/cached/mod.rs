@@ -327,7 +327,12 @@ impl Cached<'_> {
             report: &mut *self.report,
             mark,
         };
-        exchange::run(exchange, self.pool).await
+        let ended = exchange::run(exchange, self.pool).await;
+        if self.work.is_for_node && matches!(ended, Ended::Refused(_)) {
+            // It is no answer that was made for a node: that asks the origin itself.
+            self.work.extra.clear();
+        }
+        ended
     }
 
     async fn send_object(&mut self, object: &Arc<Object>, status: CacheStatus) -> Ended {

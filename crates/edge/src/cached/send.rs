@@ -90,7 +90,7 @@ impl Cached<'_> {
         // An HTTP/1.0 client knows the end of what has no length by the end of the connection.
         let after = if has_no_length && version == Version::Http10 { After::Close } else { after };
         let is_head = self.work.request.method == Method::Head;
-        let Work { response_out, ids, extra, .. } = &mut *self.work;
+        let Work { response_out, ids, extra, is_for_node, .. } = &mut *self.work;
         let head = Head {
             site: self.site,
             route: self.route,
@@ -103,6 +103,7 @@ impl Cached<'_> {
             connection: connection_option(after, version),
             ids,
             extra,
+            is_for_node: *is_for_node,
             compressed: plan.as_ref(),
         };
         head.write(response_out);

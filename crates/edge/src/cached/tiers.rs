@@ -35,6 +35,8 @@ pub(super) fn arrive(cached: &mut Cached<'_>) -> Result<Arrived, Refusal> {
         return Ok(Arrived::Welcome);
     };
     work.is_for_node = true;
+    // What the gate says is for a client of this node, and would be kept there for all.
+    work.extra.clear();
     Ok(if nodes.covers(&fetched.vector) { Arrived::Welcome } else { Arrived::Ahead })
 }
 

@@ -184,9 +184,8 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
         let is_void = parts.compressed.is_some_and(|plan| compress::voids(plan, name));
         passes
             && !is_void
-            && !edits.drops(name)
-            && !site.hides(name)
-            && !site.says_itself(name)
+            // Another node keeps it as the origin gave it, whatever clients are told here.
+            && (parts.is_for_node || !(edits.drops(name) || site.hides(name) || site.says_itself(name)))
             && (!strips_control || !is_for_caches(name))
     });
     let added = out.len();
@@ -210,8 +209,12 @@ pub(super) fn write_response(parts: &ResponseParts<'_>, out: &mut Vec<u8>) {
     } else if parts.client_version == Version::Http10 {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
-    parts.ids.write_request_id(out);
     out.extend_from_slice(parts.extra);
+    if parts.is_for_node {
+        out.extend_from_slice(b"\r\n");
+        return;
+    }
+    parts.ids.write_request_id(out);
     edits.apply_to_added(out, added);
     if let Some((name, value)) = parts.sticky {
         out.extend_from_slice(b"Set-Cookie: ");

@@ -80,6 +80,10 @@ impl NodesPart {
     /// Tells all what they lack, and that this node ends.
     pub(super) async fn leave(mut self) {
         self.tasks.shutdown().await;
+        let settling = Arc::clone(&self.nodes);
+        if let Ok(Err(error)) = spawn_blocking(move || settling.settle()).await {
+            tracing::error!(target: "topology", %error, "purges may not be told to other nodes after a restart");
+        }
         self.nodes.leave();
         for address in &self.addresses {
             let (nodes, client, address) = (Arc::clone(&self.nodes), self.client(*address), *address);

@@ -268,8 +268,18 @@ async fn finish(
     let service_names = ServiceNames::follow(&topology, &dns, &backends.services, &backends.pools);
     pushes.run();
     let leaving = JoinSet::new();
-    let live =
-        Live { topology, pools: backends.pools, pushes, cdn, edge, layer4, dns, service_names, leaving };
+    let live = Live {
+        topology,
+        ending: None,
+        pools: backends.pools,
+        pushes,
+        cdn,
+        edge,
+        layer4,
+        dns,
+        service_names,
+        leaving,
+    };
     let running = Arc::new(Running {
         path: checked.path,
         dir,

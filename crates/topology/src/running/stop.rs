@@ -22,6 +22,7 @@ pub(super) async fn stop(running: &Running, deadline: Duration) -> bool {
         live.dns.stop_accepting();
         let names = std::mem::take(&mut live.service_names);
         live.leaving.spawn(names.stop());
+        live.ending = live.cdn.nodes();
         let cdn = std::mem::take(&mut live.cdn);
         let edge = std::mem::take(&mut live.edge);
         let layer4 = std::mem::take(&mut live.layer4);
