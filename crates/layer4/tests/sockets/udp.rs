@@ -69,9 +69,10 @@ async fn who_was_answered_stays_when_there_is_no_room() {
     for client in &clients {
         client.send(b"x").unwrap();
     }
-    // Each core drives out its own: none, where both sessions are the other's.
+    // Each core drives out its own: none, where both sessions are the other's. The place of one that was driven out may be taken by the other
+    // core, so that both are counted.
     let gone = |world: &World| world.metric(&ended("evicted")) + world.metric(&dropped("sessions"));
-    until(|| gone(&world) == 3.0, "what did not fit");
+    until(|| gone(&world) >= 3.0, "what did not fit");
     assert!(world.metric(OPEN) <= 2.0);
 }
 
