@@ -3,7 +3,7 @@
 //! The facts of a request ([`Asked`]) and of a response ([`Came`]) are taken from their lines in one pass. [`may_store`] says whether a
 //! response is kept, and as what ([`Stored`]); [`matches()`] and [`chosen`], whether it answers another request; [`serve`], whether it does so
 //! now; [`select`], with which of its bytes. [`write_conditions`], [`confirmed`] and [`freshened`] are for asking the origin anew,
-//! [`plan`], [`combined`] and [`joined`] for what is stored in part, [`invalidated`] for what changes something. [`CacheStatus`] tells of it all.
+//! [`plan()`], [`combined`] and [`joined`] for what is stored in part, [`invalidated`] for what changes something. [`CacheStatus`] tells of it all.
 
 mod asked;
 mod cache_status;

@@ -64,7 +64,7 @@ pub enum Selected {
     Many(Vec<Range<u64>>),
     /// 416, with the length of the whole.
     Unsatisfiable(u64),
-    /// What is asked for is not stored: the origin is asked as [`plan`](super::plan) says, or for what the client asks.
+    /// What is asked for is not stored: the origin is asked as [`plan`](super::plan()) says, or for what the client asks.
     NotHere,
 }
 
