@@ -29,10 +29,6 @@ class Peer:
         self.folder.mkdir(parents=True)
         self.log = self.folder / "out"
 
-    @classmethod
-    def installed(cls):
-        return find(cls.program) is not None
-
     def url(self, path="/"):
         return f"http://127.0.0.1:{self.port}{path}"
 

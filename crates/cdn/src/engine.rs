@@ -138,14 +138,12 @@ impl Engine {
     /// [`Object::is_purged_softly`].
     #[inline]
     pub fn find(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
-        self.kept
-            .memory
-            .find(key, |object| object.check(&self.kept.purges) != Verdict::Hard && choose(object))
+        self.kept.memory.find(key, |object| !self.is_purged(object) && choose(object))
     }
 
     /// The same for whoever asks why: it does not count as a use.
     pub fn see(&self, key: &Key, mut choose: impl FnMut(&Object) -> bool) -> Option<Arc<Object>> {
-        self.kept.memory.see(key, |object| object.check(&self.kept.purges) != Verdict::Hard && choose(object))
+        self.kept.memory.see(key, |object| !self.is_purged(object) && choose(object))
     }
 
     /// All that is kept of a key, purged or not: in memory first, then on the disk, the newest first. Waits for the disk.
@@ -225,7 +223,7 @@ impl Engine {
     /// Keeps a response that was put together elsewhere, or that no fetch was for. It is written to the disk as well, but for parts, which
     /// would be written anew whenever they grow. `None` where it is not in memory.
     pub fn put(&self, object: Object) -> Option<Arc<Object>> {
-        if object.check(&self.kept.purges) == Verdict::Hard {
+        if self.is_purged(&object) {
             return None;
         }
         let object = Arc::new(object);
@@ -251,7 +249,7 @@ impl Engine {
         let disk = self.kept.disk.as_ref()?;
         let (object, at) = disk.read(key, choose).await?;
         let object = Arc::new(object);
-        if object.check(&self.kept.purges) == Verdict::Hard {
+        if self.is_purged(&object) {
             disk.remove_at(key, at);
             return None;
         }
@@ -269,7 +267,7 @@ impl Engine {
     /// the disk, if it is there.
     pub fn update(&self, old: &Arc<Object>, stored: Stored, asked: u64) -> Option<Arc<Object>> {
         let new = Arc::new(Object::new(old.key.clone(), stored, old.body.clone(), asked));
-        if new.check(&self.kept.purges) == Verdict::Hard {
+        if self.is_purged(&new) {
             return None;
         }
         let is_kept = self.kept.memory.update(old, &new);

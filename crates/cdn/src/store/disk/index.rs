@@ -6,8 +6,9 @@
 use super::VARIANTS_MAX;
 use crate::rules::Stored;
 use crate::store::record::At;
+use admission::BuildHashed;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -97,8 +98,8 @@ struct Pending {
 
 #[derive(Default)]
 struct Shard {
-    entries: HashMap<u64, Entries, BuildHasherDefault<Hashed>>,
-    pending: HashMap<u64, Vec<Pending>, BuildHasherDefault<Hashed>>,
+    entries: HashMap<u64, Entries, BuildHashed>,
+    pending: HashMap<u64, Vec<Pending>, BuildHashed>,
 }
 
 /// All records by the hashes of their keys.
@@ -293,24 +294,6 @@ impl Shard {
             self.pending.remove(&hash);
         }
         is_changed
-    }
-}
-
-/// Keys are hashed already, with a secret.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("hashes of keys are numbers");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }
 

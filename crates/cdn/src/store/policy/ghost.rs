@@ -1,14 +1,14 @@
 //! Fingerprints of what had to go from the small queue, or was too large for it.
 
+use admission::BuildHashed;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// So many are remembered at least.
 const ENTRIES_MIN: usize = 1024;
 
 #[derive(Default)]
 pub(super) struct Ghost {
-    known: HashMap<u64, Entry, BuildHasherDefault<AsItIs>>,
+    known: HashMap<u64, Entry, BuildHashed>,
     /// In the order in which they came; one that was taken since, or came again, has another number in `known`.
     order: VecDeque<(u64, u64)>,
     bytes: u64,
@@ -41,23 +41,5 @@ impl Ghost {
         let Some(entry) = self.known.remove(&fingerprint) else { return false };
         self.bytes -= entry.weight;
         true
-    }
-}
-
-/// Fingerprints are hashes already.
-#[derive(Default)]
-pub(super) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("fingerprints are numbers");
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }
