@@ -24,7 +24,11 @@ pub struct Lead {
     asked: u64,
     /// What the head said of the body's length.
     length: Option<u64>,
+    /// Memory for what comes next.
     block: BytesMut,
+    /// Pieces of the chunk that is not full yet.
+    open: Vec<Bytes>,
+    open_bytes: usize,
 }
 
 /// Nobody reads what is fetched, and it is not kept: the fetch should end.
@@ -58,7 +62,16 @@ impl Drop for Landing {
 impl Lead {
     pub(super) fn new(flights: &Arc<Flights>, shared: &Arc<Shared>, slot: Slot, asked: u64) -> Self {
         let (flights, shared) = (Arc::clone(flights), Arc::clone(shared));
-        Self { flights, shared, slot, asked, length: None, block: BytesMut::new() }
+        Self {
+            flights,
+            shared,
+            slot,
+            asked,
+            length: None,
+            block: BytesMut::new(),
+            open: Vec::new(),
+            open_bytes: 0,
+        }
     }
 
     /// The purges that were known when this began: the request is to be sent after that.
@@ -149,28 +162,65 @@ impl Lead {
     pub async fn push(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Abandoned> {
         while !bytes.is_empty() {
             self.room(now).await?;
-            let total = self.received();
             if self.block.capacity() == self.block.len() {
-                let expected =
-                    self.length.map_or(bytes.len() as u64 * 2, |length| length.saturating_sub(total));
-                let capacity = expected.clamp(bytes.len().min(CHUNK_BYTES) as u64, CHUNK_BYTES as u64);
-                self.block = BytesMut::with_capacity(capacity as usize);
+                self.block = BytesMut::with_capacity(self.block_bytes(bytes.len()));
             }
             let (fits, later) = bytes.split_at(bytes.len().min(self.block.capacity() - self.block.len()));
             self.block.extend_from_slice(fits);
-            self.shared.push(self.block.split().freeze());
+            let piece = self.block.split().freeze();
+            self.add(piece);
             bytes = later;
         }
         Ok(())
     }
 
+    /// The same of bytes that are in memory anyhow: a chunk that comes to stand where a chunk begins is shared.
+    pub async fn push_shared(&mut self, piece: &Bytes, now: Instant) -> Result<(), Abandoned> {
+        if self.open_bytes > 0 || piece.len() < CHUNK_BYTES {
+            return self.push(piece, now).await;
+        }
+        self.room(now).await?;
+        self.shared.push(piece.clone());
+        Ok(())
+    }
+
+    /// How much memory to take for what comes next, of which this much is here: what is said to be left, and never beyond a chunk.
+    fn block_bytes(&self, here: usize) -> usize {
+        let expected = self.length.map_or(here as u64 * 2, |length| length.saturating_sub(self.received()));
+        let chunk = CHUNK_BYTES - self.open_bytes;
+        expected.clamp(here.min(chunk) as u64, chunk as u64) as usize
+    }
+
+    fn add(&mut self, piece: Bytes) {
+        self.open_bytes += piece.len();
+        self.shared.push(piece.clone());
+        self.open.push(piece);
+        if self.open_bytes == CHUNK_BYTES {
+            self.seal();
+        }
+    }
+
+    /// Makes one piece of those of a chunk, which takes exactly the memory of its bytes: chunk by chunk as they come, so that no core
+    /// stands still for a whole body at its end.
+    fn seal(&mut self) {
+        let (open, bytes) = (std::mem::take(&mut self.open), std::mem::take(&mut self.open_bytes));
+        let is_exact = open.len() == 1 && self.block.capacity() == 0;
+        if open.is_empty() || is_exact || self.shared.state().is_for != For::All {
+            return;
+        }
+        let mut chunk = BytesMut::with_capacity(bytes);
+        open.iter().for_each(|piece| chunk.extend_from_slice(piece));
+        self.shared.seal(chunk.freeze());
+    }
+
     /// The body is whole. Returned is what is to be kept, if it is: put it where it is looked up before it is dropped.
-    pub fn finish(self) -> Result<Option<Finished>, Failure> {
+    pub fn finish(mut self) -> Result<Option<Finished>, Failure> {
         let total = self.received();
         if self.length.is_some_and(|length| length != total) {
             self.shared.tell(|state| end(state, End::Failed(Failure::Length)));
             return Err(Failure::Length);
         }
+        self.seal();
         let is_current = self.flights.is_current(&self.slot, &self.shared);
         self.shared.tell(|state| end(state, End::Whole));
         let state = self.shared.state();
@@ -180,7 +230,7 @@ impl Lead {
         }
         let pieces = state.pieces();
         drop(state);
-        let body = Body::gather(pieces.iter().map(AsRef::as_ref), total);
+        let body = Body::of_chunks(pieces);
         let landing = Landing {
             flights: Arc::clone(&self.flights),
             shared: Arc::clone(&self.shared),

@@ -35,12 +35,11 @@ pub(super) struct State {
     pub(super) head: Option<Arc<Stored>>,
     pub(super) end: Option<End>,
     pub(super) is_for: For,
-    pieces: VecDeque<Bytes>,
-    /// Pieces that have left the window.
-    passed: u64,
-    /// Of the pieces that are here.
+    /// By where they begin.
+    pieces: VecDeque<(u64, Bytes)>,
+    /// Bytes of the pieces that are here.
     retained: u64,
-    /// Of all pieces.
+    /// Bytes of all pieces.
     total: u64,
     seats: Vec<Option<Seat>>,
     fetch: Option<Waker>,
@@ -56,7 +55,7 @@ const INTERIM_MAX: usize = 8;
 /// The place of a reader.
 struct Seat {
     is_own: bool,
-    /// The next piece that it reads.
+    /// The next byte that it reads.
     at: u64,
     is_cut: bool,
     waker: Option<Waker>,
@@ -76,7 +75,6 @@ impl Shared {
             end: None,
             is_for: For::All,
             pieces: VecDeque::new(),
-            passed: 0,
             retained: 0,
             total: 0,
             seats: Vec::new(),
@@ -100,6 +98,12 @@ impl Shared {
         self.filling.fetch_add(piece.len() as u64, Ordering::Relaxed);
         let woken = self.state().push(piece);
         woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Puts one piece in the place of the last ones, which have the same bytes. Who reads from now on reads them at once.
+    pub(super) fn seal(&self, chunk: Bytes) {
+        let sealed = self.state().seal(chunk);
+        drop(sealed);
     }
 
     /// Changes something that all wait for.
@@ -190,7 +194,7 @@ impl State {
 
     /// All pieces that are here: the whole body, where it is for all.
     pub(super) fn pieces(&self) -> Vec<Bytes> {
-        self.pieces.iter().cloned().collect()
+        self.pieces.iter().map(|(_, piece)| piece.clone()).collect()
     }
 
     /// An interim head: for the one that this is fetched for, as it is not known yet whether the response is for others.
@@ -212,9 +216,8 @@ impl State {
 
     /// Cuts off the slowest reader if another has read all that is there, and says whether there was one.
     pub(super) fn cut_slowest(&mut self) -> bool {
-        let last = self.passed + self.pieces.len() as u64;
         let present = || self.seats.iter().flatten().filter(|seat| !seat.is_cut);
-        if !present().any(|seat| seat.at == last) {
+        if !present().any(|seat| seat.at == self.total) {
             return false;
         }
         let Some(slowest) = present().map(|seat| seat.at).min() else { return false };
@@ -246,14 +249,12 @@ impl State {
     }
 
     fn poll_piece(&mut self, seat: usize, context: &Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
-        let passed = self.passed;
-        let Seat { at, is_cut, .. } = self.at(seat);
-        if *is_cut {
+        let Seat { at, is_cut, .. } = *self.at(seat);
+        if is_cut {
             return Poll::Ready(Err(Failure::TooSlow));
         }
-        let place = (*at - passed) as usize;
-        if let Some(piece) = self.pieces.get(place).cloned() {
-            self.at(seat).at += 1;
+        if let Some(piece) = self.from(at) {
+            self.at(seat).at += piece.len() as u64;
             return Poll::Ready(Ok(Some(piece)));
         }
         match self.end {
@@ -266,11 +267,34 @@ impl State {
         }
     }
 
+    /// What is here of the piece that has this byte, from it on.
+    fn from(&self, at: u64) -> Option<Bytes> {
+        let place = self.pieces.partition_point(|(start, _)| *start <= at).checked_sub(1)?;
+        let (start, piece) = &self.pieces[place];
+        let skipped = (at - start) as usize;
+        (skipped < piece.len()).then(|| piece.slice(skipped..))
+    }
+
     fn push(&mut self, piece: Bytes) -> Vec<Waker> {
+        let start = self.total;
         self.total += piece.len() as u64;
         self.retained += piece.len() as u64;
-        self.pieces.push_back(piece);
+        self.pieces.push_back((start, piece));
         self.wakers()
+    }
+
+    fn seal(&mut self, chunk: Bytes) -> Vec<(u64, Bytes)> {
+        let start = self.total - chunk.len() as u64;
+        let first = self.pieces.partition_point(|(at, _)| *at < start);
+        let sealed = self.pieces.split_off(first);
+        // A window may have let go of some of them by now.
+        if sealed.front().is_some_and(|(at, _)| *at == start) {
+            self.pieces.push_back((start, chunk));
+            sealed.into()
+        } else {
+            self.pieces.extend(sealed);
+            Vec::new()
+        }
     }
 
     fn wakers(&mut self) -> Vec<Waker> {
@@ -285,9 +309,8 @@ impl State {
         }
         let present = self.seats.iter().flatten().filter(|seat| !seat.is_cut);
         let needed = present.map(|seat| seat.at).min().unwrap_or(u64::MAX);
-        let count = (needed - self.passed).min(self.pieces.len() as u64) as usize;
-        let freed: Vec<Bytes> = self.pieces.drain(..count).collect();
-        self.passed += count as u64;
+        let count = self.pieces.partition_point(|(start, piece)| start + piece.len() as u64 <= needed);
+        let freed: Vec<Bytes> = self.pieces.drain(..count).map(|(_, piece)| piece).collect();
         self.retained -= freed.iter().map(|piece| piece.len() as u64).sum::<u64>();
         let is_news = !freed.is_empty() || needed == u64::MAX;
         (freed, self.fetch.take_if(|_| is_news))

@@ -1,3 +1,5 @@
+mod chunks;
+
 use super::*;
 use crate::purge::{Mode, Purges, Target};
 use crate::rules::{NotStored, Stored};

@@ -221,7 +221,7 @@ impl Filler {
         let Some(mut lead) = self.lead.take() else { return };
         if let Some(body) = self.last.take() {
             for piece in body.chunks() {
-                if lead.push(piece, Instant::now()).await.is_err() {
+                if lead.push_shared(piece, Instant::now()).await.is_err() {
                     return;
                 }
             }

@@ -59,6 +59,9 @@ pub(super) struct Filling {
     after: Option<Pieces>,
 }
 
+/// Pieces of what is kept that are put before or after others without a pause.
+const PIECES_AT_ONCE: usize = 32;
+
 /// What becomes of a head that has come.
 pub(super) enum Taken {
     /// It is taken like that of any other response.
@@ -211,8 +214,12 @@ impl Filling {
 }
 
 async fn push_all(pieces: Option<Pieces>, lead: &mut Lead) -> io::Result<()> {
-    for piece in pieces.into_iter().flatten() {
-        lead.push(&piece, Instant::now()).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+    for (nth, piece) in pieces.into_iter().flatten().enumerate() {
+        if nth % PIECES_AT_ONCE == PIECES_AT_ONCE - 1 {
+            // All of this is in memory: nothing else makes way for other exchanges.
+            tokio::task::yield_now().await;
+        }
+        lead.push_shared(&piece, Instant::now()).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
     }
     Ok(())
 }
