@@ -303,6 +303,35 @@ def test_a_stale_answer_is_served_while_a_new_one_is_fetched(world):
     eventually(lambda: world.get(thing).version == 2)
 
 
+STALE_AT_ONCE = (("Cache-Control", "max-age=1, stale-while-revalidate=600"), ("Age", "5"))
+
+
+@pytest.mark.parametrize("failure", ["reset", "503", "429"])
+def test_an_origin_that_fails_is_not_asked_again_by_each_request_for_what_is_stale(start, failure):
+    answers = {**FAILURES, "429": lambda exchange: exchange.respond(429, b"", reason="Later")}
+    origin = Origin()
+    world = World("nines", start(cdn_world.file(origin.port)), origin)
+    thing = world.put(fields=STALE_AT_ONCE)
+    assert world.get(thing).version == 1
+    origin.publish(thing, instead=answers[failure])
+    for _ in range(30):
+        assert world.get(thing).version == 1
+    assert 2 <= len(thing.asked) <= 5
+    origin.publish(thing, instead=None)
+    eventually(lambda: world.get(thing).version == 3)
+    origin.stop()
+
+
+def test_what_is_no_longer_to_be_kept_is_not_served_any_more(start):
+    origin = Origin()
+    world = World("nines", start(cdn_world.file(origin.port)), origin)
+    thing = world.put(fields=STALE_AT_ONCE)
+    assert world.get(thing).version == 1
+    origin.publish(thing, fields=(("Cache-Control", "no-store"),))
+    eventually(lambda: world.get(thing).version == 2)
+    origin.stop()
+
+
 FAILURES = {"reset": lambda exchange: exchange.reset(), "503": lambda exchange: exchange.respond(503, b"", reason="No")}
 
 

@@ -104,6 +104,39 @@ def test_an_age_goes_on_over_a_restart(kept):
     assert len(thing.asked) == 1
 
 
+def test_a_head_is_answered_by_what_is_on_disk(kept):
+    cache = kept()
+    thing = cache.origin.put(size=5000, fields=LASTING)
+    cache.world.warm(thing)
+    cache.restart()
+    got = cache.world.get(thing, method="HEAD")
+    assert (got.status, got.response.get("content-length")) == (200, "5000")
+    assert cache.world.status(got)["hit"] is True and len(thing.asked) == 1
+
+
+def test_what_is_on_disk_alone_goes_when_a_head_says_that_it_has_changed(kept):
+    cache = kept()
+    thing = cache.origin.put(size=5000, fields=LASTING)
+    cache.world.warm(thing)
+    cache.restart()
+    cache.origin.publish(thing, size=6000)
+    got = cache.world.get(thing, [("Cache-Control", "no-cache")], method="HEAD")
+    assert got.response.get("content-length") == "6000"
+    assert cache.world.get(thing).version == 2
+
+
+def test_what_stands_in_from_the_disk_is_told_as_stale(kept):
+    cache = kept()
+    thing = cache.origin.put(fields=(("Cache-Control", "max-age=5, stale-if-error=600"), ("Age", "10")))
+    assert cache.world.get(thing).version == 1
+    cache.restart()
+    cache.origin.publish(thing, instead=lambda exchange: exchange.respond(503, b"", reason="No"))
+    got = cache.world.get(thing)
+    status = cache.world.status(got)
+    assert got.version == 1 and "hit" not in status and int(status["ttl"]) < 0, status
+    assert cache.nines.metric("nines_cdn_requests_total", site="default", cache="stale") == 1
+
+
 @pytest.mark.parametrize("what", ["url", "prefix", "tag", "all"])
 def test_an_acknowledged_purge_holds_after_kill_9(kept, what):
     cache = kept()

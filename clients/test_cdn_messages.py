@@ -51,3 +51,10 @@ def test_what_says_by_its_trailers_how_it_went_is_fetched_each_time(world):
         assert "fwd=uri-miss" in got.get("cache-status")
         assert [(name.lower(), value) for name, value in got.trailers] == [("grpc-status", "0")]
     assert len(thing.asked) == 2
+
+
+def test_what_a_cache_behind_said_is_kept_and_added_to(world):
+    thing = world.put(instead=chunked(fields=[("Cache-Status", "Behind; hit; ttl=30")]))
+    first, second = raw(world, thing), raw(world, thing)
+    assert [one.all("cache-status")[0] for one in (first, second)] == ["Behind; hit; ttl=30"] * 2
+    assert first.all("cache-status")[1].startswith("nines; fwd=uri-miss") and second.all("cache-status")[1].startswith("nines; hit")

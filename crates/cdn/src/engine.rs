@@ -43,7 +43,6 @@ pub struct Engine {
     flights: Arc<Flights>,
     refreshes: AtomicU64,
     misses: Misses,
-    object_bytes_max: AtomicU64,
     nodes: RwLock<Option<Arc<Nodes>>>,
     trust: Trust,
 }
@@ -123,7 +122,6 @@ impl Engine {
             flights,
             refreshes: AtomicU64::new(0),
             misses: Misses::default(),
-            object_bytes_max: AtomicU64::new(config.object_bytes_max),
             nodes: RwLock::default(),
             trust: Trust::default(),
         })
@@ -211,7 +209,7 @@ impl Engine {
 
     /// What is larger is not kept, in bytes.
     pub fn object_bytes_max(&self) -> u64 {
-        self.object_bytes_max.load(Ordering::Relaxed)
+        self.flights.object_bytes_max()
     }
 
     /// Parts are put together up to so many bytes: what is kept beside them takes the rest of what an object may take.
@@ -347,14 +345,20 @@ impl Engine {
     /// Whether a response may be served as it is; else purges of other nodes may be missing, and the origin is asked first.
     #[inline]
     pub fn is_trusted(&self, object: &Object, now: SystemTime) -> bool {
+        self.trusts(object.asked(), now)
+    }
+
+    /// The same of one that was asked for after the purge of this number.
+    #[inline]
+    pub fn trusts(&self, asked: u64, now: SystemTime) -> bool {
         let now_ms = milliseconds(now);
-        now_ms < self.trust.until.load(Ordering::Relaxed) || self.is_partly_trusted(object, now_ms)
+        now_ms < self.trust.until.load(Ordering::Relaxed) || self.trusts_partly(asked, now_ms)
     }
 
     #[cold]
-    fn is_partly_trusted(&self, object: &Object, now_ms: u64) -> bool {
+    fn trusts_partly(&self, asked: u64, now_ms: u64) -> bool {
         now_ms < self.trust.partly_until.load(Ordering::Acquire)
-            && object.asked() >= self.trust.floor.load(Ordering::Relaxed)
+            && asked >= self.trust.floor.load(Ordering::Relaxed)
     }
 
     /// What these nodes say of what is kept, see [`Trust::set`]; unless others are joined by now.
@@ -386,7 +390,6 @@ impl Engine {
     /// Sets the bounds of a cache of so much memory, as [`EngineConfig::of_memory`] has them; what has no room goes.
     pub fn resize(&self, memory_bytes: u64) {
         let config = EngineConfig::of_memory(memory_bytes);
-        self.object_bytes_max.store(config.object_bytes_max, Ordering::Relaxed);
         self.kept.memory.resize(config.memory_bytes, config.object_bytes_max);
         self.flights.resize(config.fill.filling_bytes_max, config.fill.object_bytes_max);
         if let Some(disk) = &self.kept.disk {

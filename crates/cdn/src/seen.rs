@@ -22,6 +22,8 @@ pub struct Seen {
     pub body_bytes: u64,
     /// Where it is.
     pub tier: Tier,
+    /// The purges that were known when it was asked for.
+    pub asked: u64,
     /// What purges say of it.
     pub verdict: Verdict,
     /// The purges that are about it, the last first.
@@ -35,6 +37,7 @@ impl Seen {
             stored: object.stored.clone(),
             body_bytes,
             tier,
+            asked: object.asked(),
             verdict: object.check(purges),
             purges: purges.about(key, tags, object.asked()),
         }

@@ -247,7 +247,8 @@ impl Flights {
         self.filling_bytes_max.load(Ordering::Relaxed)
     }
 
-    pub(super) fn object_bytes_max(&self) -> u64 {
+    /// What is larger is not kept, in bytes.
+    pub(crate) fn object_bytes_max(&self) -> u64 {
         self.object_bytes_max.load(Ordering::Relaxed)
     }
 

@@ -62,11 +62,10 @@ fn is_cookie(name: &[u8]) -> bool {
 }
 
 /// What belongs to one connection (RFC 9110 §7.6.1), to the proxy it came from (RFC 9111 §3.1), or is made anew with each response: its
-/// length and its age, and what caches on the way said of the request that it answered.
+/// length and its age. What caches on the way said of it is kept, and this one adds to it (RFC 9211 §2).
 fn is_of_connection(name: &[u8]) -> bool {
-    const FIELDS: [&str; 13] = [
+    const FIELDS: [&str; 12] = [
         "age",
-        "cache-status",
         "connection",
         "content-length",
         "keep-alive",

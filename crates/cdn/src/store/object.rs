@@ -21,6 +21,9 @@ const USES_POPULAR: u8 = 2;
 /// It is asked for anew.
 const USES_CLAIMED: u8 = USES_POPULAR + 1;
 
+/// For how long a stale response is served without that the origin is asked anew, once the origin has failed, in seconds.
+const ALONE_S: u32 = 2;
+
 /// A response that is kept, whole or in part.
 #[derive(Debug)]
 pub struct Object {
@@ -40,6 +43,8 @@ pub struct Object {
     /// Since it came or was confirmed, up to [`USES_POPULAR`]; then [`USES_CLAIMED`].
     uses: AtomicU8,
     place: AtomicU32,
+    /// In seconds since 1970.
+    alone_until: AtomicU32,
     weight: u64,
 }
 
@@ -61,6 +66,7 @@ impl Object {
             frequency: Frequency::default(),
             uses: AtomicU8::new(0),
             place: AtomicU32::new(Place::MAX),
+            alone_until: AtomicU32::new(0),
             weight,
         }
     }
@@ -96,6 +102,18 @@ impl Object {
     pub(crate) fn claim_refresh(&self) -> bool {
         let order = Ordering::Relaxed;
         self.uses.compare_exchange(USES_POPULAR, USES_CLAIMED, order, order).is_ok()
+    }
+
+    /// The origin could not be asked whether it is as it was: for a while nobody tries again in the background.
+    pub fn leave_alone(&self, now: SystemTime) {
+        self.alone_until.store(seconds(now).saturating_add(ALONE_S), Ordering::Relaxed);
+    }
+
+    /// Whether that while is not over.
+    pub fn is_left_alone(&self, now: SystemTime) -> bool {
+        // A clock that was set back must not make it longer.
+        let left = self.alone_until.load(Ordering::Relaxed).saturating_sub(seconds(now));
+        (1..=ALONE_S).contains(&left)
     }
 
     /// A soft purge was about it: it is stale, however fresh it says it is. True of what [`crate::Engine::find`] has returned.
@@ -181,6 +199,11 @@ impl Object {
     }
 }
 
+fn seconds(time: SystemTime) -> u32 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
+
 impl Kept for Arc<Object> {
     fn frequency(&self) -> &Frequency {
         &self.frequency
@@ -195,4 +218,21 @@ fn head_bytes(stored: &Stored) -> u64 {
     let vary: usize = stored.vary.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
     let tags: usize = stored.tags.iter().map(|tag| tag.len() + 16).sum();
     (stored.lines.len() + stored.unsent.len() + vary + tags) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::samples::object;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn what_could_not_be_confirmed_is_left_alone_for_a_while_even_if_the_clock_is_set() {
+        let object = object("a", b"body", 0);
+        let now = SystemTime::now();
+        let is_left = |later: f64| object.is_left_alone(now + Duration::from_secs_f64(later));
+        assert!(!is_left(0.0));
+        object.leave_alone(now);
+        assert_eq!([0.0, 0.9, 2.0].map(is_left), [true, true, false]);
+        assert!(!object.is_left_alone(now - Duration::from_secs(3600)));
+    }
 }

@@ -2,7 +2,7 @@
 //! GET may show that responses can be shared again.
 
 use super::caching::{Caching, target_of};
-use super::look_up::lines;
+use super::look_up::copied_lines;
 use crate::core::Work;
 use crate::protocol::{ResponseHead, normalized_path};
 use crate::sites::{Route, Site};
@@ -38,15 +38,7 @@ impl Aftermath {
         if method == Method::Safe || (method.is_answered() && route.caching.is_none()) {
             return None;
         }
-        let mut kept = Vec::new();
-        if method.is_answered() {
-            for (name, value) in lines(work) {
-                kept.extend_from_slice(name);
-                kept.extend_from_slice(b": ");
-                kept.extend_from_slice(value);
-                kept.extend_from_slice(b"\r\n");
-            }
-        }
+        let lines = if method.is_answered() { copied_lines(work) } else { Vec::new() };
         let target = target_of(work);
         Some(Box::new(Self {
             method,
@@ -54,7 +46,7 @@ impl Aftermath {
             host: target.host.into(),
             path: target.path.into(),
             query: target.query.into(),
-            lines: kept,
+            lines,
             requested: SystemTime::now(),
             sequence: any.engine.purges().sequence(),
             caching: route.caching.clone(),

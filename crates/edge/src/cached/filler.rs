@@ -113,11 +113,12 @@ impl Filler {
             self.take_confirmation(lead, &kept, &came, lines, times);
             return Wants::Nothing;
         }
-        if is_failure(response.status)
-            && let Some(kept) = self.wanted.stands_in(received)
-        {
-            lead.confirm(Arc::clone(kept));
-            return Wants::Nothing;
+        if is_failure(response.status) || is_for_now(response.status) {
+            self.leave_alone(received);
+            if let Some(kept) = self.wanted.stands_in(received).filter(|_| is_failure(response.status)) {
+                lead.confirm(Arc::clone(kept));
+                return Wants::Nothing;
+            }
         }
         if let Some(asking) = self.asking.take() {
             lead = match self.take_part(lead, &asking, &came, &lines, times) {
@@ -136,7 +137,12 @@ impl Filler {
         match may_store(&asked, &request, &came, lines.clone(), policy, times) {
             Ok(stored) => lead.keep(stored, Instant::now()),
             Err(reason) => {
-                let remembered = is_lasting(reason, response.status).then(remembered);
+                let is_lasting = is_lasting(reason, response.status);
+                if let Some(kept) = self.wanted.kept.as_ref().filter(|_| is_lasting) {
+                    // It is not as it was, and what it is now is nothing to keep.
+                    self.caching.engine.remove(kept);
+                }
+                let remembered = is_lasting.then(remembered);
                 lead.pass(passing(&came, lines, policy, times, reason), remembered);
             }
         }
@@ -174,6 +180,13 @@ impl Filler {
                 self.last = Some(kept.body.clone());
                 self.begin(lead);
             }
+        }
+    }
+
+    /// The origin has failed to confirm what is kept.
+    fn leave_alone(&self, now: SystemTime) {
+        if let Some(kept) = &self.wanted.kept {
+            kept.leave_alone(now);
         }
     }
 
@@ -233,7 +246,9 @@ impl Filler {
             Ended::Refused(refusal) => refusal.status(),
             Ended::Answered(_) | Ended::Switched(_) => Refusal::Endpoint("").status(),
         };
-        match self.wanted.stands_in(SystemTime::now()) {
+        let now = SystemTime::now();
+        self.leave_alone(now);
+        match self.wanted.stands_in(now) {
             Some(kept) if !self.has_begun => lead.confirm(Arc::clone(kept)),
             _ => lead.fail(Failure::Origin(failure)),
         }
@@ -242,5 +257,11 @@ impl Filler {
 
 /// Whether the next request would fare the same.
 fn is_lasting(reason: NotStored, status: u16) -> bool {
-    !is_failure(status) && !reason.is_of_request()
+    !is_failure(status) && !is_for_now(status) && !reason.is_of_request()
+}
+
+/// Whether an answer says nothing of what was asked for, only that it should be asked for later: too slow, too early, too often
+/// (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4).
+fn is_for_now(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429)
 }

@@ -71,6 +71,17 @@ pub(super) fn lines(work: &Work) -> impl RequestLines<'_> {
     work.request.fields.iter().map(move |field| (field.name.of_head(head), field.value.of_head(head)))
 }
 
+/// The same, one after another.
+pub(super) fn copied_lines(work: &Work) -> Vec<u8> {
+    let mut copied = Vec::new();
+    for (name, value) in lines(work) {
+        for part in [name, b": ", value, b"\r\n"] {
+            copied.extend_from_slice(part);
+        }
+    }
+    copied
+}
+
 /// What a request asks.
 pub(super) fn asked(work: &Work) -> Asked<'_> {
     Asked::of(Method::of(work.request.method_name.of_head(work.down.held())), lines(work))

@@ -39,7 +39,7 @@ use crate::wire::{Coding, Part};
 use balance::Pool;
 use cdn::Missed;
 use cdn::fill::{Begun, Failure, Lead, Place, Reader};
-use cdn::rules::{CacheStatus, Forwarded};
+use cdn::rules::{CacheStatus, Forwarded, Method, Serve};
 use cdn::store::Object;
 use fetch::Fetch;
 use look_up::{How, Looked, Wanted};
@@ -90,7 +90,9 @@ pub(crate) async fn run(mut cached: Cached<'_>) -> Ended {
         Looked::Stale { object, status, wanted } => {
             cached.report.cache = Some(CacheUse::Stale);
             // One asks anew beside those who are served; it does not wait for them.
-            if let Some(lead) = cached.caching.engine.flights().lead(&wanted.key, wanted.shared_by()) {
+            if !object.is_left_alone(SystemTime::now())
+                && let Some(lead) = cached.caching.engine.flights().lead(&wanted.key, wanted.shared_by())
+            {
                 cached.fetch(lead, wanted);
             }
             cached.send_object(&object, status).await
@@ -122,12 +124,7 @@ impl Cached<'_> {
     /// Asks the origin, with all who want the same.
     async fn come_by(&mut self, mut wanted: Wanted) -> Ended {
         if wanted.is_head {
-            // It fetches no body for others.
-            self.report.cache = Some(CacheUse::Pass);
-            return match self.alone(wanted.why).await {
-                Ended::Refused(refusal) if refusal.status() >= 500 => self.stand_in(&wanted, refusal).await,
-                ended => ended,
-            };
+            return self.come_by_head(wanted).await;
         }
         let flights = Arc::clone(self.caching.engine.flights());
         let mut place = self.join(&mut wanted);
@@ -159,6 +156,30 @@ impl Cached<'_> {
         self.report.cache = Some(CacheUse::Pass);
         self.missed(&wanted, Missed::Unshared);
         self.alone(wanted.why).await
+    }
+
+    /// The same for a HEAD, which fetches no body for others. What is on the disk answers it like what is in memory; that is where it is by
+    /// then, so that the origin's answer tells of it (RFC 9111 §4.3.5).
+    async fn come_by_head(&mut self, mut wanted: Wanted) -> Ended {
+        if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
+            let lines = look_up::copied_lines(self.work);
+            match fetch::find_on_disk(self.caching, &wanted, Method::Head, &lines).await {
+                Some((object, None)) => {
+                    self.report.cache = Some(CacheUse::Hit);
+                    let status = CacheStatus::hit(object.stored.ttl(SystemTime::now()));
+                    return self.send_object(&object, status).await;
+                }
+                Some((object, Some(if_error_until))) => {
+                    (wanted.kept, wanted.if_error_until) = (Some(object), if_error_until);
+                }
+                None => {}
+            }
+        }
+        self.report.cache = Some(CacheUse::Pass);
+        match self.alone(wanted.why).await {
+            Ended::Refused(refusal) if refusal.status() >= 500 => self.stand_in(&wanted, refusal).await,
+            ended => ended,
+        }
     }
 
     /// Counts a request that the origin is asked for.
@@ -263,7 +284,13 @@ impl Cached<'_> {
             }
             return CacheStatus { ttl, forwarded_status: Some(304), ..status };
         }
-        if wanted.kept.is_none() {
+        // From the disk it comes to who found nothing in memory, fresh or in place of an answer that failed.
+        let is_fresh = || {
+            let (caching, stale_since) = (self.caching, object.stale_since());
+            let asked = look_up::asked(self.work);
+            matches!(look_up::served(caching, object, &asked, stale_since, wanted.at), Serve::Fresh)
+        };
+        if wanted.kept.is_none() && is_fresh() {
             self.report.cache = Some(CacheUse::Hit);
             return CacheStatus { ttl, ..CacheStatus::default() };
         }

@@ -5,7 +5,17 @@ use super::files::SegmentFile;
 use super::reading::{Any, Begun, read_any};
 use crate::purge::Verdict;
 use crate::store::record::{At, Fate};
+use std::fs;
+use std::io;
 use std::sync::atomic::Ordering;
+
+/// Takes a segment out of the folder.
+fn leave(file: &SegmentFile) -> Option<()> {
+    match fs::remove_file(&file.path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => None,
+        _ => Some(()),
+    }
+}
 
 impl Shared {
     /// Holds each record against all purges, in the order in which they stand; what is purged goes, and what is purged softly is marked so.
@@ -26,8 +36,9 @@ impl Shared {
             if self.is_closed.load(Ordering::Relaxed) {
                 return None;
             }
-            // What cannot be read is not served either.
-            let Some(any) = read_any(&file.file, at.offset) else { break };
+            // What cannot be read is not served either, nor is what follows it, which cannot be found; and the next start must not
+            // find it, as it would be taken for held.
+            let Some(any) = read_any(&file.file, at.offset) else { return leave(file) };
             if let Any::Response(begun) = &any {
                 self.hold_record(at, begun, upto);
             }

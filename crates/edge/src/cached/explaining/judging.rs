@@ -9,7 +9,7 @@ use crate::core::Work;
 use crate::explain::Query;
 use cdn::fill::UnderWay;
 use cdn::purge::Verdict;
-use cdn::rules::{Forwarded, Serve, Stored, lifetime_by, matches, serve, stands_in_until};
+use cdn::rules::{Forwarded, Serve, Stored, confirm, lifetime_by, matches, serve, stands_in_until};
 use cdn::store::Object;
 use cdn::{Seen, Tier};
 use std::time::{Instant, SystemTime};
@@ -133,7 +133,14 @@ impl<'a> Judging<'a> {
     fn missing(&self, wanted: &Wanted, at: Instant) -> Found {
         let mut found = Found::new(CacheOutcome::Miss, self.why_missing(wanted));
         found.chosen = wanted.kept.as_ref().map(|kept| kept.stored.clone());
+        let on_disk = self.on_disk().filter(|_| wanted.kept.is_none());
         if wanted.is_head {
+            if let Some(seen) = on_disk {
+                self.judge_record(seen, wanted.at, &mut found);
+                if found.outcome == CacheOutcome::Hit {
+                    return found;
+                }
+            }
             found.outcome = CacheOutcome::Pass;
             found.why.push(words::HEAD.into());
             return found;
@@ -146,9 +153,7 @@ impl<'a> Judging<'a> {
                 .push(format!("for {}s more nobody waits for another's response: {why}", left.as_secs()));
         } else if found.under_way.fetch.is_some() {
             found.why.push(words::JOINS.into());
-        } else if wanted.kept.is_none()
-            && let Some(seen) = self.on_disk()
-        {
+        } else if let Some(seen) = on_disk {
             self.judge_record(seen, wanted.at, &mut found);
         } else {
             found.why.push(words::asked_for(found.chosen.as_ref()).into());
@@ -183,8 +188,12 @@ impl<'a> Judging<'a> {
 
     fn judge_record(&self, seen: &Seen, at: SystemTime, found: &mut Found) {
         let stale_since = (seen.verdict == Verdict::Soft).then_some(at);
-        let policy = &self.caching.policy;
-        let served = serve(&seen.stored, &asked(&self.work), policy, stale_since, at);
+        let Caching { engine, policy, .. } = self.caching;
+        let asked = asked(&self.work);
+        let served = match engine.trusts(seen.asked, at) {
+            true => serve(&seen.stored, &asked, policy, stale_since, at),
+            false => confirm(&seen.stored, &asked, stale_since, at),
+        };
         found.chosen = Some(seen.stored.clone());
         match to_confirm(served, || stands_in_until(&seen.stored, stale_since, at)) {
             None => {

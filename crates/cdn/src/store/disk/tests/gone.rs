@@ -174,3 +174,31 @@ fn a_confirmed_response_goes_with_the_segment_of_its_body_unless_it_is_in_use() 
     }
     assert_eq!((read(&disk, "idle"), disk.figures().damaged, disk.figures().failed), (None, 0, 0));
 }
+
+#[test]
+fn what_cannot_be_read_while_it_is_held_against_purges_does_not_pass_for_held_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let purges = Arc::new(Purges::in_memory());
+    let open = || {
+        let config = config(folder.path(), 8 << 20);
+        Disk::open(&config, KeyHasher::new(HASHER_SECRET), Arc::clone(&purges)).unwrap().0
+    };
+    let first = open();
+    for name in ["unreadable", "behind"] {
+        let body = Body::copy_of(&body(name, 1, 10));
+        first.write(&Arc::new(Object::new(key(name), tagged(&[name]), body, 0)));
+        first.flush();
+    }
+    let purge = purges.purge(Target::Tag("behind"), Mode::Hard).unwrap();
+    let (_, path) = segments::paths(folder.path()).unwrap().remove(0);
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 9).unwrap();
+    file.write_all_at(&[!byte[0]], 9).unwrap();
+    assert!(first.hold(purge));
+    file.write_all_at(&byte, 9).unwrap();
+    first.flush();
+    purges.forget(purge).unwrap();
+    drop(first);
+    assert_eq!(read(&open(), "behind"), None);
+}
