@@ -116,6 +116,23 @@ def test_a_head_that_came_first_does_not_take_the_body_away(world):
     assert [len(world.get(thing).response.body) for _ in range(2)] == [5000, 5000]
 
 
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_head_fills_the_cache_like_a_get(world, framing):
+    thing = world.put(size=300_000, framing=framing)
+    got = world.get(thing, method="HEAD")
+    assert (got.status, got.version, got.response.body) == (200, 1, b"")
+    eventually(lambda: world.get(thing, method="HEAD").response.get("content-length") == "300000")
+    assert len(world.get(thing).response.body) == 300_000 and len(thing.asked) == 1
+
+
+def test_a_head_of_what_is_too_large_to_be_kept_does_not_fetch_it_all(world):
+    world.needs("strict")
+    thing = world.put(size=40 << 20)
+    assert world.get(thing, method="HEAD").response.get("content-length") == str(40 << 20)
+    assert world.get(thing, method="HEAD").status == 200
+    assert thing.asked[-1].method == "HEAD", "it is known by then"
+
+
 def test_ranges_are_cut_from_what_is_kept(world):
     world.needs("range")
     size = 300_000

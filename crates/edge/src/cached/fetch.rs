@@ -67,7 +67,7 @@ impl Fetch {
         let _fetching = self.core.begin_fetch();
         if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
             let lines = &head[start..];
-            match find_on_disk(&self.caching, &wanted, Method::Get, lines).await {
+            match self.find_on_disk(&wanted, lines).await {
                 Some((object, None)) => {
                     self.core.give_back(work);
                     return lead.confirm(object);
@@ -97,6 +97,22 @@ impl Fetch {
         self.ask(filler, &mut work, &head, shield).await;
         work.down.release();
         self.core.give_back(work);
+    }
+
+    /// What is on the disk for these lines; with it, if the origin has to confirm it, until when it stands in for that.
+    async fn find_on_disk(
+        &self,
+        wanted: &Wanted,
+        lines: &[u8],
+    ) -> Option<(Arc<Object>, Option<Option<SystemTime>>)> {
+        let own = lines.to_vec();
+        let fits = move |stored: &Stored| fits_from_disk(stored, &Lines::of(&own));
+        let object = self.caching.engine.find_on_disk(&wanted.key, fits).await?;
+        let asked = Asked::of(Method::Get, Lines::of(lines));
+        let stale_since = object.stale_since();
+        let served = served(&self.caching, &object, &asked, stale_since, wanted.at);
+        let confirms = to_confirm(served, || stands_in_until(&object.stored, stale_since, wanted.at));
+        Some((object, confirms))
     }
 
     /// Asks the shield, if there is one, and the origin, if that has nothing for a node.
@@ -170,23 +186,6 @@ async fn conclude(client: Client, ended: Ended) {
     if let Wire::Cache(filler) = client.wire {
         filler.conclude(ended).await;
     }
-}
-
-/// What is on the disk for a request with these lines; with it, if the origin has to confirm it, until when it stands in for that.
-pub(super) async fn find_on_disk(
-    caching: &Caching,
-    wanted: &Wanted,
-    method: Method,
-    lines: &[u8],
-) -> Option<(Arc<Object>, Option<Option<SystemTime>>)> {
-    let own = lines.to_vec();
-    let fits = move |stored: &Stored| fits_from_disk(stored, &Lines::of(&own));
-    let object = caching.engine.find_on_disk(&wanted.key, fits).await?;
-    let asked = Asked::of(method, Lines::of(lines));
-    let stale_since = object.stale_since();
-    let served = served(caching, &object, &asked, stale_since, wanted.at);
-    let confirms = to_confirm(served, || stands_in_until(&object.stored, stale_since, wanted.at));
-    Some((object, confirms))
 }
 
 /// Whether a record answers a request with these lines.

@@ -39,7 +39,7 @@ use crate::wire::{Coding, Part};
 use balance::Pool;
 use cdn::Missed;
 use cdn::fill::{Begun, Failure, Lead, Place, Reader};
-use cdn::rules::{CacheStatus, Forwarded, Method, Serve};
+use cdn::rules::{CacheStatus, Forwarded, Serve};
 use cdn::store::Object;
 use fetch::Fetch;
 use look_up::{How, Looked, Wanted};
@@ -123,8 +123,13 @@ enum Found {
 impl Cached<'_> {
     /// Asks the origin, with all who want the same.
     async fn come_by(&mut self, mut wanted: Wanted) -> Ended {
-        if wanted.is_head {
-            return self.come_by_head(wanted).await;
+        if wanted.is_head && wanted.kept.is_some() {
+            // What the origin says of it tells of what is kept (RFC 9111 §4.3.5), which costs no body.
+            self.report.cache = Some(CacheUse::Pass);
+            return match self.alone(wanted.why).await {
+                Ended::Refused(refusal) if refusal.status() >= 500 => self.stand_in(&wanted, refusal).await,
+                ended => ended,
+            };
         }
         let flights = Arc::clone(self.caching.engine.flights());
         let mut place = self.join(&mut wanted);
@@ -156,30 +161,6 @@ impl Cached<'_> {
         self.report.cache = Some(CacheUse::Pass);
         self.missed(&wanted, Missed::Unshared);
         self.alone(wanted.why).await
-    }
-
-    /// The same for a HEAD, which fetches no body for others. What is on the disk answers it like what is in memory; that is where it is by
-    /// then, so that the origin's answer tells of it (RFC 9111 §4.3.5).
-    async fn come_by_head(&mut self, mut wanted: Wanted) -> Ended {
-        if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
-            let lines = look_up::copied_lines(self.work);
-            match fetch::find_on_disk(self.caching, &wanted, Method::Head, &lines).await {
-                Some((object, None)) => {
-                    self.report.cache = Some(CacheUse::Hit);
-                    let status = CacheStatus::hit(object.stored.ttl(SystemTime::now()));
-                    return self.send_object(&object, status).await;
-                }
-                Some((object, Some(if_error_until))) => {
-                    (wanted.kept, wanted.if_error_until) = (Some(object), if_error_until);
-                }
-                None => {}
-            }
-        }
-        self.report.cache = Some(CacheUse::Pass);
-        match self.alone(wanted.why).await {
-            Ended::Refused(refusal) if refusal.status() >= 500 => self.stand_in(&wanted, refusal).await,
-            ended => ended,
-        }
     }
 
     /// Counts a request that the origin is asked for.

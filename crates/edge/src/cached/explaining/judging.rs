@@ -133,14 +133,7 @@ impl<'a> Judging<'a> {
     fn missing(&self, wanted: &Wanted, at: Instant) -> Found {
         let mut found = Found::new(CacheOutcome::Miss, self.why_missing(wanted));
         found.chosen = wanted.kept.as_ref().map(|kept| kept.stored.clone());
-        let on_disk = self.on_disk().filter(|_| wanted.kept.is_none());
-        if wanted.is_head {
-            if let Some(seen) = on_disk {
-                self.judge_record(seen, wanted.at, &mut found);
-                if found.outcome == CacheOutcome::Hit {
-                    return found;
-                }
-            }
+        if wanted.is_head && wanted.kept.is_some() {
             found.outcome = CacheOutcome::Pass;
             found.why.push(words::HEAD.into());
             return found;
@@ -153,7 +146,9 @@ impl<'a> Judging<'a> {
                 .push(format!("for {}s more nobody waits for another's response: {why}", left.as_secs()));
         } else if found.under_way.fetch.is_some() {
             found.why.push(words::JOINS.into());
-        } else if let Some(seen) = on_disk {
+        } else if wanted.kept.is_none()
+            && let Some(seen) = self.on_disk()
+        {
             self.judge_record(seen, wanted.at, &mut found);
         } else {
             found.why.push(words::asked_for(found.chosen.as_ref()).into());
