@@ -178,13 +178,13 @@ def test_a_post_makes_its_url_invalid(shop):
     assert asked(thing) == before + 2
 
 
-def test_head_that_meets_something_stale_goes_as_head(shop):
-    thing = shop.put(fields=(("Cache-Control", "max-age=5"), ("Age", "10")))
-    shop.get(thing)
-    for thing_kept in (thing, shop.put()):
-        with shop.ask(thing_kept, method="HEAD") as wire:
-            assert wire.response("HEAD").status == 200
-    assert thing.asked[-1].method == "HEAD" and thing_kept.asked[-1].method == "GET"
+def test_head_goes_as_head_only_where_what_is_kept_has_to_be_confirmed(shop):
+    for control, expected in (("no-cache", "HEAD"), ("max-age=60", None)):
+        thing = shop.put(fields=(("Cache-Control", control),))
+        for _ in range(2):
+            with shop.ask(thing, method="HEAD") as wire:
+                assert wire.response("HEAD").status == 200
+        assert [request.method for request in thing.asked] == ["GET", *filter(None, [expected])]
 
 
 def test_hit_for_miss_lasts_until_something_can_be_kept(shop):
