@@ -238,20 +238,24 @@ impl Engine {
     }
 
     /// The newest response on the disk that is chosen and not purged, read whole and checked; it comes back to memory, if memory lets
-    /// it in. A crowd need not read it more than once: whoever leads a fetch may look here first, and [`crate::fill::Lead::confirm`] it.
+    /// it in. A long body that memory has no room for stays in its file. A crowd need not read it more than once: whoever leads a fetch may look here first, and [`crate::fill::Lead::confirm`] it.
     pub async fn find_on_disk(
         &self,
         key: &Key,
         choose: impl FnMut(&Stored) -> bool + Send + 'static,
     ) -> Option<Arc<Object>> {
         let disk = self.kept.disk.as_ref()?;
-        let (object, at) = disk.read(key, choose).await?;
+        let (kept, asked) = (Arc::clone(&self.kept), key.clone());
+        let takes = move |body_bytes| kept.memory.takes_back(&asked, body_bytes);
+        let (object, at) = disk.read(key, choose, takes).await?;
         let object = Arc::new(object);
         if self.is_purged(&object) {
             disk.remove_at(key, at);
             return None;
         }
-        self.kept.memory.put_back(&object);
+        if !object.body.is_in_file() {
+            self.kept.memory.put_back(&object);
+        }
         if !disk.still_has(key, at) {
             // Whoever has replaced or removed it meanwhile did not see it in memory.
             self.kept.memory.remove(&object);

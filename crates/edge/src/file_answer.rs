@@ -5,6 +5,7 @@ use crate::compress::{self, Compressor, Wanted};
 use crate::core::{Core, Snapshot, Work};
 use crate::error::Refusal;
 use crate::exchange::Ended;
+use crate::io::Timer;
 use crate::pacing::Pacing;
 use crate::protocol::{Method, Version};
 use crate::reply::{connection_option, discard_body};
@@ -321,25 +322,35 @@ impl Sending<'_> {
         }
         let most = SENDFILE_BYTES.min(self.pacing.piece_bytes_max());
         let wanted = most.min(usize::try_from(len).unwrap_or(most));
-        if !file.is_cached(offset, wanted as u64) {
-            // Read for the cache alone.
-            read_elsewhere(file.clone(), offset, wanted).await?;
-        }
-        let sent = self.sink.sendfile(file, offset, wanted, &mut self.work.timer, self.idle).await?;
-        if sent == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the file has shrunk while it was sent",
-            ));
-        }
+        let timer = &mut self.work.timer;
+        let sent = sendfile_some(&mut self.sink, file, offset, wanted, timer, self.idle).await?;
         self.report.sent_bytes += sent as u64;
         self.pacing.wait(sent).await;
         Ok(sent as u64)
     }
 }
 
+/// Sends some of a file by the kernel alone, from the page cache. Returns how much, which is something.
+pub(crate) async fn sendfile_some(
+    sink: &mut Sink<'_>,
+    file: &OpenFile,
+    offset: u64,
+    bytes_max: usize,
+    timer: &mut Timer,
+    idle: Duration,
+) -> io::Result<usize> {
+    if !file.is_cached(offset, bytes_max as u64) {
+        // Read for the cache alone.
+        read_elsewhere(file.clone(), offset, bytes_max).await?;
+    }
+    match sink.sendfile(file, offset, bytes_max, timer, idle).await? {
+        0 => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has shrunk while it was sent")),
+        sent => Ok(sent),
+    }
+}
+
 /// Reads where waiting for a disk holds nobody up.
-async fn read_elsewhere(file: OpenFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+pub(crate) async fn read_elsewhere(file: OpenFile, offset: u64, len: usize) -> io::Result<Vec<u8>> {
     let reading = tokio::task::spawn_blocking(move || {
         let mut bytes = vec![0; len];
         let read = file.read_blocking(offset, &mut bytes)?;

@@ -45,6 +45,11 @@ impl OpenFile {
         Self { file: Arc::new(file), in_memory, content: None }
     }
 
+    /// A file that somebody else has opened, on a disk.
+    pub fn of(file: Arc<File>) -> Self {
+        Self { file, in_memory: false, content: None }
+    }
+
     /// Keeps the bytes once all are read: for who knows when they have changed.
     pub(crate) fn keep_content(&mut self, size: u64) {
         let size = size as usize;

@@ -1,7 +1,9 @@
 //! Bodies in chunks: a range or a stream is made of slices of them, without a copy.
 
 use bytes::{Bytes, BytesMut};
+use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Every chunk but the last has this length, so that a byte is found by a division.
@@ -11,7 +13,17 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     chunks: Arc<[Bytes]>,
+    /// In place of chunks.
+    file: Option<Arc<InFile>>,
     len: u64,
+}
+
+/// Where a body stands in a file that only grows. Each byte of it was checked; the file stays as long as it is held, wherever its name goes.
+#[derive(Debug)]
+struct InFile {
+    file: Arc<File>,
+    offset: u64,
+    crc: u32,
 }
 
 impl Body {
@@ -35,7 +47,7 @@ impl Body {
         if !chunk.is_empty() {
             chunks.push(chunk.freeze());
         }
-        Self { chunks: chunks.into(), len: total }
+        Self { chunks: chunks.into(), file: None, len: total }
     }
 
     /// The bytes of these, one after another. A chunk that comes to stand where a chunk begins is shared; the others are copied.
@@ -65,7 +77,27 @@ impl Body {
     pub(crate) fn of_chunks(chunks: Vec<Bytes>) -> Self {
         let (last, full) = chunks.split_last().map_or((0, &chunks[..0]), |(last, full)| (last.len(), full));
         assert!(full.iter().all(|chunk| chunk.len() == CHUNK_BYTES), "a chunk in the middle is not full");
-        Self { len: (full.len() * CHUNK_BYTES + last) as u64, chunks: chunks.into() }
+        Self { len: (full.len() * CHUNK_BYTES + last) as u64, chunks: chunks.into(), file: None }
+    }
+
+    /// A body that stands in a file and was checked, with the CRC-32 of its bytes.
+    pub(crate) fn in_file(file: Arc<File>, offset: u64, len: u64, crc: u32) -> Self {
+        Self { chunks: Arc::default(), file: Some(Arc::new(InFile { file, offset, crc })), len }
+    }
+
+    /// Whether it is in a file and not in memory.
+    pub fn is_in_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The CRC-32 of its bytes.
+    pub(crate) fn crc(&self) -> u32 {
+        if let Some(file) = &self.file {
+            return file.crc;
+        }
+        let mut crc = crc32fast::Hasher::new();
+        self.chunks.iter().for_each(|chunk| crc.update(chunk));
+        crc.finalize()
     }
 
     /// A body of bytes that are in one place.
@@ -83,7 +115,7 @@ impl Body {
         self.len == 0
     }
 
-    /// Its chunks, each of [`CHUNK_BYTES`] but for the last.
+    /// Its chunks, each of [`CHUNK_BYTES`] but for the last; none of a body in a file.
     pub fn chunks(&self) -> &[Bytes] {
         &self.chunks
     }
@@ -91,7 +123,7 @@ impl Body {
     /// The bytes of a range, in slices of chunks. What lies beyond the body is left out.
     pub fn pieces(&self, range: Range<u64>) -> Pieces {
         let end = range.end.min(self.len);
-        Pieces { chunks: Arc::clone(&self.chunks), at: range.start.min(end), end }
+        Pieces { chunks: Arc::clone(&self.chunks), file: self.file.clone(), at: range.start.min(end), end }
     }
 }
 
@@ -101,10 +133,12 @@ fn next_chunk(left: &mut u64) -> BytesMut {
     BytesMut::with_capacity(now as usize)
 }
 
-/// What is left of a range. It holds the body.
+/// What is left of a range. It holds the body. Of a body in a file the pieces are read as they are asked for; where that fails, they end
+/// with bytes still to come.
 #[derive(Debug, Clone)]
 pub struct Pieces {
     chunks: Arc<[Bytes]>,
+    file: Option<Arc<InFile>>,
     at: u64,
     end: u64,
 }
@@ -114,6 +148,11 @@ impl Pieces {
     pub fn remaining(&self) -> u64 {
         self.end - self.at
     }
+
+    /// The file that the body stands in, if it does, and where in it the next byte is.
+    pub fn in_file(&self) -> Option<(&Arc<File>, u64)> {
+        self.file.as_ref().map(|body| (&body.file, body.offset + self.at))
+    }
 }
 
 impl Iterator for Pieces {
@@ -122,6 +161,12 @@ impl Iterator for Pieces {
     fn next(&mut self) -> Option<Bytes> {
         if self.at == self.end {
             return None;
+        }
+        if let Some((file, offset)) = self.in_file() {
+            let mut piece = vec![0; self.remaining().min(CHUNK_BYTES as u64) as usize];
+            file.read_exact_at(&mut piece, offset).ok()?;
+            self.at += piece.len() as u64;
+            return Some(piece.into());
         }
         let chunk = &self.chunks[(self.at / CHUNK_BYTES as u64) as usize];
         let start = (self.at % CHUNK_BYTES as u64) as usize;

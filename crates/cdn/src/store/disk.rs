@@ -117,10 +117,13 @@ struct Shared {
 }
 
 type Choose = Box<dyn FnMut(&Stored) -> bool + Send>;
+/// Whether a body of this length is to come to memory; it stays where it is otherwise.
+type Takes = Box<dyn Fn(u64) -> bool + Send>;
 
 struct Read {
     key: Key,
     choose: Choose,
+    takes: Takes,
     reply: oneshot::Sender<Option<(Object, At)>>,
 }
 
@@ -232,12 +235,13 @@ impl Disk {
         &self,
         key: &Key,
         choose: impl FnMut(&Stored) -> bool + Send + 'static,
+        takes: impl Fn(u64) -> bool + Send + 'static,
     ) -> Option<(Object, At)> {
         if !self.may_have(key) {
             return None;
         }
         let (reply, answer) = oneshot::channel();
-        let read = Read { key: key.clone(), choose: Box::new(choose), reply };
+        let read = Read { key: key.clone(), choose: Box::new(choose), takes: Box::new(takes), reply };
         if !self.with(|senders| senders.reads.try_send(read).is_ok()) {
             self.shared.counts.unread.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -439,10 +443,10 @@ fn run_marks(marks: &Receiver<Mark>, shared: &Shared) {
 fn run_reads(reads: &Mutex<Receiver<Read>>, shared: &Shared) {
     loop {
         let next = reads.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Read { key, choose, reply }) = next else { return };
+        let Ok(Read { key, choose, takes, reply }) = next else { return };
         if !reply.is_closed() {
             // Whoever asked may be gone by now.
-            let _ = reply.send(shared.read(&key, choose));
+            let _ = reply.send(shared.read(&key, choose, takes));
         }
     }
 }

@@ -117,6 +117,16 @@ impl Memory {
         kept
     }
 
+    /// Whether a body of this length is worth its room that stands on the disk, for who asks for it there.
+    pub fn takes_back(&self, key: &crate::Key, body_bytes: u64) -> bool {
+        let takes = body_bytes < self.object_bytes_max.load(Ordering::Relaxed)
+            && self.policy().takes_back(key.hash as u64, body_bytes);
+        if !takes {
+            self.counts.deferred.fetch_add(1, Ordering::Relaxed);
+        }
+        takes
+    }
+
     /// Puts a response in place of one that is kept, with its use: its head was updated. False if that one is
     /// no longer there, or the new one has no room.
     pub fn update(&self, old: &Arc<Object>, new: &Arc<Object>) -> bool {

@@ -98,6 +98,17 @@ impl<T: Kept> Policy<T> {
         Admission::Kept(self.queues.push(which, item, weight))
     }
 
+    /// Whether what has been here before is worth its room: nothing has to go for it, or it was here or asked for not long ago. What is not
+    /// is remembered.
+    pub(crate) fn takes_back(&mut self, fingerprint: u64, weight: u64) -> bool {
+        let takes = weight <= self.bytes_max
+            && (self.bytes() + weight <= self.bytes_max || self.ghost.has(fingerprint));
+        if !takes {
+            self.remember(fingerprint, weight);
+        }
+        takes
+    }
+
     /// Lets something in for another that leaves, in the same queue, with the marks that the other has. One that has become large since it
     /// was let in is treated as what is new.
     pub(crate) fn replace(

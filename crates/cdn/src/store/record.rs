@@ -61,15 +61,13 @@ impl Head {
     pub(crate) fn of(object: &Object) -> Option<(Self, Vec<u8>)> {
         let mut meta = object.key.bytes.to_vec();
         write_stored(&object.stored, &mut meta);
-        let mut crc = crc32fast::Hasher::new();
-        object.body.chunks().iter().for_each(|chunk| crc.update(chunk));
         let (asked, is_soft) = object.held();
         let head = Self {
             fate: Fate::Kept,
             meta_len: u32::try_from(meta.len()).ok().filter(|len| *len <= META_BYTES_MAX)?,
             meta_crc: crc32fast::hash(&meta),
             body_len: object.body.len(),
-            body_crc: crc.finalize(),
+            body_crc: object.body.crc(),
             key_len: object.key.bytes.len() as u32,
             asked,
             is_soft,

@@ -233,8 +233,8 @@ impl Filler {
     pub(super) async fn conclude(mut self, ended: Ended) {
         let Some(mut lead) = self.lead.take() else { return };
         if let Some(body) = self.last.take() {
-            for piece in body.chunks() {
-                if lead.push_shared(piece, Instant::now()).await.is_err() {
+            for piece in body.pieces(0..u64::MAX) {
+                if lead.push_shared(&piece, Instant::now()).await.is_err() {
                     return;
                 }
             }

@@ -1,5 +1,7 @@
 //! A response from the cache on its way to a client: kept, or still arriving.
 
+mod in_file;
+
 use super::Cached;
 use super::head::{Head, value_of};
 use super::look_up::asked;
@@ -338,6 +340,7 @@ impl Sending<'_> {
                 self.compressor = None;
                 self.write(b"", true, false).await
             }
+            Source::Kept(pieces) if pieces.in_file().is_some() => Box::pin(self.send_file(pieces)).await,
             Source::Kept(pieces) => self.write_all(pieces).await,
             Source::Several(pieces) => Box::pin(self.write_all(pieces)).await,
             Source::Arriving(arriving) => Box::pin(self.relay(arriving)).await,
@@ -398,13 +401,19 @@ impl Sending<'_> {
             let part = Part { head: response_out, data: piece, end: is_end.then_some(&self.trailers[..]) };
             self.sink.write(part, self.coding, timer, self.idle).await?;
             response_out.clear();
-            self.report.sent_bytes += piece.len() as u64;
-            self.report.progress.sent_bytes.set(self.report.sent_bytes);
-            self.pacing.wait(piece.len()).await;
+            let sent = piece.len();
             data = rest;
+            has_sent(sent, self.report, &mut self.pacing).await;
             if data.is_empty() {
                 return Ok(());
             }
         }
     }
+}
+
+/// So many bytes have gone.
+async fn has_sent(bytes: usize, report: &mut Report, pacing: &mut Pacing<'_>) {
+    report.sent_bytes += bytes as u64;
+    report.progress.sent_bytes.set(report.sent_bytes);
+    pacing.wait(bytes).await;
 }

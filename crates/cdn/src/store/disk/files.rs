@@ -12,14 +12,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub(super) struct SegmentFile {
     pub(super) number: u32,
     pub(super) path: PathBuf,
-    pub(super) file: File,
+    pub(super) file: Arc<File>,
     /// Where its last whole record ends.
     len: AtomicU64,
 }
 
 impl SegmentFile {
     pub(super) fn new(number: u32, path: PathBuf, file: File) -> Arc<Self> {
-        Arc::new(Self { number, path, file, len: AtomicU64::new(0) })
+        Arc::new(Self { number, path, file: Arc::new(file), len: AtomicU64::new(0) })
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! Reading records, each byte of them checked.
 
 use super::index::Entry;
-use super::{Choose, Shared};
+use super::{Choose, Shared, Takes};
 use crate::key::Key;
 use crate::rules::Stored;
 use crate::store::record::{At, Fate, HEAD_BYTES, Head};
@@ -10,8 +10,11 @@ use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// A longer body stays in its file where it does not come to memory: it is read once to be checked, and sent by the kernel alone.
+const IN_FILE_BYTES_MIN: u64 = 128 << 10;
 /// What is usually enough for head, key and response head at once.
 const FIRST_BYTES: usize = 4096;
 
@@ -53,7 +56,7 @@ impl Any {
 
 impl Shared {
     /// The newest record of a key that is chosen and whole, and where it is. What is damaged is forgotten.
-    pub(super) fn read(&self, key: &Key, mut choose: Choose) -> Option<(Object, At)> {
+    pub(super) fn read(&self, key: &Key, mut choose: Choose, takes: Takes) -> Option<(Object, At)> {
         let hash = key.hash as u64;
         for entry in self.index.get(hash) {
             let Some(begun) = self.read_begun(&entry) else {
@@ -63,7 +66,12 @@ impl Shared {
             if begun.key != key.bytes || !choose(&begun.stored) {
                 continue;
             }
-            let Some(body) = self.read_body(&entry, &begun.head) else {
+            let is_taken = begun.head.body_len < IN_FILE_BYTES_MIN || takes(begun.head.body_len);
+            let body = match is_taken {
+                true => self.read_body(&entry, &begun.head),
+                false => self.check_body(&entry, &begun.head),
+            };
+            let Some(body) = body else {
                 self.forget_damaged(hash, &entry);
                 continue;
             };
@@ -104,31 +112,50 @@ impl Shared {
 
     /// Reads a record's body; `None` where it is not what was written.
     pub(super) fn read_body(&self, entry: &Entry, head: &Head) -> Option<Body> {
+        let mut chunks = Vec::new();
+        self.look_at_body(entry, head, |chunk| chunks.push(Bytes::from(std::mem::take(chunk))))?;
+        Some(Body::of_chunks(chunks))
+    }
+
+    /// The same of a body that stays in its file.
+    fn check_body(&self, entry: &Entry, head: &Head) -> Option<Body> {
+        let (file, offset) = self.look_at_body(entry, head, |_| ())?;
+        Some(Body::in_file(file, offset, head.body_len, head.body_crc))
+    }
+
+    /// Shows each chunk of a body, and says where it stands, if it is what was written. A chunk that is not taken is read over.
+    fn look_at_body(
+        &self,
+        entry: &Entry,
+        head: &Head,
+        mut show: impl FnMut(&mut Vec<u8>),
+    ) -> Option<(Arc<File>, u64)> {
         let body = head.body_of(entry.at());
-        let file = self.files.get(body.segment)?;
+        let file = Arc::clone(&self.files.get(body.segment)?.file);
         let (mut at, end) = (body.offset, body.offset + head.body_len);
         // A length that lies makes no room: the file says how much there can be.
-        if file.file.metadata().ok()?.len() < end {
+        if file.metadata().ok()?.len() < end {
             return None;
         }
         let mut crc = crc32fast::Hasher::new();
-        let mut chunks = Vec::new();
+        let mut chunk = Vec::new();
         while at < end {
             let len = (end - at).min(CHUNK_BYTES as u64) as usize;
-            let chunk = read_chunk(&file.file, at, len)?;
+            read_chunk(&file, at, len, &mut chunk)?;
             crc.update(&chunk);
             at += len as u64;
-            chunks.push(Bytes::from(chunk));
+            show(&mut chunk);
         }
-        (crc.finalize() == head.body_crc).then(|| Body::of_chunks(chunks))
+        (crc.finalize() == head.body_crc).then_some((file, body.offset))
     }
 }
 
 /// So many bytes of a file, into memory that nobody has filled before.
-fn read_chunk(file: &File, mut at: u64, len: usize) -> Option<Vec<u8>> {
-    let mut chunk = Vec::with_capacity(len);
+fn read_chunk(file: &File, mut at: u64, len: usize, chunk: &mut Vec<u8>) -> Option<()> {
+    chunk.clear();
+    chunk.reserve_exact(len);
     while chunk.len() < len {
-        match rustix::io::pread(file, spare_capacity(&mut chunk), at) {
+        match rustix::io::pread(file, spare_capacity(chunk), at) {
             Ok(0) => return None,
             Ok(more) => at += more as u64,
             Err(rustix::io::Errno::INTR) => {}
@@ -137,7 +164,7 @@ fn read_chunk(file: &File, mut at: u64, len: usize) -> Option<Vec<u8>> {
     }
     // An allocator may have given more room than was asked for.
     chunk.truncate(len);
-    Some(chunk)
+    Some(())
 }
 
 /// Reads a record up to its body; `None` where there is none.

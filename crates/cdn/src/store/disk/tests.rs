@@ -1,5 +1,6 @@
 mod bounds;
 mod gone;
+mod in_file;
 
 use super::*;
 use crate::purge::{Mode, Target};
@@ -67,7 +68,7 @@ fn found(engine: &Engine, name: &str) -> Option<u64> {
 }
 
 fn read(disk: &Disk, name: &str) -> Option<u64> {
-    wait(disk.read(&key(name), |_| true)).map(|(object, _)| version(name, &object.body))
+    wait(disk.read(&key(name), |_| true, |_| true)).map(|(object, _)| version(name, &object.body))
 }
 
 fn bytes_of_segments(folder: &Path) -> u64 {

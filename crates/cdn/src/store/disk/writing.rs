@@ -195,11 +195,12 @@ fn write_at(file: &File, offset: u64, head: &Head, meta: &[u8], body: &Body) -> 
     let begin = [&head.to_bytes()[..], meta].concat();
     file.write_all_at(&begin, offset)?;
     let mut at = offset + begin.len() as u64;
-    for chunk in body.chunks() {
-        file.write_all_at(chunk, at)?;
-        at += chunk.len() as u64;
+    let mut pieces = body.pieces(0..u64::MAX);
+    for piece in pieces.by_ref() {
+        file.write_all_at(&piece, at)?;
+        at += piece.len() as u64;
     }
-    Ok(())
+    if pieces.remaining() > 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
 /// A record that is to be written again, whole, held against all purges by now.

@@ -36,6 +36,11 @@ impl Ghost {
         }
     }
 
+    /// Whether it is remembered.
+    pub(super) fn has(&self, fingerprint: u64) -> bool {
+        self.known.contains_key(&fingerprint)
+    }
+
     /// Whether it is remembered; it is not any longer.
     pub(super) fn take(&mut self, fingerprint: u64) -> bool {
         let Some(entry) = self.known.remove(&fingerprint) else { return false };

@@ -169,7 +169,7 @@ fn a_confirmed_response_goes_with_the_segment_of_its_body_unless_it_is_in_use() 
     for number in 0..400 {
         disk.write(&object(&number.to_string(), 1, 3000));
         disk.flush();
-        let (there, _) = wait(disk.read(&key("in use"), |_| true)).unwrap();
+        let (there, _) = wait(disk.read(&key("in use"), |_| true, |_| true)).unwrap();
         assert_eq!((version("in use", &there.body), there.stored.lifetime), (1, 900), "{number}");
     }
     assert_eq!((read(&disk, "idle"), disk.figures().damaged, disk.figures().failed), (None, 0, 0));
