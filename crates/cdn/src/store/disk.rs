@@ -446,7 +446,7 @@ fn run_reads(reads: &Mutex<Receiver<Read>>, shared: &Shared) {
         let Ok(Read { key, choose, takes, reply }) = next else { return };
         if !reply.is_closed() {
             // Whoever asked may be gone by now.
-            let _ = reply.send(shared.read(&key, choose, takes));
+            let _ = reply.send(shared.read(&key, choose, &takes));
         }
     }
 }

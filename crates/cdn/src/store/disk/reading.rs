@@ -56,7 +56,7 @@ impl Any {
 
 impl Shared {
     /// The newest record of a key that is chosen and whole, and where it is. What is damaged is forgotten.
-    pub(super) fn read(&self, key: &Key, mut choose: Choose, takes: Takes) -> Option<(Object, At)> {
+    pub(super) fn read(&self, key: &Key, mut choose: Choose, takes: &Takes) -> Option<(Object, At)> {
         let hash = key.hash as u64;
         for entry in self.index.get(hash) {
             let Some(begun) = self.read_begun(&entry) else {
