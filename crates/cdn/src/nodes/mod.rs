@@ -11,12 +11,17 @@
 //! - A purge is in the cache, and on the disk, before the ledger says that it is known.
 //! - A fetch that was begun after a purge took effect here either knows from the ledger that there is one, or that something is not
 //!   entered yet ([`Nodes::is_settled`]).
+//! - A purge has its number from a node once that is on the disk, so that none is given twice.
+//! - No lock that a core takes is held while the disk is waited for.
 
 mod contact;
+mod entering;
 mod fetched;
 mod file;
 mod ledger;
 mod message;
+mod moment;
+mod queue;
 #[cfg(test)]
 mod tests;
 
@@ -25,33 +30,32 @@ pub use fetched::{ANSWERED, FETCHED, Fetched, LOOP, is_loop, write_loop};
 pub use ledger::{Item, Ledger, LedgerLimits, NodeId, Vector};
 pub(crate) use message::check_any;
 pub use message::{MESSAGE_BYTES_MAX, Message};
+pub use moment::Moment;
 
-use crate::purge::{Entry, Mode, Target};
+use crate::growing::{FileSystem, Host};
 use crate::{Engine, Error};
 use file::LedgerFile;
 use message::MESSAGE_ITEMS_BYTES;
+use queue::Queue;
 use rand::Rng;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 use tokio::sync::watch;
-
-/// Invalidations that wait to be entered. Beyond it they are taken together, for one of everything.
-const QUEUE_MAX: usize = 4096;
 
 /// A node among others.
 pub struct Nodes {
     engine: Weak<Engine>,
     ledger: Mutex<Ledger>,
-    /// Held while purges are entered.
+    /// Held while purges are entered, and the disk is waited for: not by a core.
     file: Mutex<LedgerFile>,
     /// Purges that began here and are not entered yet.
-    queue: Mutex<Vec<Arc<Entry>>>,
-    /// Purges that are in the cache, or about to be, and not in the ledger.
-    unsettled: AtomicUsize,
+    queue: Queue,
+    /// Others have heard of more from here than is remembered.
+    is_behind_itself: AtomicBool,
     contacts: Mutex<Contacts>,
     is_leaving: AtomicBool,
     changes: watch::Sender<u64>,
@@ -108,10 +112,21 @@ impl Nodes {
         fresh: NodeId,
         silent: Duration,
     ) -> Result<Arc<Self>, Error> {
+        Self::open_in(Arc::new(Host), engine, folder, limits, fresh, silent)
+    }
+
+    fn open_in(
+        file_system: Arc<dyn FileSystem>,
+        engine: &Arc<Engine>,
+        folder: Option<&Path>,
+        limits: LedgerLimits,
+        fresh: NodeId,
+        silent: Duration,
+    ) -> Result<Arc<Self>, Error> {
         let (ledger, file, is_damaged) = match folder {
             None => (Ledger::new(fresh, limits), LedgerFile::none(), false),
             Some(folder) => {
-                let opened = LedgerFile::open(folder, limits, fresh).map_err(failed)?;
+                let opened = LedgerFile::open(file_system, folder, limits, fresh).map_err(failed)?;
                 (opened.ledger, opened.file, opened.is_damaged)
             }
         };
@@ -119,16 +134,15 @@ impl Nodes {
             engine: Arc::downgrade(engine),
             ledger: Mutex::new(ledger),
             file: Mutex::new(file),
-            queue: Mutex::default(),
-            unsettled: AtomicUsize::new(0),
+            queue: Queue::default(),
+            is_behind_itself: AtomicBool::new(false),
             contacts: Mutex::new(Contacts { all: Vec::new(), silent }),
             is_leaving: AtomicBool::new(false),
             changes: watch::Sender::new(0),
         });
         engine.join_nodes(Some(Arc::clone(&nodes)));
         if is_damaged {
-            // Others may never have heard of what is lost.
-            engine.purge(Target::Everything, Mode::Hard)?;
+            engine.apply(&[Item::All { origin: nodes.own(), upto: 1 }])?;
         }
         Ok(nodes)
     }
@@ -139,7 +153,7 @@ impl Nodes {
     }
 
     /// Names the other nodes; those that are known stay as they are known. How long one may be silent.
-    pub fn set_contacts(&self, addresses: &[SocketAddr], silent: Duration, now: Instant) {
+    pub fn set_contacts(&self, addresses: &[SocketAddr], silent: Duration, now: Moment) {
         let mut contacts = self.contacts();
         let before = std::mem::take(&mut contacts.all);
         let contact = |address: &SocketAddr| {
@@ -156,49 +170,6 @@ impl Nodes {
     /// Told whenever something has come that others may lack, or somebody has acknowledged something.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
-    }
-
-    // --- purges that begin here ---
-
-    /// A purge is about to be in the cache: until it is entered, nothing is settled.
-    pub(crate) fn begin(&self) {
-        self.unsettled.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// A purge is in the cache. It is entered later.
-    pub(crate) fn queue(&self, entry: Entry) {
-        let mut queue = self.queue_of();
-        if queue.len() >= QUEUE_MAX {
-            // Each stays one purge, so that none is entered twice or never.
-            if let Some(last) = queue.last_mut() {
-                *last = Arc::new(Entry::new(Target::Everything, Mode::Hard));
-            }
-            self.unsettled.fetch_sub(1, Ordering::SeqCst);
-        } else {
-            queue.push(Arc::new(entry));
-        }
-        drop(queue);
-        self.changed();
-    }
-
-    /// Enters all that has begun. Waits for the disk.
-    pub fn settle(&self) -> Result<(), Error> {
-        let mut file = self.file();
-        let queued = std::mem::take(&mut *self.queue_of());
-        // What began here may have been entered on behalf of another.
-        if queued.is_empty() && file.is_broken() {
-            return Err(failed(io::Error::other("an earlier write has failed")));
-        }
-        let items: Vec<Item> = {
-            let ledger = self.ledger();
-            queued.iter().zip(0..).map(|(entry, ahead)| ledger.begin(Arc::clone(entry), ahead)).collect()
-        };
-        self.enter(&mut file, &items, items.len())
-    }
-
-    /// Whether all that has taken effect here is in the ledger. To be asked after the number of purges was read.
-    pub fn is_settled(&self) -> bool {
-        self.unsettled.load(Ordering::SeqCst) == 0
     }
 
     /// Who has acknowledged all purges that have begun here until now, or does within a time.
@@ -228,19 +199,20 @@ impl Nodes {
     // --- exchanges ---
 
     /// What is said to a node. `None`: it is no longer one.
-    pub fn message(&self, to: SocketAddr, now: Instant) -> Option<Message> {
+    pub fn message(&self, to: SocketAddr, now: Moment) -> Option<Message> {
         let vector = self.contacts().find(to)?.vector.clone();
         // Whoever has not said yet what it knows is told nothing else: it says it in its answer.
         Some(self.say(vector.as_ref(), now))
     }
 
     /// What is known here, for whoever has said nothing.
-    pub fn describe(&self, now: Instant) -> Message {
+    pub fn describe(&self, now: Moment) -> Message {
         self.say(None, now)
     }
 
-    /// Takes what a node says, and answers it. Waits for the disk.
-    pub fn answer(&self, message: &Message, now: Instant) -> Result<Message, Error> {
+    /// Takes what a node says, and answers it. Waits for the disk. Where that fails, nothing is answered, as what has begun here cannot
+    /// be told: whoever does not hear of it must not take this node for heard.
+    pub fn answer(&self, message: &Message, now: Moment) -> Result<Message, Error> {
         self.renew_if_behind(message)?;
         self.take(&message.items)?;
         if message.is_leaving && self.ledger().covers(&message.vector) {
@@ -261,6 +233,7 @@ impl Nodes {
         self.publish(&contacts, now);
         drop(contacts);
         self.changed();
+        self.settle()?;
         Ok(self.say(Some(&message.vector), now))
     }
 
@@ -269,8 +242,8 @@ impl Nodes {
         &self,
         from: SocketAddr,
         answer: &Message,
-        sent: Instant,
-        now: Instant,
+        sent: Moment,
+        now: Moment,
     ) -> Result<Exchanged, Error> {
         if answer.from == self.own() {
             let mut contacts = self.contacts();
@@ -294,7 +267,7 @@ impl Nodes {
             if covers && answer.is_leaving {
                 contact.left(now);
             } else if covers {
-                contact.heard(sent, true);
+                contact.heard(sent, now, true);
             }
         }
         if covers {
@@ -302,7 +275,7 @@ impl Nodes {
                 let (Some(contact), Some(then)) = (contacts.find(*address), sent.checked_sub(*ago)) else {
                     continue;
                 };
-                contact.heard(then, false);
+                contact.heard(then, now, false);
             }
         }
         self.publish(&contacts, now);
@@ -312,7 +285,7 @@ impl Nodes {
     }
 
     /// A node was not reached; its machine said that it does not run, or nothing.
-    pub fn missed(&self, at: SocketAddr, is_refused: bool, now: Instant) {
+    pub fn missed(&self, at: SocketAddr, is_refused: bool, now: Moment) {
         let mut contacts = self.contacts();
         if let Some(contact) = contacts.find(at) {
             if is_refused {
@@ -337,7 +310,7 @@ impl Nodes {
         vector.is_some_and(|vector| self.ledger().lacks(&vector) > 0)
     }
 
-    /// From now on it says that it ends.
+    /// From now on it says that it ends, once it has told all.
     pub fn leave(&self) {
         self.is_leaving.store(true, Ordering::Relaxed);
     }
@@ -345,7 +318,7 @@ impl Nodes {
     // --- what others see ---
 
     /// The other nodes.
-    pub fn seen(&self, now: Instant) -> Vec<Seen> {
+    pub fn seen(&self, now: Moment) -> Vec<Seen> {
         let contacts = self.contacts();
         let ledger = self.ledger();
         let nobody = Vector::new();
@@ -390,7 +363,7 @@ impl Nodes {
         self.ledger().covers(vector)
     }
 
-    fn say(&self, to: Option<&Vector>, now: Instant) -> Message {
+    fn say(&self, to: Option<&Vector>, now: Moment) -> Message {
         // Before the vector is read: what was heard is in there.
         let heard = {
             let contacts = self.contacts();
@@ -401,80 +374,17 @@ impl Nodes {
         let ledger = self.ledger();
         Message {
             from: ledger.own(),
-            is_leaving: self.is_leaving.load(Ordering::Relaxed),
+            is_leaving: self.is_leaving.load(Ordering::Relaxed) && self.is_settled(),
             vector: ledger.vector(),
             items: to.map(|vector| ledger.lacking(vector, MESSAGE_ITEMS_BYTES)).unwrap_or_default(),
             heard,
         }
     }
 
-    /// Enters what others have told, once it is in the cache.
-    fn take(&self, items: &[Item]) -> Result<(), Error> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        let mut file = self.file();
-        let fresh: Vec<Item> = {
-            // Against a copy, so that what follows one another is next in turn.
-            let ledger = self.ledger();
-            let mut upto = Vector::new();
-            items.iter().filter(|item| is_next_after(&ledger, &mut upto, item)).cloned().collect()
-        };
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        self.begin();
-        let applied = self.engine.upgrade().map_or(Ok(()), |engine| engine.apply(&fresh));
-        if let Err(error) = applied {
-            self.unsettled.fetch_sub(1, Ordering::SeqCst);
-            return Err(error);
-        }
-        self.enter(&mut file, &fresh, 1)
-    }
-
-    /// What is on the disk when it is entered; and entered also where the disk fails, since it has taken effect.
-    fn enter(&self, file: &mut LedgerFile, items: &[Item], settled: usize) -> Result<(), Error> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        let mut written = file.append(items);
-        let mut ledger = self.ledger();
-        items.iter().for_each(|item| ledger.enter(item));
-        if file.is_due() {
-            written = file.rewrite(&ledger);
-        }
-        drop(ledger);
-        self.unsettled.fetch_sub(settled, Ordering::SeqCst);
-        self.changed();
-        written.map_err(failed)
-    }
-
-    /// What was remembered here is older than what others have heard from here: numbers would be given twice. It goes on as another node, and
-    /// everything is purged, since nobody knows what is missing.
-    fn renew_if_behind(&self, message: &Message) -> Result<(), Error> {
-        if !self.ledger().is_behind_itself(&message.vector) {
-            return Ok(());
-        }
-        {
-            let mut file = self.file();
-            let mut ledger = self.ledger();
-            if !ledger.is_behind_itself(&message.vector) {
-                return Ok(());
-            }
-            ledger.renew(NodeId(rand::random()));
-            file.rewrite(&ledger).map_err(failed)?;
-        }
-        let Some(engine) = self.engine.upgrade() else { return Ok(()) };
-        engine.purge(Target::Everything, Mode::Hard)?;
-        Ok(())
-    }
-
-    fn publish(&self, contacts: &Contacts, now: Instant) {
+    fn publish(&self, contacts: &Contacts, now: Moment) {
         let Some(engine) = self.engine.upgrade() else { return };
         let trust = trust(&contacts.all, now, contacts.silent);
-        // By the clock of the wall, which goes on while a machine sleeps.
-        let until = trust.until.map(|until| SystemTime::now() + until.saturating_duration_since(now));
-        engine.trust(self, if contacts.all.is_empty() { None } else { Some((until, trust.floor)) });
+        engine.trust(self, Some((now.wall(), trust)).filter(|_| !contacts.all.is_empty()));
     }
 
     fn changed(&self) {
@@ -483,14 +393,6 @@ impl Nodes {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn file(&self) -> MutexGuard<'_, LedgerFile> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn queue_of(&self) -> MutexGuard<'_, Vec<Arc<Entry>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn contacts(&self) -> MutexGuard<'_, Contacts> {
@@ -506,24 +408,6 @@ impl Contacts {
     fn of(&mut self, id: NodeId) -> impl Iterator<Item = &mut Contact> {
         self.all.iter_mut().filter(move |contact| contact.id == Some(id))
     }
-}
-
-/// Whether an item is the next one after those of a list that were.
-fn is_next_after(ledger: &Ledger, upto: &mut Vector, item: &Item) -> bool {
-    let (origin, number, is_next) = match item {
-        Item::Purge { origin, number, .. } => {
-            let known = upto.get(origin).copied().unwrap_or_else(|| ledger.upto(*origin));
-            (*origin, *number, *number == known.saturating_add(1))
-        }
-        Item::All { origin, upto: all } => {
-            let known = upto.get(origin).copied().unwrap_or_else(|| ledger.upto(*origin));
-            (*origin, *all, *all > known)
-        }
-    };
-    if is_next {
-        upto.insert(origin, number);
-    }
-    is_next
 }
 
 fn failed(source: io::Error) -> Error {

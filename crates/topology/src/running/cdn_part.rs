@@ -5,7 +5,7 @@ use super::{ReloadError, StartError};
 use crate::config::Topology;
 use crate::status::CdnStatus;
 use cdn::key::QueryPolicy;
-use cdn::nodes::{Message, Nodes};
+use cdn::nodes::{Message, Moment, Nodes};
 use cdn::purge::{Mode, Target};
 use cdn::store::{Disk, DiskConfig};
 use cdn::{Engine, EngineConfig};
@@ -16,7 +16,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 use telemetry::{Hook, Registry};
 use thiserror::Error;
 
@@ -220,11 +219,11 @@ pub enum ExchangeError {
 pub(super) async fn exchange(nodes: Option<Arc<Nodes>>, message: &[u8]) -> Result<Vec<u8>, ExchangeError> {
     let nodes = nodes.ok_or(ExchangeError::NoNodes)?;
     if message.is_empty() {
-        return Ok(nodes.describe(Instant::now()).write());
+        return Ok(nodes.describe(Moment::now()).write());
     }
     let message = Message::read(message).ok_or(ExchangeError::Message)?;
     // It waits for the disk.
-    let answering = tokio::task::spawn_blocking(move || nodes.answer(&message, Instant::now()));
+    let answering = tokio::task::spawn_blocking(move || nodes.answer(&message, Moment::now()));
     match answering.await {
         Ok(answer) => Ok(answer?.write()),
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -5,7 +5,7 @@ mod client;
 use crate::config::Topology;
 use crate::paths;
 use cdn::Engine;
-use cdn::nodes::{Exchanged, LedgerLimits, Message, NodeId, Nodes, State};
+use cdn::nodes::{Exchanged, LedgerLimits, Message, Moment, NodeId, Nodes, State};
 use client::{Client, Missed};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use telemetry::{Counter, Gauge, Hook, Registry};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -65,7 +65,7 @@ impl NodesPart {
 
     /// Speaks with them from now on. Until they were heard, what is kept is confirmed with the origin.
     pub(super) fn run(&mut self) {
-        self.nodes.set_contacts(&self.addresses, self.silent, Instant::now());
+        self.nodes.set_contacts(&self.addresses, self.silent, Moment::now());
         self.tasks.spawn(settle(Arc::clone(&self.nodes)));
         for address in &self.addresses {
             let client = self.client(*address);
@@ -129,9 +129,9 @@ async fn keep_in_touch(nodes: Arc<Nodes>, at: SocketAddr, mut client: Client, si
             Some(exchanged) => exchanged,
         };
         if let Err(missed) = &exchanged {
-            nodes.missed(at, matches!(missed, Missed::Refused), Instant::now());
+            nodes.missed(at, matches!(missed, Missed::Refused), Moment::now());
         }
-        let seen = nodes.seen(Instant::now()).into_iter().find(|seen| seen.address == at);
+        let seen = nodes.seen(Moment::now()).into_iter().find(|seen| seen.address == at);
         let Some(state) = seen.map(|seen| seen.state) else { return };
         if told.replace(state) != Some(state) {
             tell(at, state, exchanged.as_ref().err(), silent);
@@ -163,7 +163,7 @@ async fn exchange(
     at: SocketAddr,
     client: &mut Client,
 ) -> Option<Result<Exchanged, Missed>> {
-    let sent = Instant::now();
+    let sent = Moment::now();
     let message = nodes.message(at, sent)?;
     let answer = match client.exchange(message.write()).await {
         Ok(answer) => answer,
@@ -173,7 +173,7 @@ async fn exchange(
         return Some(Err(Missed::Failed("what answers there is no such node".into())));
     };
     let nodes = Arc::clone(nodes);
-    let taken = spawn_blocking(move || nodes.take_answer(at, &answer, sent, Instant::now())).await;
+    let taken = spawn_blocking(move || nodes.take_answer(at, &answer, sent, Moment::now())).await;
     Some(match taken {
         Ok(taken) => taken.map_err(|error| Missed::Failed(error.to_string())),
         Err(error) => Err(Missed::Failed(error.to_string())),
@@ -227,7 +227,7 @@ fn register(registry: &Registry, nodes: &Arc<Nodes>, addresses: &[SocketAddr]) -
     let (nodes, counted) = (Arc::clone(nodes), Mutex::new(HashMap::new()));
     registry.on_render(move || {
         let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
-        for seen in nodes.seen(Instant::now()) {
+        for seen in nodes.seen(Moment::now()) {
             let Some((_, (pending, heard, states, failures))) =
                 series.iter().find(|(address, _)| *address == seen.address)
             else {
