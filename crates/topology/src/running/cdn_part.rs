@@ -70,7 +70,16 @@ pub enum PurgeError {
 
 impl CdnPart {
     pub(super) fn start(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, StartError> {
-        Ok(Self::open(topology, dir, registry)?)
+        let mut part = Self::open(topology, dir, registry)?;
+        part.run();
+        Ok(part)
+    }
+
+    /// Speaks with other nodes from now on.
+    fn run(&mut self) {
+        if let Some(nodes) = self.0.as_mut().and_then(|open| open.nodes.as_mut()) {
+            nodes.run();
+        }
     }
 
     fn open(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, cdn::Error> {
@@ -87,8 +96,7 @@ impl CdnPart {
             .map(|disk| DiskConfig::behind(memory_bytes, folder.clone(), disk.get() - beside(disk.get())));
         let engine = Arc::new(open_engine(&wanted, &folder)?);
         let metrics = cdn::register(registry, &engine);
-        let mut nodes = NodesPart::open(None, &engine, topology, dir, registry)?;
-        nodes.iter_mut().for_each(NodesPart::run);
+        let nodes = NodesPart::open(None, &engine, topology, dir, registry)?;
         Ok(Self(Some(Open { engine, folder, disk: config.disk, nodes, _metrics: metrics })))
     }
 
@@ -159,7 +167,10 @@ impl CdnPart {
                 }
                 return Some(std::mem::take(self));
             }
-            PreparedCdn::Added(part) => *self = part,
+            PreparedCdn::Added(part) => {
+                *self = part;
+                self.run();
+            }
             PreparedCdn::Kept { memory, mut nodes } => {
                 if let Some(open) = &mut self.0 {
                     match &mut nodes {
