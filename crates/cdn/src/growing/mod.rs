@@ -12,7 +12,7 @@ mod tests;
 
 pub(crate) use file_system::{FileSystem, Host};
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -118,14 +118,18 @@ impl Growing {
     /// it is called. Where this fails, the old one stays in use. By one at a time.
     pub(crate) fn rewrite(&self, all: impl FnOnce() -> Vec<u8>) -> io::Result<()> {
         self.inner().next = Next::Noted(Vec::new());
-        let rewritten = self.write_anew(&all());
+        let new = self.path.with_extension("new");
+        let rewritten = self.write_anew(&new, &all());
         self.inner().next = Next::None;
+        if rewritten.is_err() {
+            // It takes room, which may be what is missing.
+            let _ = fs::remove_file(new);
+        }
         rewritten
     }
 
-    fn write_anew(&self, all: &[u8]) -> io::Result<()> {
-        let new = self.path.with_extension("new");
-        let file = Arc::new(self.file_system.create(&new)?);
+    fn write_anew(&self, new: &Path, all: &[u8]) -> io::Result<()> {
+        let file = Arc::new(self.file_system.create(new)?);
         self.file_system.write(&file, all)?;
         // First without what was noted, so that little is left to write while others wait.
         self.file_system.sync(&file)?;
@@ -134,7 +138,7 @@ impl Growing {
         if self.inner().is_next_torn() {
             return Err(failed_before());
         }
-        let renamed = self.file_system.rename(&new, &self.path);
+        let renamed = self.file_system.rename(new, &self.path);
         if renamed.is_err() && !file_system::leads_to(&self.path, &file) {
             return renamed;
         }

@@ -1,6 +1,5 @@
 use super::staged::{Held, Staged, Step};
 use super::*;
-use std::fs;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -88,6 +87,7 @@ fn where_the_file_cannot_be_written_anew_the_old_one_stays() {
         world.growing.append(b"b,").unwrap();
         world.growing.sync().unwrap();
         assert_eq!(world.content(), "a,b,");
+        assert_eq!(fs::read_dir(world.home.path()).unwrap().count(), 1, "nothing is left of the new one");
     }
 }
 
