@@ -44,15 +44,15 @@ impl LedgerFile {
         fresh: NodeId,
     ) -> io::Result<Opened> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut is_damaged = false;
-        let mut read = |slot: &str| -> io::Result<Option<Ledger>> {
+        let mut damaged = Vec::new();
+        let mut read = |slot: &'static str| -> io::Result<Option<Ledger>> {
             let bytes = match fs::read(folder.join(slot)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 bytes => bytes?,
             };
             match read_written(&bytes).filter(|written| written.is_whole) {
                 None => {
-                    is_damaged = true;
+                    damaged.push(slot);
                     Ok(None)
                 }
                 Some(written) => Ok(Some(ledger_of(written.own, &written.items, limits))),
@@ -67,6 +67,7 @@ impl LedgerFile {
             }
         }
         let mut ledger = ledger.unwrap_or_else(|| Ledger::new(fresh, limits));
+        let is_damaged = !damaged.is_empty();
         if is_damaged {
             let all = ledger.begin(Arc::new(Entry::new(Target::Everything, Mode::Hard)), 0);
             ledger.enter(&all);
@@ -74,6 +75,12 @@ impl LedgerFile {
         let growing = slot.map(|slot| Growing::open(file_system, &folder.join(slot), 0)).transpose()?;
         let file = Self { growing, _lock: lock };
         file.rewrite(ledger.own(), &ledger.all().collect::<Vec<Item>>())?;
+        for other in damaged.into_iter().filter(|other| slot.is_some_and(|slot| slot != *other)) {
+            // Each start would purge everything because of it.
+            if let Some(_lock) = try_lock(folder, other)? {
+                fs::remove_file(folder.join(other))?;
+            }
+        }
         Ok(Opened { ledger, file, is_damaged })
     }
 
@@ -110,15 +117,22 @@ impl LedgerFile {
 /// The first file that no other process has.
 fn lock(folder: &Path) -> io::Result<(Option<&'static str>, Option<File>)> {
     for slot in SLOTS {
-        let path: PathBuf = folder.join(slot).with_extension("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        match file.try_lock() {
-            Ok(()) => return Ok((Some(slot), Some(file))),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
+        if let Some(lock) = try_lock(folder, slot)? {
+            return Ok((Some(slot), Some(lock)));
         }
     }
     Ok((None, None))
+}
+
+/// `None`: another process has it.
+fn try_lock(folder: &Path, slot: &str) -> io::Result<Option<File>> {
+    let path: PathBuf = folder.join(slot).with_extension("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 fn ledger_of(own: NodeId, items: &[Item], limits: LedgerLimits) -> Ledger {

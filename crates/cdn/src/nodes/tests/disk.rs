@@ -126,3 +126,16 @@ fn a_node_that_is_behind_itself_gives_no_number_until_it_is_another_on_the_disk(
     level(&one, &other, address(1), Moment::now());
     assert!(other.has_purged("blue") && other.has_purged("of anything"), "nobody knows what is missing");
 }
+
+#[test]
+fn a_file_of_an_earlier_process_that_is_damaged_makes_everything_be_purged_once() {
+    let (one, other) = two();
+    std::fs::write(one.home.path().join("nodes/b"), b"no ledger").unwrap();
+    let one = one.restart(LedgerLimits::default(), &[address(1)]);
+    level(&one, &other, address(1), Moment::now());
+    assert!(other.has_purged("of anything"));
+    let sequence = other.engine.purges().sequence();
+    let one = one.restart(LedgerLimits::default(), &[address(1)]);
+    level(&one, &other, address(1), Moment::now());
+    assert_eq!(other.engine.purges().sequence(), sequence);
+}
