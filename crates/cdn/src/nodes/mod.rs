@@ -16,32 +16,34 @@
 
 mod contact;
 mod entering;
+mod exchange;
 mod fetched;
 mod file;
 mod ledger;
 mod message;
 mod moment;
 mod queue;
+mod seen;
 #[cfg(test)]
 mod tests;
 
 pub use contact::{Contact, State, Trust, trust};
+pub use exchange::Exchanged;
 pub use fetched::{ANSWERED, FETCHED, Fetched, LOOP, is_loop, write_loop};
 pub use ledger::{Item, Ledger, LedgerLimits, NodeId, Vector};
 pub(crate) use message::check_any;
 pub use message::{MESSAGE_BYTES_MAX, Message};
 pub use moment::Moment;
+pub use seen::{Seen, Told};
 
 use crate::growing::{FileSystem, Host};
 use crate::{Engine, Error};
 use file::LedgerFile;
-use message::MESSAGE_ITEMS_BYTES;
 use queue::Queue;
-use rand::Rng;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -64,43 +66,6 @@ pub struct Nodes {
 struct Contacts {
     all: Vec<Contact>,
     silent: Duration,
-}
-
-/// Who has heard of a purge.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Told {
-    /// How many other nodes have acknowledged it.
-    pub acknowledged: usize,
-    /// Those that have not.
-    pub pending: Vec<SocketAddr>,
-}
-
-/// What is known of another node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Its admin API.
-    pub address: SocketAddr,
-    /// Who it is, if it was met.
-    pub id: Option<NodeId>,
-    /// How it is.
-    pub state: State,
-    /// How long ago everything was known here that it knew.
-    pub heard_ago: Option<Duration>,
-    /// Purges that it has not acknowledged.
-    pub pending: u64,
-    /// Exchanges that failed.
-    pub failed: u64,
-}
-
-/// What has come of an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exchanged {
-    /// Both know the same.
-    Level,
-    /// There is more to be told, or to hear.
-    More,
-    /// It was this node itself.
-    Itself,
 }
 
 impl Nodes {
@@ -170,215 +135,6 @@ impl Nodes {
     /// Told whenever something has come that others may lack, or somebody has acknowledged something.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
-    }
-
-    /// Who has acknowledged all purges that have begun here until now, or does within a time.
-    pub async fn told(&self, wait: Duration) -> Told {
-        let (own, upto) = {
-            let ledger = self.ledger();
-            (ledger.own(), ledger.upto(ledger.own()))
-        };
-        let told = || {
-            let contacts = self.contacts();
-            let has = |contact: &&Contact| {
-                contact
-                    .vector
-                    .as_ref()
-                    .is_some_and(|known| known.get(&own).is_some_and(|known| *known >= upto))
-            };
-            let pending: Vec<_> =
-                contacts.all.iter().filter(|one| !has(one)).map(|contact| contact.address).collect();
-            Told { acknowledged: contacts.all.len() - pending.len(), pending }
-        };
-        let mut changes = self.changes.subscribe();
-        let all = async { while !told().pending.is_empty() && changes.changed().await.is_ok() {} };
-        let _ = tokio::time::timeout(wait, all).await;
-        told()
-    }
-
-    // --- exchanges ---
-
-    /// What is said to a node. `None`: it is no longer one.
-    pub fn message(&self, to: SocketAddr, now: Moment) -> Option<Message> {
-        let vector = self.contacts().find(to)?.vector.clone();
-        // Whoever has not said yet what it knows is told nothing else: it says it in its answer.
-        Some(self.say(vector.as_ref(), now))
-    }
-
-    /// What is known here, for whoever has said nothing.
-    pub fn describe(&self, now: Moment) -> Message {
-        self.say(None, now)
-    }
-
-    /// Takes what a node says, and answers it. Waits for the disk. Where that fails, nothing is answered, as what has begun here cannot
-    /// be told: whoever does not hear of it must not take this node for heard.
-    pub fn answer(&self, message: &Message, now: Moment) -> Result<Message, Error> {
-        self.renew_if_behind(message)?;
-        self.take(&message.items)?;
-        if message.is_leaving && self.ledger().covers(&message.vector) {
-            let mut contacts = self.contacts();
-            contacts.of(message.from).for_each(|contact| contact.left(now));
-            self.publish(&contacts, now);
-        }
-        let mut contacts = self.contacts();
-        contacts.of(message.from).for_each(|contact| contact.vector = Some(message.vector.clone()));
-        if !message.is_leaving {
-            // Where nobody is known by that name, it may be any that was never met.
-            let is_met = contacts.of(message.from).next().is_some();
-            let speaks = |contact: &&mut Contact| {
-                contact.id == Some(message.from) || (!is_met && contact.id.is_none())
-            };
-            contacts.all.iter_mut().filter(speaks).for_each(Contact::speaks);
-        }
-        self.publish(&contacts, now);
-        drop(contacts);
-        self.changed();
-        self.settle()?;
-        Ok(self.say(Some(&message.vector), now))
-    }
-
-    /// Takes what a node has answered to what was `sent`. Waits for the disk.
-    pub fn take_answer(
-        &self,
-        from: SocketAddr,
-        answer: &Message,
-        sent: Moment,
-        now: Moment,
-    ) -> Result<Exchanged, Error> {
-        if answer.from == self.own() {
-            let mut contacts = self.contacts();
-            contacts.all.retain(|contact| contact.address != from);
-            self.publish(&contacts, now);
-            drop(contacts);
-            self.changed();
-            return Ok(Exchanged::Itself);
-        }
-        self.renew_if_behind(answer)?;
-        self.take(&answer.items)?;
-        let (covers, lacks) = {
-            let ledger = self.ledger();
-            (ledger.covers(&answer.vector), ledger.lacks(&answer.vector))
-        };
-        let mut contacts = self.contacts();
-        if let Some(contact) = contacts.find(from) {
-            contact.id = Some(answer.from);
-            contact.vector = Some(answer.vector.clone());
-            contact.met();
-            if covers && answer.is_leaving {
-                contact.left(now);
-            } else if covers {
-                contact.heard(sent, now, true);
-            }
-        }
-        if covers {
-            for (address, ago) in &answer.heard {
-                let (Some(contact), Some(then)) = (contacts.find(*address), sent.checked_sub(*ago)) else {
-                    continue;
-                };
-                contact.heard(then, now, false);
-            }
-        }
-        self.publish(&contacts, now);
-        drop(contacts);
-        self.changed();
-        Ok(if covers && lacks == 0 { Exchanged::Level } else { Exchanged::More })
-    }
-
-    /// A node was not reached; its machine said that it does not run, or nothing.
-    pub fn missed(&self, at: SocketAddr, is_refused: bool, now: Moment) {
-        let mut contacts = self.contacts();
-        if let Some(contact) = contacts.find(at) {
-            if is_refused {
-                contact.refused(now, || self.engine.upgrade().map_or(0, |engine| engine.purges().advance()));
-            } else {
-                contact.fail();
-            }
-        }
-        self.publish(&contacts, now);
-    }
-
-    /// When a node is to be asked next, and whether news must wait until then.
-    pub fn wait(&self, to: SocketAddr, rng: &mut impl Rng) -> Option<(Duration, bool)> {
-        let mut contacts = self.contacts();
-        let silent = contacts.silent;
-        contacts.find(to).map(|contact| (contact.wait(silent, rng), contact.has_failed()))
-    }
-
-    /// Whether a node is known to lack something.
-    pub fn is_behind(&self, address: SocketAddr) -> bool {
-        let vector = self.contacts().find(address).and_then(|contact| contact.vector.clone());
-        vector.is_some_and(|vector| self.ledger().lacks(&vector) > 0)
-    }
-
-    /// From now on it says that it ends, once it has told all.
-    pub fn leave(&self) {
-        self.is_leaving.store(true, Ordering::Relaxed);
-    }
-
-    // --- what others see ---
-
-    /// The other nodes.
-    pub fn seen(&self, now: Moment) -> Vec<Seen> {
-        let contacts = self.contacts();
-        let ledger = self.ledger();
-        let nobody = Vector::new();
-        let seen = |contact: &Contact| Seen {
-            address: contact.address,
-            id: contact.id,
-            state: contact.state(now, contacts.silent),
-            heard_ago: contact.heard_ago(now),
-            pending: ledger.lacks(contact.vector.as_ref().unwrap_or(&nobody)),
-            failed: contact.failed_total,
-        };
-        contacts.all.iter().map(seen).collect()
-    }
-
-    /// Purges that are known here and not acknowledged by every other node: what a node must know that is asked for a response on
-    /// behalf of a client here.
-    pub fn unshared(&self) -> Vector {
-        let vectors: Vec<Vector> = {
-            let contacts = self.contacts();
-            contacts.all.iter().map(|contact| contact.vector.clone().unwrap_or_default()).collect()
-        };
-        let mut vector = self.ledger().vector();
-        vector.retain(|id, upto| vectors.iter().any(|known| known.get(id).is_none_or(|known| known < upto)));
-        vector
-    }
-
-    /// What a fetch of this node says to another one; `None` where that may not serve it, since not all that has taken effect here is told
-    /// yet, or it is too much. To be asked once the number of purges was read that the response will be held against.
-    pub fn fetched(&self) -> Option<Fetched> {
-        let is_settled = self.is_settled();
-        let fetched = Fetched { from: self.own(), vector: self.unshared() };
-        (is_settled && fetched.vector.len() <= fetched::VECTOR_MAX).then_some(fetched)
-    }
-
-    /// Whether this is another node of the file, and was met.
-    pub fn is_one(&self, id: NodeId) -> bool {
-        self.contacts().of(id).next().is_some()
-    }
-
-    /// Whether all is known here that a vector says.
-    pub fn covers(&self, vector: &Vector) -> bool {
-        self.ledger().covers(vector)
-    }
-
-    fn say(&self, to: Option<&Vector>, now: Moment) -> Message {
-        // Before the vector is read: what was heard is in there.
-        let heard = {
-            let contacts = self.contacts();
-            let heard =
-                contacts.all.iter().filter_map(|contact| Some((contact.address, contact.heard_ago(now)?)));
-            heard.collect()
-        };
-        let ledger = self.ledger();
-        Message {
-            from: ledger.own(),
-            is_leaving: self.is_leaving.load(Ordering::Relaxed) && self.is_settled(),
-            vector: ledger.vector(),
-            items: to.map(|vector| ledger.lacking(vector, MESSAGE_ITEMS_BYTES)).unwrap_or_default(),
-            heard,
-        }
     }
 
     fn publish(&self, contacts: &Contacts, now: Moment) {
