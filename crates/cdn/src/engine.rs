@@ -2,16 +2,17 @@
 
 use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Lead, Place};
 use crate::key::KeyHasher;
-use crate::nodes::{Item, Nodes};
+use crate::nodes::{Item, Nodes, Trust};
 use crate::purge::{Entry, Mode, Purges, Target, Verdict};
 use crate::rules::{Stored, is_other_version};
 use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object, join};
 use crate::tending::Kept;
+use crate::trusted::Trusted;
 use crate::{Error, Key, Misses, Seen, Tier};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
 /// How much is kept, and where.
 #[derive(Debug, Clone)]
@@ -44,41 +45,7 @@ pub struct Engine {
     refreshes: AtomicU64,
     misses: Misses,
     nodes: RwLock<Option<Arc<Nodes>>>,
-    trust: Trust,
-}
-
-/// What is kept may be served as far as other nodes were heard. Times are in milliseconds of the wall's clock.
-#[derive(Debug)]
-struct Trust {
-    /// All of it until then.
-    until: AtomicU64,
-    /// What was asked for since the purge of the number `floor`, until then.
-    partly_until: AtomicU64,
-    floor: AtomicU64,
-}
-
-impl Default for Trust {
-    /// Nobody else purges.
-    fn default() -> Self {
-        Self { until: u64::MAX.into(), partly_until: 0.into(), floor: 0.into() }
-    }
-}
-
-impl Trust {
-    /// Until when what is kept is trusted that was asked for since the purge of this number; with nothing, for good.
-    fn set(&self, upto: Option<(Option<SystemTime>, u64)>) {
-        let (until, partly_until, floor) = match upto {
-            None => (u64::MAX, 0, 0),
-            Some((until, 0)) => (until.map_or(0, milliseconds), 0, 0),
-            Some((until, floor)) => (0, until.map_or(0, milliseconds), floor),
-        };
-        // A time that belongs to a higher floor never meets a lower one.
-        self.partly_until.store(0, Ordering::Relaxed);
-        self.floor.fetch_max(floor, Ordering::Relaxed);
-        self.until.store(until, Ordering::Relaxed);
-        self.floor.store(floor, Ordering::Relaxed);
-        self.partly_until.store(partly_until, Ordering::Release);
-    }
+    trusted: Trusted,
 }
 
 /// What all of it is like.
@@ -123,7 +90,7 @@ impl Engine {
             refreshes: AtomicU64::new(0),
             misses: Misses::default(),
             nodes: RwLock::default(),
-            trust: Trust::default(),
+            trusted: Trusted::default(),
         })
     }
 
@@ -341,7 +308,7 @@ impl Engine {
     pub fn join_nodes(&self, nodes: Option<Arc<Nodes>>) {
         let mut joined = self.nodes.write().unwrap_or_else(PoisonError::into_inner);
         if nodes.is_none() {
-            self.trust.set(None);
+            self.trusted.set(None);
         }
         *joined = nodes;
     }
@@ -355,21 +322,14 @@ impl Engine {
     /// The same of one that was asked for after the purge of this number.
     #[inline]
     pub fn trusts(&self, asked: u64, now: SystemTime) -> bool {
-        let now_ms = milliseconds(now);
-        now_ms < self.trust.until.load(Ordering::Relaxed) || self.trusts_partly(asked, now_ms)
+        self.trusted.contains(asked, now)
     }
 
-    #[cold]
-    fn trusts_partly(&self, asked: u64, now_ms: u64) -> bool {
-        now_ms < self.trust.partly_until.load(Ordering::Acquire)
-            && asked >= self.trust.floor.load(Ordering::Relaxed)
-    }
-
-    /// What these nodes say of what is kept, see [`Trust::set`]; unless others are joined by now.
-    pub(crate) fn trust(&self, nodes: &Nodes, upto: Option<(Option<SystemTime>, u64)>) {
+    /// What these nodes say of what is kept, see [`Trusted::set`]; unless others are joined by now.
+    pub(crate) fn trust(&self, nodes: &Nodes, said: Option<(SystemTime, Trust)>) {
         let joined = self.nodes.read().unwrap_or_else(PoisonError::into_inner);
         if joined.as_ref().is_some_and(|joined| std::ptr::eq(Arc::as_ptr(joined), nodes)) {
-            self.trust.set(upto);
+            self.trusted.set(said);
         }
     }
 
@@ -410,6 +370,7 @@ impl Engine {
 
     /// Writes what waits, and lets go of the disk; memory goes on. Not for a thread of the data plane.
     pub fn close(&self) {
+        self.kept.purges.end_rewrites();
         if let Some(disk) = &self.kept.disk {
             disk.close();
         }
@@ -453,11 +414,6 @@ impl Engine {
         }
         self.kept.purged.fetch_add(removed as u64, Ordering::Relaxed);
     }
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs() * 1000 + u64::from(since.subsec_millis())
 }
 
 /// Opens the log of purges and what they are about.

@@ -3,10 +3,7 @@
 //! A record is the length of its payload (u32), the CRC-32 of that (u32), and the CRC-32 of these eight bytes; then the payload. Numbers
 //! are little-endian.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
 
 pub(crate) const HEAD_BYTES: usize = 12;
 
@@ -43,65 +40,4 @@ pub(crate) fn next(bytes: &[u8], lengths: RangeInclusive<usize>) -> Next<'_> {
     }
     let Some((payload, rest)) = after.split_at_checked(len) else { return Next::End };
     if crc32fast::hash(payload) == crc { Next::Payload(payload, rest) } else { Next::Damaged }
-}
-
-/// A file that grows by records, and is written anew now and then.
-pub(crate) struct Growing {
-    path: PathBuf,
-    file: File,
-    bytes: u64,
-    /// A write has failed, and how much of it is in the file is not known: it is written anew before the next.
-    is_broken: bool,
-}
-
-impl Growing {
-    /// Goes on with a file of which `bytes` can be read; where there is more, it is to be replaced first.
-    pub(crate) fn open(path: &Path, bytes: u64) -> io::Result<Self> {
-        let file = File::options().create(true).append(true).open(path)?;
-        Ok(Self { path: path.into(), file, bytes, is_broken: false })
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(crate) fn is_broken(&self) -> bool {
-        self.is_broken
-    }
-
-    pub(crate) fn append(&mut self, records: &[u8]) -> io::Result<()> {
-        if self.is_broken {
-            return Err(io::Error::other("an earlier write has failed"));
-        }
-        self.file.write_all(records).inspect_err(|_| self.is_broken = true)?;
-        self.bytes += records.len() as u64;
-        Ok(())
-    }
-
-    /// Waits until all is on the disk.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    /// A handle that can be waited for without holding up others.
-    pub(crate) fn handle(&self) -> io::Result<File> {
-        self.file.try_clone()
-    }
-
-    /// Puts a new file in place of the old one, on the disk by the time that this returns.
-    pub(crate) fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // Where it fails half way, nobody knows which file the name leads to.
-        self.is_broken = true;
-        let new = self.path.with_extension("new");
-        fs::write(&new, bytes)?;
-        let file = File::options().append(true).open(&new)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        if let Some(folder) = self.path.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        *self =
-            Self { path: std::mem::take(&mut self.path), file, bytes: bytes.len() as u64, is_broken: false };
-        Ok(())
-    }
 }

@@ -17,6 +17,7 @@ mod error;
 mod events;
 pub mod fill;
 mod frames;
+mod growing;
 pub mod key;
 mod misses;
 pub mod nodes;
@@ -26,6 +27,7 @@ mod seen;
 mod siphash;
 pub mod store;
 mod tending;
+mod trusted;
 
 pub use check::{check, check_route};
 pub use config::{

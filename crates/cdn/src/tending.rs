@@ -23,8 +23,9 @@ impl Kept {
         Arc::new(Self { memory, disk, purges, purged: AtomicU64::new(0), is_tending })
     }
 
-    /// Begins to tend beside whoever has purged, if purges have become too many.
+    /// Begins to tend beside whoever has purged, if purges have become too many, or their log too long.
     pub(crate) fn tend_if_crowded(self: &Arc<Self>) {
+        self.purges.rewrite_if_due();
         if !self.purges.is_crowded() || self.is_tending.load(Ordering::Relaxed) {
             return;
         }

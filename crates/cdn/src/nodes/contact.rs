@@ -5,9 +5,10 @@
 //! so that what was kept until then is confirmed once.
 
 use super::ledger::{NodeId, Vector};
+use super::moment::Moment;
 use rand::{Rng, RngExt};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The longest time between two exchanges, and the first wait after one that failed.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,9 +25,9 @@ pub struct Contact {
     /// What it said that it knows.
     pub vector: Option<Vector>,
     /// When it was heard last.
-    heard: Option<Instant>,
+    heard: Option<Moment>,
     /// When it was found not to run. No other node relies on that, since it would miss what the node began just before.
-    refused: Option<Instant>,
+    refused: Option<Moment>,
     /// It does not run. What was asked for before the purge of this number is confirmed until it was heard again.
     down: Option<u64>,
     /// Exchanges that failed, one after the other, and all of them.
@@ -73,8 +74,10 @@ impl Contact {
     }
 
     /// Everything is known that it knew then. `is_itself`: it said so itself.
-    pub fn heard(&mut self, then: Instant, is_itself: bool) {
-        self.heard = self.heard.max(Some(then));
+    pub fn heard(&mut self, then: Moment, now: Moment, is_itself: bool) {
+        if self.heard.is_none_or(|heard| now.since(then) < now.since(heard)) {
+            self.heard = Some(then);
+        }
         if is_itself {
             (self.down, self.failed) = (None, 0);
         }
@@ -93,13 +96,13 @@ impl Contact {
     }
 
     /// It says that it ends, and everything is known that it knew.
-    pub fn left(&mut self, now: Instant) {
-        self.heard(now, true);
+    pub fn left(&mut self, now: Moment) {
+        self.heard(now, now, true);
         self.down = Some(0);
     }
 
     /// Its machine says that it does not run. `next` gives the number that purges have come to from now on.
-    pub fn refused(&mut self, now: Instant, next: impl FnOnce() -> u64) {
+    pub fn refused(&mut self, now: Moment, next: impl FnOnce() -> u64) {
         self.fail();
         self.down.get_or_insert_with(next);
         self.refused = Some(now);
@@ -117,18 +120,18 @@ impl Contact {
     }
 
     /// How long ago it was heard.
-    pub fn heard_ago(&self, now: Instant) -> Option<Duration> {
-        self.heard.map(|heard| now.saturating_duration_since(heard))
+    pub fn heard_ago(&self, now: Moment) -> Option<Duration> {
+        self.heard.map(|heard| now.since(heard))
     }
 
-    /// Until when it is known what it began.
-    fn known(&self) -> Option<Instant> {
-        self.heard.max(self.refused)
+    /// How long ago all was known that it had begun.
+    fn known_ago(&self, now: Moment) -> Option<Duration> {
+        self.heard.into_iter().chain(self.refused).map(|known| now.since(known)).min()
     }
 
     /// How it is, if it may be silent for so long.
-    pub fn state(&self, now: Instant, silent: Duration) -> State {
-        match self.known().map(|known| now.saturating_duration_since(known)) {
+    pub fn state(&self, now: Moment, silent: Duration) -> State {
+        match self.known_ago(now) {
             Some(ago) if ago < silent && self.down.is_some() => State::Down,
             Some(ago) if ago < silent => State::Heard,
             _ => State::Silent,
@@ -150,16 +153,17 @@ impl Contact {
 /// Whether what is kept may be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trust {
-    /// Until then; `None`: it is confirmed with the origin first.
-    pub until: Option<Instant>,
+    /// For so long; `None`: it is confirmed with the origin first.
+    pub remaining: Option<Duration>,
     /// And only what was asked for since the purge of this number.
     pub floor: u64,
 }
 
 /// What all contacts together say.
-pub fn trust(contacts: &[Contact], now: Instant, silent: Duration) -> Trust {
-    let until = |contact: &Contact| contact.known().map(|known| known + silent);
-    let until = contacts.iter().map(until).try_fold(now + silent, |least, until| Some(least.min(until?)));
+pub fn trust(contacts: &[Contact], now: Moment, silent: Duration) -> Trust {
+    let remaining = |contact: &Contact| silent.checked_sub(contact.known_ago(now)?);
+    let remaining =
+        contacts.iter().map(remaining).try_fold(silent, |least, remaining| Some(least.min(remaining?)));
     let floor = contacts.iter().filter_map(|contact| contact.down).max().unwrap_or(0);
-    Trust { until: until.filter(|until| *until > now), floor }
+    Trust { remaining: remaining.filter(|remaining| !remaining.is_zero()), floor }
 }

@@ -5,51 +5,54 @@
 
 use super::ledger::{Item, Ledger, LedgerLimits, NodeId};
 use super::message::{read_written, write_item, write_own};
-use crate::frames::Growing;
+use crate::growing::{FileSystem, Growing};
+use crate::purge::{Entry, Mode, Target};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const SLOTS: [&str; 2] = ["a", "b"];
-/// The file is written anew only if it is longer than this.
-const REWRITE_BYTES_MIN: u64 = 256 << 10;
 
 /// Where a ledger is written, if it is.
 pub(super) struct LedgerFile {
     growing: Option<Growing>,
     /// Held as long as the process has the file.
     _lock: Option<File>,
-    /// Its length when it was written anew.
-    rewritten_bytes: u64,
 }
 
 /// What was found on the disk.
 pub(super) struct Opened {
     pub(super) ledger: Ledger,
     pub(super) file: LedgerFile,
-    /// Some of it could not be read: purges that began here may be lost, that no other node has heard of.
+    /// Some of it could not be read: purges that began here may be lost, that no other node has heard of. So one of everything is entered.
     pub(super) is_damaged: bool,
 }
 
 impl LedgerFile {
     /// None: what is known goes with the process.
     pub(super) fn none() -> Self {
-        Self { growing: None, _lock: None, rewritten_bytes: 0 }
+        Self { growing: None, _lock: None }
     }
 
     /// Reads what is known. `fresh` is who the node is if it has nothing of its own.
-    pub(super) fn open(folder: &Path, limits: LedgerLimits, fresh: NodeId) -> io::Result<Opened> {
+    pub(super) fn open(
+        file_system: Arc<dyn FileSystem>,
+        folder: &Path,
+        limits: LedgerLimits,
+        fresh: NodeId,
+    ) -> io::Result<Opened> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut is_damaged = false;
-        let mut read = |slot: &str| -> io::Result<Option<Ledger>> {
+        let mut damaged = Vec::new();
+        let mut read = |slot: &'static str| -> io::Result<Option<Ledger>> {
             let bytes = match fs::read(folder.join(slot)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 bytes => bytes?,
             };
             match read_written(&bytes).filter(|written| written.is_whole) {
                 None => {
-                    is_damaged = true;
+                    damaged.push(slot);
                     Ok(None)
                 }
                 Some(written) => Ok(Some(ledger_of(written.own, &written.items, limits))),
@@ -63,56 +66,73 @@ impl LedgerFile {
                 mine.merge(&other);
             }
         }
-        let ledger = ledger.unwrap_or_else(|| Ledger::new(fresh, limits));
-        let growing = slot.map(|slot| Growing::open(&folder.join(slot), 0)).transpose()?;
-        let mut file = Self { growing, _lock: lock, rewritten_bytes: 0 };
-        file.rewrite(&ledger)?;
+        let mut ledger = ledger.unwrap_or_else(|| Ledger::new(fresh, limits));
+        let is_damaged = !damaged.is_empty();
+        if is_damaged {
+            let all = ledger.begin(Arc::new(Entry::new(Target::Everything, Mode::Hard)), 0);
+            ledger.enter(&all);
+        }
+        let growing = slot.map(|slot| Growing::open(file_system, &folder.join(slot), 0)).transpose()?;
+        let file = Self { growing, _lock: lock };
+        file.rewrite(ledger.own(), &ledger.all().collect::<Vec<Item>>())?;
+        for other in damaged.into_iter().filter(|other| slot.is_some_and(|slot| slot != *other)) {
+            // Each start would purge everything because of it.
+            if let Some(_lock) = try_lock(folder, other)? {
+                fs::remove_file(folder.join(other))?;
+            }
+        }
         Ok(Opened { ledger, file, is_damaged })
     }
 
     /// Writes what is about to be entered, on the disk by the time that this returns.
-    pub(super) fn append(&mut self, items: &[Item]) -> io::Result<()> {
-        let Some(growing) = &mut self.growing else { return Ok(()) };
+    pub(super) fn append(&self, items: &[Item]) -> io::Result<()> {
+        let Some(growing) = &self.growing else { return Ok(()) };
         let mut bytes = Vec::new();
         items.iter().for_each(|item| write_item(item, &mut bytes));
         growing.append(&bytes)?;
         growing.sync()
     }
 
-    /// Whether what was entered last is not on the disk.
+    /// Whether it is not known what of it is on the disk.
     pub(super) fn is_broken(&self) -> bool {
         self.growing.as_ref().is_some_and(Growing::is_broken)
     }
 
     /// Whether it is worth while to write it anew.
     pub(super) fn is_due(&self) -> bool {
-        self.growing.as_ref().is_some_and(|growing| {
-            growing.is_broken() || growing.bytes() > REWRITE_BYTES_MIN.max(2 * self.rewritten_bytes)
-        })
+        self.growing.as_ref().is_some_and(Growing::is_due)
     }
 
-    pub(super) fn rewrite(&mut self, ledger: &Ledger) -> io::Result<()> {
-        let Some(growing) = &mut self.growing else { return Ok(()) };
-        let mut bytes = write_own(ledger.own());
-        ledger.all().for_each(|item| write_item(&item, &mut bytes));
-        growing.replace(&bytes)?;
-        self.rewritten_bytes = growing.bytes();
-        Ok(())
+    /// Writes it anew, as the file of this node and with all that is known.
+    pub(super) fn rewrite(&self, own: NodeId, items: &[Item]) -> io::Result<()> {
+        let Some(growing) = &self.growing else { return Ok(()) };
+        growing.rewrite(|| {
+            let mut bytes = write_own(own);
+            items.iter().for_each(|item| write_item(item, &mut bytes));
+            bytes
+        })
     }
 }
 
 /// The first file that no other process has.
 fn lock(folder: &Path) -> io::Result<(Option<&'static str>, Option<File>)> {
     for slot in SLOTS {
-        let path: PathBuf = folder.join(slot).with_extension("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(path)?;
-        match file.try_lock() {
-            Ok(()) => return Ok((Some(slot), Some(file))),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
+        if let Some(lock) = try_lock(folder, slot)? {
+            return Ok((Some(slot), Some(lock)));
         }
     }
     Ok((None, None))
+}
+
+/// `None`: another process has it.
+fn try_lock(folder: &Path, slot: &str) -> io::Result<Option<File>> {
+    let path: PathBuf = folder.join(slot).with_extension("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 fn ledger_of(own: NodeId, items: &[Item], limits: LedgerLimits) -> Ledger {

@@ -11,47 +11,53 @@
 //! - A purge is in the cache, and on the disk, before the ledger says that it is known.
 //! - A fetch that was begun after a purge took effect here either knows from the ledger that there is one, or that something is not
 //!   entered yet ([`Nodes::is_settled`]).
+//! - A purge has its number from a node once that is on the disk, so that none is given twice.
+//! - No lock that a core takes is held while the disk is waited for.
 
 mod contact;
+mod entering;
+mod exchange;
 mod fetched;
 mod file;
 mod ledger;
 mod message;
+mod moment;
+mod queue;
+mod seen;
 #[cfg(test)]
 mod tests;
 
 pub use contact::{Contact, State, Trust, trust};
+pub use exchange::Exchanged;
 pub use fetched::{ANSWERED, FETCHED, Fetched, LOOP, is_loop, write_loop};
 pub use ledger::{Item, Ledger, LedgerLimits, NodeId, Vector};
 pub(crate) use message::check_any;
 pub use message::{MESSAGE_BYTES_MAX, Message};
+pub use moment::Moment;
+pub use seen::{Seen, Told};
 
-use crate::purge::{Entry, Mode, Target};
+use crate::growing::{FileSystem, Host};
 use crate::{Engine, Error};
 use file::LedgerFile;
-use message::MESSAGE_ITEMS_BYTES;
-use rand::Rng;
+use queue::Queue;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 use tokio::sync::watch;
-
-/// Invalidations that wait to be entered. Beyond it they are taken together, for one of everything.
-const QUEUE_MAX: usize = 4096;
 
 /// A node among others.
 pub struct Nodes {
     engine: Weak<Engine>,
     ledger: Mutex<Ledger>,
-    /// Held while purges are entered.
+    /// Held while purges are entered, and the disk is waited for: not by a core.
     file: Mutex<LedgerFile>,
     /// Purges that began here and are not entered yet.
-    queue: Mutex<Vec<Arc<Entry>>>,
-    /// Purges that are in the cache, or about to be, and not in the ledger.
-    unsettled: AtomicUsize,
+    queue: Queue,
+    /// Others have heard of more from here than is remembered.
+    is_behind_itself: AtomicBool,
     contacts: Mutex<Contacts>,
     is_leaving: AtomicBool,
     changes: watch::Sender<u64>,
@@ -60,43 +66,6 @@ pub struct Nodes {
 struct Contacts {
     all: Vec<Contact>,
     silent: Duration,
-}
-
-/// Who has heard of a purge.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Told {
-    /// How many other nodes have acknowledged it.
-    pub acknowledged: usize,
-    /// Those that have not.
-    pub pending: Vec<SocketAddr>,
-}
-
-/// What is known of another node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Its admin API.
-    pub address: SocketAddr,
-    /// Who it is, if it was met.
-    pub id: Option<NodeId>,
-    /// How it is.
-    pub state: State,
-    /// How long ago everything was known here that it knew.
-    pub heard_ago: Option<Duration>,
-    /// Purges that it has not acknowledged.
-    pub pending: u64,
-    /// Exchanges that failed.
-    pub failed: u64,
-}
-
-/// What has come of an exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exchanged {
-    /// Both know the same.
-    Level,
-    /// There is more to be told, or to hear.
-    More,
-    /// It was this node itself.
-    Itself,
 }
 
 impl Nodes {
@@ -108,10 +77,21 @@ impl Nodes {
         fresh: NodeId,
         silent: Duration,
     ) -> Result<Arc<Self>, Error> {
+        Self::open_in(Arc::new(Host), engine, folder, limits, fresh, silent)
+    }
+
+    fn open_in(
+        file_system: Arc<dyn FileSystem>,
+        engine: &Arc<Engine>,
+        folder: Option<&Path>,
+        limits: LedgerLimits,
+        fresh: NodeId,
+        silent: Duration,
+    ) -> Result<Arc<Self>, Error> {
         let (ledger, file, is_damaged) = match folder {
             None => (Ledger::new(fresh, limits), LedgerFile::none(), false),
             Some(folder) => {
-                let opened = LedgerFile::open(folder, limits, fresh).map_err(failed)?;
+                let opened = LedgerFile::open(file_system, folder, limits, fresh).map_err(failed)?;
                 (opened.ledger, opened.file, opened.is_damaged)
             }
         };
@@ -119,16 +99,15 @@ impl Nodes {
             engine: Arc::downgrade(engine),
             ledger: Mutex::new(ledger),
             file: Mutex::new(file),
-            queue: Mutex::default(),
-            unsettled: AtomicUsize::new(0),
+            queue: Queue::default(),
+            is_behind_itself: AtomicBool::new(false),
             contacts: Mutex::new(Contacts { all: Vec::new(), silent }),
             is_leaving: AtomicBool::new(false),
             changes: watch::Sender::new(0),
         });
         engine.join_nodes(Some(Arc::clone(&nodes)));
         if is_damaged {
-            // Others may never have heard of what is lost.
-            engine.purge(Target::Everything, Mode::Hard)?;
+            engine.apply(&[Item::All { origin: nodes.own(), upto: 1 }])?;
         }
         Ok(nodes)
     }
@@ -139,7 +118,7 @@ impl Nodes {
     }
 
     /// Names the other nodes; those that are known stay as they are known. How long one may be silent.
-    pub fn set_contacts(&self, addresses: &[SocketAddr], silent: Duration, now: Instant) {
+    pub fn set_contacts(&self, addresses: &[SocketAddr], silent: Duration, now: Moment) {
         let mut contacts = self.contacts();
         let before = std::mem::take(&mut contacts.all);
         let contact = |address: &SocketAddr| {
@@ -158,323 +137,10 @@ impl Nodes {
         self.changes.subscribe()
     }
 
-    // --- purges that begin here ---
-
-    /// A purge is about to be in the cache: until it is entered, nothing is settled.
-    pub(crate) fn begin(&self) {
-        self.unsettled.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// A purge is in the cache. It is entered later.
-    pub(crate) fn queue(&self, entry: Entry) {
-        let mut queue = self.queue_of();
-        if queue.len() >= QUEUE_MAX {
-            // Each stays one purge, so that none is entered twice or never.
-            if let Some(last) = queue.last_mut() {
-                *last = Arc::new(Entry::new(Target::Everything, Mode::Hard));
-            }
-            self.unsettled.fetch_sub(1, Ordering::SeqCst);
-        } else {
-            queue.push(Arc::new(entry));
-        }
-        drop(queue);
-        self.changed();
-    }
-
-    /// Enters all that has begun. Waits for the disk.
-    pub fn settle(&self) -> Result<(), Error> {
-        let mut file = self.file();
-        let queued = std::mem::take(&mut *self.queue_of());
-        // What began here may have been entered on behalf of another.
-        if queued.is_empty() && file.is_broken() {
-            return Err(failed(io::Error::other("an earlier write has failed")));
-        }
-        let items: Vec<Item> = {
-            let ledger = self.ledger();
-            queued.iter().zip(0..).map(|(entry, ahead)| ledger.begin(Arc::clone(entry), ahead)).collect()
-        };
-        self.enter(&mut file, &items, items.len())
-    }
-
-    /// Whether all that has taken effect here is in the ledger. To be asked after the number of purges was read.
-    pub fn is_settled(&self) -> bool {
-        self.unsettled.load(Ordering::SeqCst) == 0
-    }
-
-    /// Who has acknowledged all purges that have begun here until now, or does within a time.
-    pub async fn told(&self, wait: Duration) -> Told {
-        let (own, upto) = {
-            let ledger = self.ledger();
-            (ledger.own(), ledger.upto(ledger.own()))
-        };
-        let told = || {
-            let contacts = self.contacts();
-            let has = |contact: &&Contact| {
-                contact
-                    .vector
-                    .as_ref()
-                    .is_some_and(|known| known.get(&own).is_some_and(|known| *known >= upto))
-            };
-            let pending: Vec<_> =
-                contacts.all.iter().filter(|one| !has(one)).map(|contact| contact.address).collect();
-            Told { acknowledged: contacts.all.len() - pending.len(), pending }
-        };
-        let mut changes = self.changes.subscribe();
-        let all = async { while !told().pending.is_empty() && changes.changed().await.is_ok() {} };
-        let _ = tokio::time::timeout(wait, all).await;
-        told()
-    }
-
-    // --- exchanges ---
-
-    /// What is said to a node. `None`: it is no longer one.
-    pub fn message(&self, to: SocketAddr, now: Instant) -> Option<Message> {
-        let vector = self.contacts().find(to)?.vector.clone();
-        // Whoever has not said yet what it knows is told nothing else: it says it in its answer.
-        Some(self.say(vector.as_ref(), now))
-    }
-
-    /// What is known here, for whoever has said nothing.
-    pub fn describe(&self, now: Instant) -> Message {
-        self.say(None, now)
-    }
-
-    /// Takes what a node says, and answers it. Waits for the disk.
-    pub fn answer(&self, message: &Message, now: Instant) -> Result<Message, Error> {
-        self.renew_if_behind(message)?;
-        self.take(&message.items)?;
-        if message.is_leaving && self.ledger().covers(&message.vector) {
-            let mut contacts = self.contacts();
-            contacts.of(message.from).for_each(|contact| contact.left(now));
-            self.publish(&contacts, now);
-        }
-        let mut contacts = self.contacts();
-        contacts.of(message.from).for_each(|contact| contact.vector = Some(message.vector.clone()));
-        if !message.is_leaving {
-            // Where nobody is known by that name, it may be any that was never met.
-            let is_met = contacts.of(message.from).next().is_some();
-            let speaks = |contact: &&mut Contact| {
-                contact.id == Some(message.from) || (!is_met && contact.id.is_none())
-            };
-            contacts.all.iter_mut().filter(speaks).for_each(Contact::speaks);
-        }
-        self.publish(&contacts, now);
-        drop(contacts);
-        self.changed();
-        Ok(self.say(Some(&message.vector), now))
-    }
-
-    /// Takes what a node has answered to what was `sent`. Waits for the disk.
-    pub fn take_answer(
-        &self,
-        from: SocketAddr,
-        answer: &Message,
-        sent: Instant,
-        now: Instant,
-    ) -> Result<Exchanged, Error> {
-        if answer.from == self.own() {
-            let mut contacts = self.contacts();
-            contacts.all.retain(|contact| contact.address != from);
-            self.publish(&contacts, now);
-            drop(contacts);
-            self.changed();
-            return Ok(Exchanged::Itself);
-        }
-        self.renew_if_behind(answer)?;
-        self.take(&answer.items)?;
-        let (covers, lacks) = {
-            let ledger = self.ledger();
-            (ledger.covers(&answer.vector), ledger.lacks(&answer.vector))
-        };
-        let mut contacts = self.contacts();
-        if let Some(contact) = contacts.find(from) {
-            contact.id = Some(answer.from);
-            contact.vector = Some(answer.vector.clone());
-            contact.met();
-            if covers && answer.is_leaving {
-                contact.left(now);
-            } else if covers {
-                contact.heard(sent, true);
-            }
-        }
-        if covers {
-            for (address, ago) in &answer.heard {
-                let (Some(contact), Some(then)) = (contacts.find(*address), sent.checked_sub(*ago)) else {
-                    continue;
-                };
-                contact.heard(then, false);
-            }
-        }
-        self.publish(&contacts, now);
-        drop(contacts);
-        self.changed();
-        Ok(if covers && lacks == 0 { Exchanged::Level } else { Exchanged::More })
-    }
-
-    /// A node was not reached; its machine said that it does not run, or nothing.
-    pub fn missed(&self, at: SocketAddr, is_refused: bool, now: Instant) {
-        let mut contacts = self.contacts();
-        if let Some(contact) = contacts.find(at) {
-            if is_refused {
-                contact.refused(now, || self.engine.upgrade().map_or(0, |engine| engine.purges().advance()));
-            } else {
-                contact.fail();
-            }
-        }
-        self.publish(&contacts, now);
-    }
-
-    /// When a node is to be asked next, and whether news must wait until then.
-    pub fn wait(&self, to: SocketAddr, rng: &mut impl Rng) -> Option<(Duration, bool)> {
-        let mut contacts = self.contacts();
-        let silent = contacts.silent;
-        contacts.find(to).map(|contact| (contact.wait(silent, rng), contact.has_failed()))
-    }
-
-    /// Whether a node is known to lack something.
-    pub fn is_behind(&self, address: SocketAddr) -> bool {
-        let vector = self.contacts().find(address).and_then(|contact| contact.vector.clone());
-        vector.is_some_and(|vector| self.ledger().lacks(&vector) > 0)
-    }
-
-    /// From now on it says that it ends.
-    pub fn leave(&self) {
-        self.is_leaving.store(true, Ordering::Relaxed);
-    }
-
-    // --- what others see ---
-
-    /// The other nodes.
-    pub fn seen(&self, now: Instant) -> Vec<Seen> {
-        let contacts = self.contacts();
-        let ledger = self.ledger();
-        let nobody = Vector::new();
-        let seen = |contact: &Contact| Seen {
-            address: contact.address,
-            id: contact.id,
-            state: contact.state(now, contacts.silent),
-            heard_ago: contact.heard_ago(now),
-            pending: ledger.lacks(contact.vector.as_ref().unwrap_or(&nobody)),
-            failed: contact.failed_total,
-        };
-        contacts.all.iter().map(seen).collect()
-    }
-
-    /// Purges that are known here and not acknowledged by every other node: what a node must know that is asked for a response on
-    /// behalf of a client here.
-    pub fn unshared(&self) -> Vector {
-        let vectors: Vec<Vector> = {
-            let contacts = self.contacts();
-            contacts.all.iter().map(|contact| contact.vector.clone().unwrap_or_default()).collect()
-        };
-        let mut vector = self.ledger().vector();
-        vector.retain(|id, upto| vectors.iter().any(|known| known.get(id).is_none_or(|known| known < upto)));
-        vector
-    }
-
-    /// What a fetch of this node says to another one; `None` where that may not serve it, since not all that has taken effect here is told
-    /// yet, or it is too much. To be asked once the number of purges was read that the response will be held against.
-    pub fn fetched(&self) -> Option<Fetched> {
-        let is_settled = self.is_settled();
-        let fetched = Fetched { from: self.own(), vector: self.unshared() };
-        (is_settled && fetched.vector.len() <= fetched::VECTOR_MAX).then_some(fetched)
-    }
-
-    /// Whether this is another node of the file, and was met.
-    pub fn is_one(&self, id: NodeId) -> bool {
-        self.contacts().of(id).next().is_some()
-    }
-
-    /// Whether all is known here that a vector says.
-    pub fn covers(&self, vector: &Vector) -> bool {
-        self.ledger().covers(vector)
-    }
-
-    fn say(&self, to: Option<&Vector>, now: Instant) -> Message {
-        // Before the vector is read: what was heard is in there.
-        let heard = {
-            let contacts = self.contacts();
-            let heard =
-                contacts.all.iter().filter_map(|contact| Some((contact.address, contact.heard_ago(now)?)));
-            heard.collect()
-        };
-        let ledger = self.ledger();
-        Message {
-            from: ledger.own(),
-            is_leaving: self.is_leaving.load(Ordering::Relaxed),
-            vector: ledger.vector(),
-            items: to.map(|vector| ledger.lacking(vector, MESSAGE_ITEMS_BYTES)).unwrap_or_default(),
-            heard,
-        }
-    }
-
-    /// Enters what others have told, once it is in the cache.
-    fn take(&self, items: &[Item]) -> Result<(), Error> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        let mut file = self.file();
-        let fresh: Vec<Item> = {
-            // Against a copy, so that what follows one another is next in turn.
-            let ledger = self.ledger();
-            let mut upto = Vector::new();
-            items.iter().filter(|item| is_next_after(&ledger, &mut upto, item)).cloned().collect()
-        };
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        self.begin();
-        let applied = self.engine.upgrade().map_or(Ok(()), |engine| engine.apply(&fresh));
-        if let Err(error) = applied {
-            self.unsettled.fetch_sub(1, Ordering::SeqCst);
-            return Err(error);
-        }
-        self.enter(&mut file, &fresh, 1)
-    }
-
-    /// What is on the disk when it is entered; and entered also where the disk fails, since it has taken effect.
-    fn enter(&self, file: &mut LedgerFile, items: &[Item], settled: usize) -> Result<(), Error> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        let mut written = file.append(items);
-        let mut ledger = self.ledger();
-        items.iter().for_each(|item| ledger.enter(item));
-        if file.is_due() {
-            written = file.rewrite(&ledger);
-        }
-        drop(ledger);
-        self.unsettled.fetch_sub(settled, Ordering::SeqCst);
-        self.changed();
-        written.map_err(failed)
-    }
-
-    /// What was remembered here is older than what others have heard from here: numbers would be given twice. It goes on as another node, and
-    /// everything is purged, since nobody knows what is missing.
-    fn renew_if_behind(&self, message: &Message) -> Result<(), Error> {
-        if !self.ledger().is_behind_itself(&message.vector) {
-            return Ok(());
-        }
-        {
-            let mut file = self.file();
-            let mut ledger = self.ledger();
-            if !ledger.is_behind_itself(&message.vector) {
-                return Ok(());
-            }
-            ledger.renew(NodeId(rand::random()));
-            file.rewrite(&ledger).map_err(failed)?;
-        }
-        let Some(engine) = self.engine.upgrade() else { return Ok(()) };
-        engine.purge(Target::Everything, Mode::Hard)?;
-        Ok(())
-    }
-
-    fn publish(&self, contacts: &Contacts, now: Instant) {
+    fn publish(&self, contacts: &Contacts, now: Moment) {
         let Some(engine) = self.engine.upgrade() else { return };
         let trust = trust(&contacts.all, now, contacts.silent);
-        // By the clock of the wall, which goes on while a machine sleeps.
-        let until = trust.until.map(|until| SystemTime::now() + until.saturating_duration_since(now));
-        engine.trust(self, if contacts.all.is_empty() { None } else { Some((until, trust.floor)) });
+        engine.trust(self, Some((now.wall(), trust)).filter(|_| !contacts.all.is_empty()));
     }
 
     fn changed(&self) {
@@ -483,14 +149,6 @@ impl Nodes {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn file(&self) -> MutexGuard<'_, LedgerFile> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn queue_of(&self) -> MutexGuard<'_, Vec<Arc<Entry>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn contacts(&self) -> MutexGuard<'_, Contacts> {
@@ -506,24 +164,6 @@ impl Contacts {
     fn of(&mut self, id: NodeId) -> impl Iterator<Item = &mut Contact> {
         self.all.iter_mut().filter(move |contact| contact.id == Some(id))
     }
-}
-
-/// Whether an item is the next one after those of a list that were.
-fn is_next_after(ledger: &Ledger, upto: &mut Vector, item: &Item) -> bool {
-    let (origin, number, is_next) = match item {
-        Item::Purge { origin, number, .. } => {
-            let known = upto.get(origin).copied().unwrap_or_else(|| ledger.upto(*origin));
-            (*origin, *number, *number == known.saturating_add(1))
-        }
-        Item::All { origin, upto: all } => {
-            let known = upto.get(origin).copied().unwrap_or_else(|| ledger.upto(*origin));
-            (*origin, *all, *all > known)
-        }
-    };
-    if is_next {
-        upto.insert(origin, number);
-    }
-    is_next
 }
 
 fn failed(source: io::Error) -> Error {

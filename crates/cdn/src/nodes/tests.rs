@@ -1,10 +1,16 @@
+mod clocks;
+mod disk;
+mod heard;
+
 use super::*;
 use crate::EngineConfig;
-use crate::purge::Verdict;
+use crate::growing::staged::Staged;
+use crate::purge::{Entry, Mode, Target, Verdict};
 use crate::store::samples::object;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof, proptest};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use std::time::SystemTime;
 use tempfile::TempDir;
 
 const SILENT: Duration = Duration::from_secs(10);
@@ -14,6 +20,8 @@ struct One {
     engine: Arc<Engine>,
     nodes: Arc<Nodes>,
     home: TempDir,
+    /// Of its ledger.
+    file_system: Arc<Staged>,
 }
 
 fn engine() -> Arc<Engine> {
@@ -28,9 +36,11 @@ impl One {
     fn start(engine: Arc<Engine>, home: TempDir, limits: LedgerLimits, others: &[SocketAddr]) -> Self {
         let folder = home.path().join("nodes");
         let fresh = NodeId(rand::random());
-        let nodes = Nodes::open(&engine, Some(&folder), limits, fresh, SILENT).unwrap();
-        nodes.set_contacts(others, SILENT, Instant::now());
-        Self { engine, nodes, home }
+        let file_system = Staged::new();
+        let nodes =
+            Nodes::open_in(file_system.clone(), &engine, Some(&folder), limits, fresh, SILENT).unwrap();
+        nodes.set_contacts(others, SILENT, Moment::now());
+        Self { engine, nodes, home, file_system }
     }
 
     fn new(limits: LedgerLimits, others: &[SocketAddr]) -> Self {
@@ -39,7 +49,7 @@ impl One {
 
     /// The process ends and begins again; what it kept is as durable as its log of purges.
     fn restart(self, limits: LedgerLimits, others: &[SocketAddr]) -> Self {
-        let Self { engine, nodes, home } = self;
+        let Self { engine, nodes, home, .. } = self;
         engine.join_nodes(None);
         drop(nodes);
         Self::start(engine, home, limits, others)
@@ -51,6 +61,10 @@ impl One {
 
     fn purge(&self, tag: &str) {
         self.engine.purge(Target::Tag(tag), Mode::Hard).unwrap();
+    }
+
+    fn try_to_purge(&self, tag: &str) -> bool {
+        self.engine.purge(Target::Tag(tag), Mode::Hard).is_ok()
     }
 }
 
@@ -64,7 +78,7 @@ enum Loss {
 }
 
 /// The first asks the second, through bytes.
-fn exchange(from: &One, to: &One, at: SocketAddr, loss: Loss, now: Instant) -> Option<Exchanged> {
+fn exchange(from: &One, to: &One, at: SocketAddr, loss: Loss, now: Moment) -> Option<Exchanged> {
     let message = from.nodes.message(at, now)?;
     let message = Message::read(&message.write()).unwrap();
     if loss == Loss::Request {
@@ -89,7 +103,7 @@ fn two() -> (One, One) {
     (one, other)
 }
 
-fn level(from: &One, to: &One, at: SocketAddr, now: Instant) {
+fn level(from: &One, to: &One, at: SocketAddr, now: Moment) {
     for _ in 0..100 {
         if exchange(from, to, at, Loss::Nothing, now) == Some(Exchanged::Level) {
             return;
@@ -101,7 +115,7 @@ fn level(from: &One, to: &One, at: SocketAddr, now: Instant) {
 #[test]
 fn a_purge_at_one_node_holds_at_the_other_and_is_acknowledged() {
     let (one, other) = two();
-    let now = Instant::now();
+    let now = Moment::now();
     one.purge("red");
     assert_eq!(one.nodes.seen(now)[0].pending, 1);
     level(&one, &other, address(1), now);
@@ -122,7 +136,7 @@ fn what_an_unsafe_method_invalidates_is_told_as_well() {
     assert!(!one.nodes.is_settled());
     one.nodes.settle().unwrap();
     assert!(one.nodes.is_settled());
-    level(&one, &other, address(1), Instant::now());
+    level(&one, &other, address(1), Moment::now());
     assert_eq!(other.engine.purges().verdict(b"http://a/x", &[], 0).0, Verdict::Hard);
 }
 
@@ -134,7 +148,7 @@ fn what_a_node_began_before_it_ended_is_told_after_it_began_again() {
     let one = one.restart(LedgerLimits::default(), &[address(1)]);
     assert_eq!(one.nodes.own(), id);
     one.purge("blue");
-    level(&one, &other, address(1), Instant::now());
+    level(&one, &other, address(1), Moment::now());
     assert!(other.has_purged("red") && other.has_purged("blue"));
 }
 
@@ -145,7 +159,7 @@ fn a_node_that_is_too_far_behind_purges_everything() {
     for number in 0..6 {
         one.purge(&format!("tag-{number}"));
     }
-    level(&one, &other, address(1), Instant::now());
+    level(&one, &other, address(1), Moment::now());
     assert!(other.has_purged("tag-0") && other.has_purged("of anything else"));
 }
 
@@ -192,7 +206,7 @@ fn a_damaged_ledger_makes_another_node_that_purges_everything_everywhere() {
     std::fs::write(&path, bytes).unwrap();
     let one = one.restart(LedgerLimits::default(), &[address(1)]);
     assert_ne!(one.nodes.own(), id);
-    level(&one, &other, address(1), Instant::now());
+    level(&one, &other, address(1), Moment::now());
     assert!(other.has_purged("of anything"));
 }
 
@@ -202,11 +216,11 @@ fn a_node_whose_folder_is_an_old_copy_gives_no_number_twice() {
     let folder = one.home.path().join("nodes/a");
     let copy = std::fs::read(&folder).unwrap();
     one.purge("red");
-    level(&one, &other, address(1), Instant::now());
+    level(&one, &other, address(1), Moment::now());
     std::fs::write(&folder, copy).unwrap();
     let id = one.nodes.own();
     let one = one.restart(LedgerLimits::default(), &[address(1)]);
-    level(&one, &other, address(1), Instant::now());
+    level(&one, &other, address(1), Moment::now());
     assert_ne!(one.nodes.own(), id);
     assert!(other.has_purged("of anything"), "nobody knows what is missing");
 }
@@ -222,101 +236,6 @@ fn a_torn_record_at_the_end_was_never_acknowledged() {
     let id = one.nodes.own();
     let one = one.restart(LedgerLimits::default(), &[address(1)]);
     assert_eq!((one.nodes.own(), one.nodes.ledger().upto(id)), (id, 1));
-}
-
-// --- what is kept, and whether it may be served ---
-
-#[test]
-fn what_is_kept_is_confirmed_until_all_nodes_were_heard_and_once_one_is_silent() {
-    let (one, other) = two();
-    let kept = one.engine.put(object("a", b"body", 0)).unwrap();
-    let wall = SystemTime::now();
-    assert!(!one.engine.is_trusted(&kept, wall), "nobody was heard yet");
-    level(&one, &other, address(1), Instant::now());
-    assert!(one.engine.is_trusted(&kept, wall));
-    assert!(one.engine.is_trusted(&kept, wall + SILENT - Duration::from_secs(1)));
-    assert!(!one.engine.is_trusted(&kept, wall + SILENT + Duration::from_secs(1)), "silent for too long");
-    level(&one, &other, address(1), Instant::now() + SILENT * 2);
-    assert!(one.engine.is_trusted(&kept, wall + Duration::from_secs(1)));
-}
-
-#[test]
-fn a_node_that_does_not_run_makes_what_was_kept_be_confirmed_once() {
-    let (one, other) = two();
-    level(&one, &other, address(1), Instant::now());
-    let before = one.engine.put(object("a", b"body", one.engine.purges().sequence())).unwrap();
-    one.nodes.missed(address(1), true, Instant::now());
-    let after = one.engine.put(object("b", b"body", one.engine.purges().sequence())).unwrap();
-    let wall = SystemTime::now();
-    assert!(!one.engine.is_trusted(&before, wall) && one.engine.is_trusted(&after, wall));
-    assert_eq!(one.nodes.seen(Instant::now())[0].state, State::Down);
-    level(&one, &other, address(1), Instant::now());
-    assert!(one.engine.is_trusted(&before, wall), "it runs again, and all it knew is known");
-}
-
-#[test]
-fn a_node_that_spoke_since_it_was_down_is_not_taken_for_down_all_the_time() {
-    let (one, other) = two();
-    level(&one, &other, address(1), Instant::now());
-    one.nodes.missed(address(1), true, Instant::now());
-    let between = one.engine.put(object("a", b"body", one.engine.purges().sequence())).unwrap();
-    assert!(one.engine.is_trusted(&between, SystemTime::now()));
-    // It has begun again, and may have purged before it ends once more.
-    one.nodes.answer(&other.nodes.describe(Instant::now()), Instant::now()).unwrap();
-    one.nodes.missed(address(1), true, Instant::now());
-    assert!(!one.engine.is_trusted(&between, SystemTime::now()));
-}
-
-#[test]
-fn a_node_that_takes_its_leave_costs_nothing() {
-    let (one, other) = two();
-    let kept = one.engine.put(object("a", b"body", 0)).unwrap();
-    level(&one, &other, address(1), Instant::now());
-    other.nodes.leave();
-    level(&other, &one, address(0), Instant::now());
-    one.nodes.missed(address(1), true, Instant::now());
-    assert_eq!(one.nodes.seen(Instant::now())[0].state, State::Down);
-    assert!(one.engine.is_trusted(&kept, SystemTime::now()));
-}
-
-#[test]
-fn a_node_is_heard_through_a_third_one_as_far_as_that_heard_it() {
-    let limits = LedgerLimits::default();
-    let one = One::new(limits, &[address(1), address(2)]);
-    let middle = One::new(limits, &[address(0), address(2)]);
-    let third = One::new(limits, &[address(0), address(1)]);
-    let start = Instant::now();
-    level(&middle, &third, address(2), start);
-    level(&one, &middle, address(1), start + Duration::from_secs(4));
-    let heard = |now| one.nodes.seen(now)[1].heard_ago.unwrap().as_secs();
-    assert_eq!(heard(start + Duration::from_secs(4)), 4);
-    assert_eq!(one.nodes.seen(start + SILENT)[1].state, State::Silent);
-}
-
-#[test]
-fn a_node_that_is_not_reached_is_asked_less_and_less_often_and_never_by_all_at_once() {
-    let mut contact = Contact::new(address(0));
-    let mut rng = SmallRng::seed_from_u64(1);
-    let mut waits = Vec::new();
-    for _ in 0..12 {
-        contact.fail();
-        waits.push(contact.wait(Duration::from_secs(60), &mut rng));
-    }
-    assert!(waits[0] < Duration::from_millis(250) && waits[11] > Duration::from_secs(2), "{waits:?}");
-    assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(5)));
-    assert_ne!(contact.wait(SILENT, &mut rng), contact.wait(SILENT, &mut rng));
-    contact.met();
-    assert!(contact.wait(SILENT, &mut rng) <= Duration::from_secs(1));
-}
-
-#[test]
-fn a_fetch_says_only_what_not_every_node_knows() {
-    let (one, other) = two();
-    one.purge("red");
-    assert_eq!(one.nodes.unshared(), Vector::from([(one.nodes.own(), 1)]));
-    assert!(!other.nodes.covers(&one.nodes.unshared()));
-    level(&one, &other, address(1), Instant::now());
-    assert_eq!(one.nodes.unshared(), Vector::new());
 }
 
 // --- all of it together ---
@@ -355,7 +274,7 @@ proptest! {
         let mut world: Vec<Option<One>> = (0..NODES).map(|one| Some(One::new(limits, &others(one)))).collect();
         // Which purge has which number.
         let mut begun: Vec<(NodeId, u64, String)> = Vec::new();
-        let now = Instant::now();
+        let now = Moment::now();
         for step in steps {
             match step {
                 Step::Purge(at) => {

@@ -8,24 +8,22 @@ use super::entry::{self, Entry};
 use super::table::Table;
 use super::{Found, Mode, TARGET_BYTES_MAX, Target};
 use crate::Error;
-use crate::frames::{self, Growing, HEAD_BYTES, Next};
-use std::fs::{self, File};
+use crate::frames::{self, HEAD_BYTES, Next};
+use crate::growing::{FileSystem, Growing};
+use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 const FORMAT: &[u8; 8] = b"9purges1";
 const FIXED_BYTES: usize = 8 + entry::FIXED_BYTES;
 /// In place of a purge.
 const NUMBER: [u8; 2] = [4, 0];
-/// The log is written anew only if it is longer than this.
-const REWRITE_BYTES_MIN: u64 = 256 << 10;
 /// No log has lost so many purges: what was asked for before is below the number that is this much higher.
 const LOST_MAX: u64 = 1 << 40;
 
 pub(super) struct Log {
     file: Growing,
-    /// Its length when it was written anew last, or opened.
-    written: u64,
 }
 
 /// What a file says.
@@ -50,7 +48,10 @@ impl Replayed {
 
 impl Log {
     /// Opens a log, and says what it has: all purges, and the number of the last.
-    pub(super) fn open(path: &Path) -> Result<(Self, Table, u64, Found), Error> {
+    pub(super) fn open(
+        file_system: Arc<dyn FileSystem>,
+        path: &Path,
+    ) -> Result<(Self, Table, u64, Found), Error> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -62,35 +63,33 @@ impl Log {
             sequence += LOST_MAX;
             table.enter(sequence, Target::Everything, Mode::Hard);
         }
-        let written = replayed.bytes as u64;
-        let mut log = Self { file: Growing::open(path, written).map_err(failed)?, written };
+        let log = Self { file: Growing::open(file_system, path, replayed.bytes as u64).map_err(failed)? };
         if replayed.bytes < bytes.len() || bytes.is_empty() {
-            log.replace(&written_anew(&table, sequence))?;
+            log.rewrite(|| written_anew(&table, sequence))?;
         }
         Ok((log, table, sequence, replayed.found))
     }
 
-    pub(super) fn append(&mut self, sequence: u64, target: Target<'_>, mode: Mode) -> Result<(), Error> {
+    /// Adds a purge, without waiting for the disk.
+    pub(super) fn append(&self, sequence: u64, target: Target<'_>, mode: Mode) -> Result<(), Error> {
         let mut bytes = Vec::new();
         write_record(sequence, target, mode, &mut bytes);
         self.file.append(&bytes).map_err(failed)
     }
 
-    /// A handle that can be waited for without holding up others.
-    pub(super) fn file(&self) -> Result<File, Error> {
-        self.file.handle().map_err(failed)
+    /// Waits until all is on the disk. Where that is not known, it has to be written anew.
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        self.file.sync().map_err(failed)
     }
 
     /// Whether it has doubled since all that matters was written, or cannot go on as it is.
     pub(super) fn is_due(&self) -> bool {
-        self.file.is_broken() || self.file.bytes() > REWRITE_BYTES_MIN.max(2 * self.written)
+        self.file.is_due()
     }
 
-    /// Puts a new file in place of the old one, on the disk by the time that this returns.
-    pub(super) fn replace(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.replace(bytes).map_err(failed)?;
-        self.written = bytes.len() as u64;
-        Ok(())
+    /// See [`Growing::rewrite`].
+    pub(super) fn rewrite(&self, all: impl FnOnce() -> Vec<u8>) -> Result<(), Error> {
+        self.file.rewrite(all).map_err(failed)
     }
 }
 

@@ -8,22 +8,26 @@
 //! Invariants:
 //! - A purge that was acknowledged holds for every look-up that begins after it, and survives the end of the process.
 //! - What the table forgets, it forgets by taking more for purged, never less.
+//! - The lock that a core takes when it purges is never held while the disk is waited for.
 
 mod about;
 mod entry;
 mod log;
+mod rewriting;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use crate::Error;
+use crate::growing::{FileSystem, Host};
 pub use about::About;
 pub use entry::Entry;
 use log::Log;
 pub(crate) use log::check_any;
+use rewriting::Written;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use table::Table;
 
 /// From so many entries on, [`Purges::is_crowded`].
@@ -94,10 +98,12 @@ pub struct Purges {
     /// The number of the last one that is in the table.
     sequence: AtomicU64,
     table: RwLock<Table>,
-    /// Held while a purge is entered, so that numbers come in order.
-    log: Mutex<Option<Log>>,
-    /// Held while the log is written to the disk: whoever waits finds its own purge written too.
-    synced: Mutex<u64>,
+    /// Held while a purge is entered, so that numbers come in order; not while the disk is waited for.
+    log: Mutex<Option<Arc<Log>>>,
+    /// Held while the log is written to the disk, or anew: whoever waits finds its own purge written too.
+    written: Mutex<Written>,
+    /// There is a thread that writes the log anew.
+    is_rewriting: AtomicBool,
     total: AtomicU64,
 }
 
@@ -121,16 +127,21 @@ impl Purges {
     /// Purges that are written to the file at `path`, and read from it. Where some of it cannot be read, everything is purged that was
     /// asked for before.
     pub fn open(path: &Path) -> Result<(Self, Found), Error> {
-        let (log, table, sequence, found) = Log::open(path)?;
-        Ok((Self::with(table, sequence, Some(log)), found))
+        Self::open_in(Arc::new(Host), path)
     }
 
-    fn with(table: Table, sequence: u64, log: Option<Log>) -> Self {
+    fn open_in(file_system: Arc<dyn FileSystem>, path: &Path) -> Result<(Self, Found), Error> {
+        let (log, table, sequence, found) = Log::open(file_system, path)?;
+        Ok((Self::with(table, sequence, Some(Arc::new(log))), found))
+    }
+
+    fn with(table: Table, sequence: u64, log: Option<Arc<Log>>) -> Self {
         Self {
             sequence: AtomicU64::new(sequence),
             table: RwLock::new(table),
             log: Mutex::new(log),
-            synced: Mutex::new(sequence),
+            written: Mutex::new(Written { upto: sequence, is_ended: false }),
+            is_rewriting: AtomicBool::new(false),
             total: AtomicU64::new(0),
         }
     }
@@ -144,40 +155,25 @@ impl Purges {
     /// Purges, and returns the purge's number once it is on the disk. It holds from a moment before that on, and also if this fails.
     /// Waits for the disk: not for a thread of the data plane.
     pub fn purge(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
-        let sequence = self.enter(target, mode)?;
-        self.sync(sequence)
+        self.purge_all(std::iter::once((target, mode)))
     }
 
     /// The same of many, in their order: the disk is waited for once.
     pub fn purge_all<'t>(&self, all: impl Iterator<Item = (Target<'t>, Mode)>) -> Result<u64, Error> {
         let mut sequence = self.sequence();
         for (target, mode) in all {
-            sequence = self.enter(target, mode)?;
+            // What cannot be appended is found out by `sync`, which writes the log anew.
+            sequence = self.enter(target, mode)?.0;
         }
         self.sync(sequence)
     }
 
-    /// Waits until all purges up to a number are on the disk, and returns that.
-    fn sync(&self, sequence: u64) -> Result<u64, Error> {
-        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        if *synced >= sequence {
-            return Ok(sequence);
-        }
-        // All that were entered before this moment are written by this one call.
-        let (file, upto) = {
-            let log = self.log();
-            let Some(log) = log.as_ref() else { return Ok(sequence) };
-            (log.file()?, self.sequence())
-        };
-        file.sync_data().map_err(|source| Error::PurgeLog { source })?;
-        *synced = upto;
-        Ok(sequence)
-    }
-
     /// Purges at once, without waiting for the disk: what an unsafe method invalidates (RFC 9111 §4.4). It survives the end
-    /// of the process, but perhaps not that of the machine.
+    /// of the process, but perhaps not that of the machine. Where this fails, it holds all the same, and is written with the log that is
+    /// written next, see [`Purges::rewrite_if_due`].
     pub fn invalidate(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
-        self.enter(target, mode)
+        let (sequence, appended) = self.enter(target, mode)?;
+        appended.map(|()| sequence)
     }
 
     /// What all purges after number `since` say of a response, and up to which number that is true.
@@ -214,14 +210,6 @@ impl Purges {
         ((table.entries() + table.prefixes()) as u64, self.total.load(Ordering::Relaxed))
     }
 
-    /// Forgets purges up to a number, once all that is in memory was held against them: to what was not, they are as
-    /// purges of everything. Waits for the disk.
-    pub fn forget(&self, upto: u64) -> Result<(), Error> {
-        let mut log = self.log();
-        self.table.write().unwrap_or_else(PoisonError::into_inner).forget(upto);
-        self.rewrite(&mut log)
-    }
-
     /// Makes sure that numbers go on above one that was met: that of a purge which the log has lost.
     pub(crate) fn raise(&self, sequence: u64) {
         let _log = self.log();
@@ -234,11 +222,11 @@ impl Purges {
         self.sequence.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    fn enter(&self, target: Target<'_>, mode: Mode) -> Result<u64, Error> {
+    /// Gives it a number. It holds by the time that this returns; whether it could be appended to the log is returned as well.
+    fn enter(&self, target: Target<'_>, mode: Mode) -> Result<(u64, Result<(), Error>), Error> {
         target.check()?;
-        let mut log = self.log();
+        let log = self.log();
         let sequence = self.sequence() + 1;
-        let written = log.as_mut().map_or(Ok(()), |log| log.append(sequence, target, mode));
         {
             let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
             table.enter(sequence, target, mode);
@@ -246,24 +234,12 @@ impl Purges {
             self.sequence.store(sequence, Ordering::Release);
         }
         self.total.fetch_add(1, Ordering::Relaxed);
-        if log.as_ref().is_some_and(Log::is_due) {
-            self.rewrite(&mut log)?;
-        } else {
-            written?;
-        }
-        Ok(sequence)
+        // After that: whoever writes the log anew finds it in the table, or is given it.
+        let appended = log.as_ref().map_or(Ok(()), |log| log.append(sequence, target, mode));
+        Ok((sequence, appended))
     }
 
-    /// Writes the log anew. Nobody purges meanwhile, but look-ups go on.
-    fn rewrite(&self, log: &mut Option<Log>) -> Result<(), Error> {
-        let Some(log) = log else { return Ok(()) };
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let bytes = log::written_anew(&table, self.sequence());
-        drop(table);
-        log.replace(&bytes)
-    }
-
-    fn log(&self) -> MutexGuard<'_, Option<Log>> {
+    fn log(&self) -> MutexGuard<'_, Option<Arc<Log>>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -134,19 +134,6 @@ fn purges_survive_and_numbers_go_on() {
 }
 
 #[test]
-fn a_log_stays_short_however_often_the_same_is_purged() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("purges");
-    let (purges, _) = Purges::open(&path).unwrap();
-    for _ in 0..8_000 {
-        purges.invalidate(Target::Tag("a tag that is purged again and again"), Mode::Hard).unwrap();
-    }
-    assert!(fs::metadata(&path).unwrap().len() < 300 << 10);
-    drop(purges);
-    assert_eq!(Purges::open(&path).unwrap().0.sequence(), 8_000);
-}
-
-#[test]
 fn a_log_that_was_cut_in_its_last_record_has_all_that_were_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("purges");

@@ -5,7 +5,7 @@ use super::{ReloadError, StartError};
 use crate::config::Topology;
 use crate::status::CdnStatus;
 use cdn::key::QueryPolicy;
-use cdn::nodes::{Message, Nodes};
+use cdn::nodes::{Message, Moment, Nodes};
 use cdn::purge::{Mode, Target};
 use cdn::store::{Disk, DiskConfig};
 use cdn::{Engine, EngineConfig};
@@ -16,7 +16,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 use telemetry::{Hook, Registry};
 use thiserror::Error;
 
@@ -71,7 +70,16 @@ pub enum PurgeError {
 
 impl CdnPart {
     pub(super) fn start(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, StartError> {
-        Ok(Self::open(topology, dir, registry)?)
+        let mut part = Self::open(topology, dir, registry)?;
+        part.run();
+        Ok(part)
+    }
+
+    /// Speaks with other nodes from now on.
+    fn run(&mut self) {
+        if let Some(nodes) = self.0.as_mut().and_then(|open| open.nodes.as_mut()) {
+            nodes.run();
+        }
     }
 
     fn open(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, cdn::Error> {
@@ -88,8 +96,7 @@ impl CdnPart {
             .map(|disk| DiskConfig::behind(memory_bytes, folder.clone(), disk.get() - beside(disk.get())));
         let engine = Arc::new(open_engine(&wanted, &folder)?);
         let metrics = cdn::register(registry, &engine);
-        let mut nodes = NodesPart::open(None, &engine, topology, dir, registry)?;
-        nodes.iter_mut().for_each(NodesPart::run);
+        let nodes = NodesPart::open(None, &engine, topology, dir, registry)?;
         Ok(Self(Some(Open { engine, folder, disk: config.disk, nodes, _metrics: metrics })))
     }
 
@@ -160,7 +167,10 @@ impl CdnPart {
                 }
                 return Some(std::mem::take(self));
             }
-            PreparedCdn::Added(part) => *self = part,
+            PreparedCdn::Added(part) => {
+                *self = part;
+                self.run();
+            }
             PreparedCdn::Kept { memory, mut nodes } => {
                 if let Some(open) = &mut self.0 {
                     match &mut nodes {
@@ -220,11 +230,11 @@ pub enum ExchangeError {
 pub(super) async fn exchange(nodes: Option<Arc<Nodes>>, message: &[u8]) -> Result<Vec<u8>, ExchangeError> {
     let nodes = nodes.ok_or(ExchangeError::NoNodes)?;
     if message.is_empty() {
-        return Ok(nodes.describe(Instant::now()).write());
+        return Ok(nodes.describe(Moment::now()).write());
     }
     let message = Message::read(message).ok_or(ExchangeError::Message)?;
     // It waits for the disk.
-    let answering = tokio::task::spawn_blocking(move || nodes.answer(&message, Instant::now()));
+    let answering = tokio::task::spawn_blocking(move || nodes.answer(&message, Moment::now()));
     match answering.await {
         Ok(answer) => Ok(answer?.write()),
         Err(error) => std::panic::resume_unwind(error.into_panic()),

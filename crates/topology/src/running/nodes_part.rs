@@ -1,19 +1,21 @@
 //! The other nodes that keep the same responses: a task each, which tells it of purges and asks it for them.
 
 mod client;
+#[cfg(test)]
+mod tests;
 
 use crate::config::Topology;
 use crate::paths;
 use cdn::Engine;
-use cdn::nodes::{Exchanged, LedgerLimits, Message, NodeId, Nodes, State};
+use cdn::nodes::{Exchanged, LedgerLimits, Message, Moment, NodeId, Nodes, State};
 use client::{Client, Missed};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 use telemetry::{Counter, Gauge, Hook, Registry};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -22,6 +24,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 const LEAVE_WAIT: Duration = Duration::from_secs(1);
 /// Exchanges in a row, where there is always more.
 const ROUNDS_MAX: u32 = 256;
+/// How long what cannot be written waits to be written the next time.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The other nodes, if the file names any.
 pub(super) struct NodesPart {
@@ -30,11 +34,36 @@ pub(super) struct NodesPart {
     silent: Duration,
     token: Option<String>,
     tasks: JoinSet<()>,
+    /// Until it runs.
+    joining: Option<Joining>,
     _metrics: Hook,
 }
 
+/// A cache tells these nodes of its purges from when they were opened, so that none is missed until they run; it does so no longer where
+/// this is dropped, since nothing came of it.
+struct Joining {
+    engine: Weak<Engine>,
+    nodes: Weak<Nodes>,
+}
+
+impl Joining {
+    fn stay(mut self) {
+        self.engine = Weak::new();
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        if let (Some(engine), Some(nodes)) = (self.engine.upgrade(), self.nodes.upgrade())
+            && engine.nodes().is_some_and(|joined| Arc::ptr_eq(&joined, &nodes))
+        {
+            engine.join_nodes(None);
+        }
+    }
+}
+
 impl NodesPart {
-    /// What the file says of other nodes. Nobody is spoken to before [`NodesPart::run`].
+    /// What the file says of other nodes. Nobody is spoken to before [`NodesPart::run`]; it is as if it had never been, if that does not come.
     pub(super) fn open(
         before: Option<&Self>,
         engine: &Arc<Engine>,
@@ -48,24 +77,29 @@ impl NodesPart {
         addresses.sort_unstable();
         addresses.dedup();
         addresses.retain(|address| *address != topology.node.admin);
-        let nodes = match before {
-            Some(before) => Arc::clone(&before.nodes),
+        let (nodes, joining) = match before {
+            Some(before) => (Arc::clone(&before.nodes), None),
             None => {
                 let folder = dir.join(&topology.node.data).join("cdn-nodes");
                 let fresh = NodeId(rand::random());
-                Nodes::open(engine, Some(&folder), LedgerLimits::default(), fresh, silent)?
+                let nodes = Nodes::open(engine, Some(&folder), LedgerLimits::default(), fresh, silent)?;
+                let joining = Joining { engine: Arc::downgrade(engine), nodes: Arc::downgrade(&nodes) };
+                (nodes, Some(joining))
             }
         };
         let token = topology.node.admin_token.as_ref();
         // It was read when the file was checked.
         let token = token.and_then(|token| paths::secret_in(dir, token).reveal().ok());
         let _metrics = register(registry, &nodes, &addresses);
-        Ok(Some(Self { nodes, addresses, silent, token, tasks: JoinSet::new(), _metrics }))
+        Ok(Some(Self { nodes, addresses, silent, token, tasks: JoinSet::new(), joining, _metrics }))
     }
 
     /// Speaks with them from now on. Until they were heard, what is kept is confirmed with the origin.
     pub(super) fn run(&mut self) {
-        self.nodes.set_contacts(&self.addresses, self.silent, Instant::now());
+        if let Some(joining) = self.joining.take() {
+            joining.stay();
+        }
+        self.nodes.set_contacts(&self.addresses, self.silent, Moment::now());
         self.tasks.spawn(settle(Arc::clone(&self.nodes)));
         for address in &self.addresses {
             let client = self.client(*address);
@@ -82,7 +116,7 @@ impl NodesPart {
         self.tasks.shutdown().await;
         let settling = Arc::clone(&self.nodes);
         if let Ok(Err(error)) = spawn_blocking(move || settling.settle()).await {
-            tracing::error!(target: "topology", %error, "purges may not be told to other nodes after a restart");
+            tracing::error!(target: "topology", %error, "purges are not told to other nodes, which confirm what they keep with the origin once");
         }
         self.nodes.leave();
         for address in &self.addresses {
@@ -99,18 +133,30 @@ impl NodesPart {
     }
 }
 
-/// Enters what unsafe methods have invalidated.
+/// Enters what unsafe methods have invalidated, and what could not be written before.
 async fn settle(nodes: Arc<Nodes>) {
     let mut changes = nodes.changes();
+    let mut has_failed = false;
     loop {
         changes.borrow_and_update();
         if !nodes.is_settled() {
             let settling = Arc::clone(&nodes);
-            if let Ok(Err(error)) = spawn_blocking(move || settling.settle()).await {
-                tracing::error!(target: "topology", %error, "purges may not be told to other nodes after a restart");
+            let settled = spawn_blocking(move || settling.settle()).await;
+            match settled {
+                Ok(Err(error)) if !has_failed => {
+                    tracing::error!(target: "topology", %error, "purges are told to other nodes once they can be written");
+                    has_failed = true;
+                }
+                Ok(Ok(())) if has_failed => {
+                    tracing::info!(target: "topology", "purges are told to other nodes again");
+                    has_failed = false;
+                }
+                Ok(_) | Err(_) => {}
             }
         }
-        if changes.changed().await.is_err() {
+        if has_failed {
+            tokio::time::sleep(SETTLE_AGAIN).await;
+        } else if changes.changed().await.is_err() {
             return;
         }
     }
@@ -129,9 +175,9 @@ async fn keep_in_touch(nodes: Arc<Nodes>, at: SocketAddr, mut client: Client, si
             Some(exchanged) => exchanged,
         };
         if let Err(missed) = &exchanged {
-            nodes.missed(at, matches!(missed, Missed::Refused), Instant::now());
+            nodes.missed(at, matches!(missed, Missed::Refused), Moment::now());
         }
-        let seen = nodes.seen(Instant::now()).into_iter().find(|seen| seen.address == at);
+        let seen = nodes.seen(Moment::now()).into_iter().find(|seen| seen.address == at);
         let Some(state) = seen.map(|seen| seen.state) else { return };
         if told.replace(state) != Some(state) {
             tell(at, state, exchanged.as_ref().err(), silent);
@@ -163,7 +209,7 @@ async fn exchange(
     at: SocketAddr,
     client: &mut Client,
 ) -> Option<Result<Exchanged, Missed>> {
-    let sent = Instant::now();
+    let sent = Moment::now();
     let message = nodes.message(at, sent)?;
     let answer = match client.exchange(message.write()).await {
         Ok(answer) => answer,
@@ -173,7 +219,7 @@ async fn exchange(
         return Some(Err(Missed::Failed("what answers there is no such node".into())));
     };
     let nodes = Arc::clone(nodes);
-    let taken = spawn_blocking(move || nodes.take_answer(at, &answer, sent, Instant::now())).await;
+    let taken = spawn_blocking(move || nodes.take_answer(at, &answer, sent, Moment::now())).await;
     Some(match taken {
         Ok(taken) => taken.map_err(|error| Missed::Failed(error.to_string())),
         Err(error) => Err(Missed::Failed(error.to_string())),
@@ -227,7 +273,7 @@ fn register(registry: &Registry, nodes: &Arc<Nodes>, addresses: &[SocketAddr]) -
     let (nodes, counted) = (Arc::clone(nodes), Mutex::new(HashMap::new()));
     registry.on_render(move || {
         let mut counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
-        for seen in nodes.seen(Instant::now()) {
+        for seen in nodes.seen(Moment::now()) {
             let Some((_, (pending, heard, states, failures))) =
                 series.iter().find(|(address, _)| *address == seen.address)
             else {
