@@ -231,6 +231,8 @@ def test_a_node_that_does_not_run_costs_one_confirmation(places):
     world.warm(thing)
     world.nodes[1].kill()
     until(lambda: world.nodes[0].metric("nines_cdn_node_down") == 1)
+    with urllib.request.urlopen(f"http://{world.address(0)}/api/v1/cdn", timeout=10) as answer:
+        assert [(node["address"], node["state"]) for node in json.load(answer)["nodes"]] == [(world.address(1), "down")]
     asked = len(thing.asked)
     for _ in range(3):
         assert world.worlds[0].get(thing).version == 1

@@ -56,8 +56,7 @@ impl Trusted {
 
     #[cold]
     fn contains_partly(&self, asked: u64, now_ms: u64) -> bool {
-        now_ms < self.partly_until.load(Ordering::Acquire)
-            && asked >= self.floor.load(Ordering::Relaxed)
+        now_ms < self.partly_until.load(Ordering::Acquire) && asked >= self.floor.load(Ordering::Relaxed)
     }
 }
 

@@ -33,7 +33,9 @@ pub use running::{
     TakeoverError, Told, explain_dns_file, explain_file, explain_layer4_file, sign_url,
 };
 pub use schema::json_schema;
-pub use status::{CdnStatus, ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status};
+pub use status::{
+    CdnNodeStatus, CdnStatus, ListenerStatus, PoolWaiting, Readiness, RouteStatus, SiteStatus, Status,
+};
 
 // What the admin API and the command line show of the tiers, so that they need to know this crate only.
 pub use balance::{EndpointExplanation, EndpointStatus, PoolExplanation, PoolStatus, State};

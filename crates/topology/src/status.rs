@@ -77,6 +77,23 @@ pub struct CdnStatus {
     pub purges: u64,
     /// The sites that have a route with a cache.
     pub sites: Vec<SiteCacheStatus>,
+    /// The other nodes that keep the same.
+    pub nodes: Vec<CdnNodeStatus>,
+}
+
+/// Another node that keeps the same, as it is seen from here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CdnNodeStatus {
+    /// Its admin API.
+    pub address: SocketAddr,
+    /// `heard`, `down` (it does not run) or `silent` (what is kept is confirmed with the origin).
+    pub state: String,
+    /// How long ago all was known here that it knew, in seconds; nothing where it never was.
+    pub heard_seconds: Option<f64>,
+    /// Purges that it has not acknowledged.
+    pub pending: u64,
+    /// Exchanges that failed, since the start.
+    pub failures: u64,
 }
 
 /// An open listener.

@@ -1,6 +1,6 @@
 //! The cache as a part of a node: the only file that knows how it is opened, changed and purged.
 
-use super::nodes_part::NodesPart;
+use super::nodes_part::{self, NodesPart};
 use super::{ReloadError, StartError};
 use crate::config::Topology;
 use crate::status::CdnStatus;
@@ -154,6 +154,7 @@ impl CdnPart {
             refreshes: figures.refreshes,
             purges: figures.purges,
             sites,
+            nodes: self.nodes().map_or_else(Vec::new, |nodes| nodes_part::status(&nodes)),
         })
     }
 

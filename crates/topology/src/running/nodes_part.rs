@@ -6,6 +6,7 @@ mod tests;
 
 use crate::config::Topology;
 use crate::paths;
+use crate::status::CdnNodeStatus;
 use cdn::Engine;
 use cdn::nodes::{Exchanged, LedgerLimits, Message, Moment, NodeId, Nodes, State};
 use client::{Client, Missed};
@@ -245,6 +246,18 @@ fn tell(node: SocketAddr, state: State, missed: Option<&Missed>, silent: Duratio
             tracing::warn!(target: "topology", %node, why, silent_s, "a node of the cache is silent: what is kept is confirmed with the origin before it is served");
         }
     }
+}
+
+/// The other nodes, as they are seen from here.
+pub(super) fn status(nodes: &Nodes) -> Vec<CdnNodeStatus> {
+    let status = |seen: cdn::nodes::Seen| CdnNodeStatus {
+        address: seen.address,
+        state: seen.state.name().into(),
+        heard_seconds: seen.heard_ago.map(|ago| ago.as_secs_f64()),
+        pending: seen.pending,
+        failures: seen.failed,
+    };
+    nodes.seen(Moment::now()).into_iter().map(status).collect()
 }
 
 fn register(registry: &Registry, nodes: &Arc<Nodes>, addresses: &[SocketAddr]) -> Hook {

@@ -1,7 +1,7 @@
 //! How the cache fares, as text: a line of `nines status`, and the page of `nines status --cache`.
 
 use crate::print::{Paint, Table, memory};
-use topology::{CdnStatus, SiteCacheStatus};
+use topology::{CdnNodeStatus, CdnStatus, SiteCacheStatus};
 
 /// One line on all of it.
 pub(super) fn summary(cdn: &CdnStatus, paint: Paint) -> String {
@@ -25,6 +25,9 @@ pub(super) fn page(cdn: &CdnStatus, paint: Paint) -> String {
     let mut fetches = Table::new(["FETCHES", "COALESCED", "REFRESHES", "PURGES"]);
     fetches.row([cdn.fills, cdn.coalesced, cdn.refreshes, cdn.purges].map(|figure| figure.to_string()));
     text += &format!("\n{}", fetches.render(paint));
+    if !cdn.nodes.is_empty() {
+        text += &format!("\n{}", nodes(&cdn.nodes, paint));
+    }
     let mut sites =
         Table::new(["SITE", "HITS", "BY BYTES", "HIT", "STALE", "MISS", "COLLAPSED", "PASS", "SENT"]);
     for site in &cdn.sites {
@@ -45,6 +48,16 @@ pub(super) fn page(cdn: &CdnStatus, paint: Paint) -> String {
     let missed = cdn.sites.iter().filter(|site| !site.top_misses.is_empty());
     missed.for_each(|site| text += &format!("\n{}", misses(site, paint)));
     text
+}
+
+fn nodes(nodes: &[CdnNodeStatus], paint: Paint) -> String {
+    let mut table = Table::new(["NODE", "STATE", "HEARD", "PENDING", "FAILED"]);
+    for node in nodes {
+        let heard = node.heard_seconds.map_or_else(|| "never".into(), |ago| format!("{ago:.1}s ago"));
+        let (pending, failures) = (node.pending.to_string(), node.failures.to_string());
+        table.row([node.address.to_string(), node.state.clone(), heard, pending, failures]);
+    }
+    table.render(paint)
 }
 
 fn misses(site: &SiteCacheStatus, paint: Paint) -> String {
@@ -102,9 +115,18 @@ mod tests {
             refreshes: 0,
             purges: 0,
             sites: vec![site],
+            nodes: vec![CdnNodeStatus {
+                address: ([192, 0, 2, 7], 9900).into(),
+                state: "silent".into(),
+                heard_seconds: Some(12.34),
+                pending: 3,
+                failures: 4,
+            }],
         };
         let text = page(&cdn, Paint::new(false));
         for shown in ["80.0% hits", "shop.test", "2.0KiB", "2 to 5", "http://shop.test/a", "it was not kept"]
+            .into_iter()
+            .chain(["192.0.2.7:9900", "silent", "12.3s ago"])
         {
             assert!(text.contains(shown), "{shown}: {text}");
         }
