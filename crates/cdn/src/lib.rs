@@ -17,6 +17,7 @@ mod error;
 mod events;
 pub mod fill;
 mod frames;
+mod handing;
 pub mod key;
 mod misses;
 pub mod nodes;
@@ -26,6 +27,7 @@ mod seen;
 mod siphash;
 pub mod store;
 mod tending;
+pub mod twin;
 
 pub use check::{check, check_route};
 pub use config::{
@@ -49,4 +51,10 @@ pub fn read_any_of_disk(bytes: &[u8]) {
 #[doc(hidden)]
 pub fn read_any_of_nodes(bytes: &[u8]) {
     nodes::check_any(bytes);
+}
+
+/// Reads any bytes as what the other process of a takeover says. For the fuzz target.
+#[doc(hidden)]
+pub fn read_any_of_twin(bytes: &[u8]) {
+    twin::check_any(bytes);
 }

@@ -10,6 +10,7 @@
 //! - What the table forgets, it forgets by taking more for purged, never less.
 
 mod about;
+mod attaching;
 mod entry;
 mod log;
 mod table;

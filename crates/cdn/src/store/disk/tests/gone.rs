@@ -67,7 +67,8 @@ fn what_was_replaced_by_what_could_not_be_written_does_not_come_back() {
     };
     let open = || {
         let (hasher, purges) = (KeyHasher::new(HASHER_SECRET), Arc::new(Purges::in_memory()));
-        Disk::open_with(&config(folder.path(), 1 << 20), hasher, purges, create).unwrap().0
+        let lock = Lock::take(folder.path()).unwrap();
+        Disk::open_with(&config(folder.path(), 1 << 20), lock, hasher, purges, create).unwrap().0
     };
     let first = open();
     for name in ["no room", "too large", "too many wait"] {
