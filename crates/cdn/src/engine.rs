@@ -1,13 +1,15 @@
 //! The cache at work: looks up, fetches once, keeps, purges.
 
 use crate::fill::{FillLimits, Finished, Flights, FlightsFigures, Lead, Place};
+use crate::handing::Handing;
 use crate::key::KeyHasher;
-use crate::nodes::{Item, Nodes, Trust};
+use crate::nodes::{Nodes, Trust};
 use crate::purge::{Entry, Mode, Purges, Target, Verdict};
 use crate::rules::{Stored, is_other_version};
-use crate::store::{Disk, DiskConfig, DiskFigures, Memory, MemoryFigures, Object, join};
+use crate::store::{Disk, DiskConfig, DiskFigures, Lock, Memory, MemoryFigures, Object, forgotten, join};
 use crate::tending::Kept;
 use crate::trusted::Trusted;
+use crate::twin::Twins;
 use crate::{Error, Key, Misses, Seen, Tier};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,8 +41,10 @@ impl EngineConfig {
 
 /// A shared cache. All cores use the same one, and any of them may be the last to let go of it.
 pub struct Engine {
-    hasher: KeyHasher,
-    kept: Arc<Kept>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) handing: Handing,
+    pub(crate) twins: Twins,
     flights: Arc<Flights>,
     refreshes: AtomicU64,
     misses: Misses,
@@ -67,6 +71,12 @@ pub struct Figures {
     pub purged: u64,
     /// Responses that were asked for anew while they were fresh.
     pub refreshes: u64,
+    /// Whether the disk is in use by the process before this one still.
+    pub is_disk_awaited: bool,
+    /// Purges that the other process of a takeover was told.
+    pub purges_told: u64,
+    /// Purges that it has told.
+    pub purges_heard: u64,
 }
 
 impl Engine {
@@ -86,6 +96,8 @@ impl Engine {
         Ok(Self {
             hasher,
             kept: Kept::new(memory, disk, purges),
+            handing: Handing::here(config.disk.clone()),
+            twins: Twins::default(),
             flights,
             refreshes: AtomicU64::new(0),
             misses: Misses::default(),
@@ -116,7 +128,7 @@ impl Engine {
         let of = |object: &Object, bytes, tier| Seen::of(object, bytes, tier, &self.kept.purges);
         let memory = self.kept.memory.variants(key).into_iter();
         let mut seen: Vec<Seen> = memory.map(|object| of(&object, object.body.len(), Tier::Memory)).collect();
-        let disk = self.kept.disk.iter().flat_map(|disk| disk.see(key));
+        let disk = self.kept.disk().into_iter().flat_map(|disk| disk.see(key));
         seen.extend(disk.map(|(object, bytes)| of(&object, bytes, Tier::Disk)));
         seen
     }
@@ -193,7 +205,7 @@ impl Engine {
         }
         let object = Arc::new(object);
         // In this order: once it is seen, what it replaces is no longer found on the disk.
-        if let (Some(disk), None) = (&self.kept.disk, object.stored.range) {
+        if let (Some(disk), None) = (self.kept.disk_for(&object.key), object.stored.range) {
             disk.write(&object);
         }
         self.kept.memory.put_shared(&object).then_some(object)
@@ -201,7 +213,7 @@ impl Engine {
 
     /// Whether a look at the disk is worth while for what is not in memory.
     pub fn may_be_on_disk(&self, key: &Key) -> bool {
-        self.kept.disk.as_ref().is_some_and(|disk| disk.may_have(key))
+        self.kept.disk().is_some_and(|disk| disk.may_have(key))
     }
 
     /// The newest response on the disk that is chosen and not purged, read whole and checked; it comes back to memory, if memory lets
@@ -211,7 +223,7 @@ impl Engine {
         key: &Key,
         choose: impl FnMut(&Stored) -> bool + Send + 'static,
     ) -> Option<Arc<Object>> {
-        let disk = self.kept.disk.as_ref()?;
+        let disk = self.kept.disk()?;
         let (kept, asked) = (Arc::clone(&self.kept), key.clone());
         let takes = move |body_bytes| kept.memory.takes_back(&asked, body_bytes);
         let (object, at) = disk.read(key, choose, takes).await?;
@@ -239,8 +251,9 @@ impl Engine {
         if self.is_purged(&new) {
             return None;
         }
+        let disk = self.kept.disk_for(&new.key);
         let is_kept = self.kept.memory.update(old, &new);
-        if let Some(disk) = self.kept.disk.as_ref().filter(|_| new.stored.range.is_none())
+        if let Some(disk) = disk.filter(|_| new.stored.range.is_none())
             // What has taken its place in memory has done so on the disk.
             && (is_kept || !self.kept.memory.has_other(&new) && disk.knows(old))
         {
@@ -251,7 +264,7 @@ impl Engine {
 
     /// Removes one response, from the disk too.
     pub fn remove(&self, object: &Arc<Object>) -> bool {
-        if let Some(disk) = &self.kept.disk {
+        if let Some(disk) = self.kept.disk_for(&object.key) {
             disk.remove(object);
         }
         self.kept.memory.remove_upto(object)
@@ -264,12 +277,13 @@ impl Engine {
         let nodes = self.begin(target, mode);
         let sequence = self.kept.purges.purge(target, mode);
         self.tidy_up(target, mode);
+        let told = self.tell_twins(&[Arc::new(Entry::new(target, mode))], true);
         if let Some((nodes, entry)) = nodes {
             nodes.queue(entry);
             nodes.settle()?;
         }
         self.kept.tend_if_crowded();
-        sequence
+        told.and(sequence)
     }
 
     /// What an unsafe method invalidates (RFC 9111 §4.4): at once, without waiting for the disk. Other nodes are told soon.
@@ -279,24 +293,12 @@ impl Engine {
         let nodes = self.begin(target, mode);
         let entered = self.kept.purges.invalidate(target, mode);
         self.tidy_up(target, mode);
+        self.twins.tell(|| Entry::new(target, mode));
         if let Some((nodes, entry)) = nodes {
             nodes.queue(entry);
         }
         self.kept.tend_if_crowded();
         entered.map(|_| ())
-    }
-
-    /// Purges what other nodes have told; on the disk by the time that this returns.
-    pub(crate) fn apply(&self, items: &[Item]) -> Result<(), Error> {
-        let purge = |item: &Item| match item {
-            Item::Purge { entry, .. } => Arc::clone(entry),
-            Item::All { .. } => Arc::new(Entry::new(Target::Everything, Mode::Hard)),
-        };
-        let entries: Vec<Arc<Entry>> = items.iter().map(purge).collect();
-        self.kept.purges.purge_all(entries.iter().map(|entry| (entry.target(), entry.mode())))?;
-        entries.iter().for_each(|entry| self.tidy_up(entry.target(), entry.mode()));
-        self.kept.tend_if_crowded();
-        Ok(())
     }
 
     /// The other nodes, if there are to be any.
@@ -339,7 +341,7 @@ impl Engine {
         Some((nodes, Entry::new(target, mode)))
     }
 
-    fn tidy_up(&self, target: Target<'_>, mode: Mode) {
+    pub(crate) fn tidy_up(&self, target: Target<'_>, mode: Mode) {
         if let (Target::Key(bytes), Mode::Hard) = (target, mode) {
             self.forget_key(bytes);
         }
@@ -356,23 +358,16 @@ impl Engine {
         let config = EngineConfig::of_memory(memory_bytes);
         self.kept.memory.resize(config.memory_bytes, config.object_bytes_max);
         self.flights.resize(config.fill.filling_bytes_max, config.fill.object_bytes_max);
-        if let Some(disk) = &self.kept.disk {
+        self.handing.resize(memory_bytes);
+        if let Some(disk) = self.kept.disk() {
             disk.resize(memory_bytes);
         }
     }
 
     /// Waits until all is on its way to the disk that was kept before. Not for a thread of the data plane.
     pub fn flush(&self) {
-        if let Some(disk) = &self.kept.disk {
+        if let Some(disk) = self.kept.disk() {
             disk.flush();
-        }
-    }
-
-    /// Writes what waits, and lets go of the disk; memory goes on. Not for a thread of the data plane.
-    pub fn close(&self) {
-        self.kept.purges.end_rewrites();
-        if let Some(disk) = &self.kept.disk {
-            disk.close();
         }
     }
 
@@ -394,37 +389,44 @@ impl Engine {
     /// What all of it is like.
     pub fn figures(&self) -> Figures {
         let (purges_remembered, purges) = self.kept.purges.counts();
+        let (purges_told, purges_heard) = self.twins.counts();
         Figures {
             memory: self.kept.memory.figures(),
-            disk: self.kept.disk.as_ref().map(Disk::figures).unwrap_or_default(),
+            disk: self.kept.disk().map(Disk::figures).unwrap_or_default(),
             flights: self.flights.figures(),
             purges_remembered,
             purges,
             purge_sequence: self.kept.purges.sequence(),
             purged: self.kept.purged.load(Ordering::Relaxed),
             refreshes: self.refreshes.load(Ordering::Relaxed),
+            is_disk_awaited: self.is_disk_awaited(),
+            purges_told,
+            purges_heard,
         }
     }
 
     fn forget_key(&self, bytes: &[u8]) {
         let key = self.key(bytes);
         let removed = self.kept.memory.remove_key(&key);
-        if let Some(disk) = &self.kept.disk {
+        if let Some(disk) = self.kept.disk() {
             disk.remove_key(&key);
         }
         self.kept.purged.fetch_add(removed as u64, Ordering::Relaxed);
     }
 }
 
-/// Opens the log of purges and what they are about.
+/// Opens the log of purges and what they are about, or begins with nothing.
 fn open_disk(config: &DiskConfig, hasher: KeyHasher) -> Result<(Arc<Purges>, Disk), Error> {
-    let log = config.folder.join("purges");
-    if !log.exists() {
-        Disk::clear(&config.folder)?;
+    let (folder, log) = (&config.folder, config.folder.join("purges"));
+    // First of all: the log of another process is not to be touched.
+    let lock = Lock::take(folder)?;
+    if forgotten::is_forgotten(folder) || !log.exists() {
+        Disk::clear(folder, &lock)?;
     }
     let (purges, _) = Purges::open(&log)?;
+    forgotten::is_empty_now(folder)?;
     let purges = Arc::new(purges);
-    let (disk, asked) = Disk::open(config, hasher, Arc::clone(&purges))?;
+    let (disk, asked) = Disk::open(config, lock, hasher, Arc::clone(&purges))?;
     // The log may have lost purges that were not acknowledged, while records know their numbers.
     purges.raise(asked);
     Ok((purges, disk))

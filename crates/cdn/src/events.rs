@@ -6,7 +6,7 @@ use telemetry::{Counter, Gauge, Hook, Registry};
 
 type Figure = fn(&Figures) -> u64;
 
-const GAUGES: [(&str, &str, Figure); 10] = [
+const GAUGES: [(&str, &str, Figure); 11] = [
     ("nines_cdn_memory_bytes", "Memory of responses that are kept.", |figures| figures.memory.bytes),
     ("nines_cdn_memory_objects", "Responses that are kept in memory.", |figures| figures.memory.objects),
     ("nines_cdn_disk_bytes", "Bytes of responses on the disk.", |figures| figures.disk.bytes),
@@ -14,6 +14,9 @@ const GAUGES: [(&str, &str, Figure); 10] = [
     ("nines_cdn_disk_segments", "Files of responses on the disk.", |figures| figures.disk.segments),
     ("nines_cdn_disk_queued_bytes", "Bytes that wait to be written to the disk.", |figures| {
         figures.disk.queued_bytes
+    }),
+    ("nines_cdn_disk_awaited", "1 while the process before this one has the disk.", |figures| {
+        u64::from(figures.is_disk_awaited)
     }),
     ("nines_cdn_fills", "Fetches that are under way.", |figures| figures.flights.flights),
     ("nines_cdn_filling_bytes", "Bytes of responses that are arriving.", |figures| {
@@ -25,8 +28,8 @@ const GAUGES: [(&str, &str, Figure); 10] = [
     ("nines_cdn_purge_sequence", "The number of the last purge.", |figures| figures.purge_sequence),
 ];
 
-/// With the value of the label `reason`, where there is one.
-const COUNTERS: [(&str, &str, Option<&str>, Figure); 19] = [
+/// With the value of the label, where there is one: `way` of [`TWIN_PURGES`], else `reason`.
+const COUNTERS: [(&str, &str, Option<&str>, Figure); 21] = [
     (EVICTIONS, EVICTIONS_HELP, Some("room"), |figures| figures.memory.evicted),
     (EVICTIONS, EVICTIONS_HELP, Some("variants"), |figures| figures.memory.evicted_variants),
     (EVICTIONS, EVICTIONS_HELP, Some("purged"), |figures| figures.purged),
@@ -46,6 +49,8 @@ const COUNTERS: [(&str, &str, Option<&str>, Figure); 19] = [
         figures.flights.alone
     }),
     ("nines_cdn_purges_total", "Purges and invalidations.", None, |figures| figures.purges),
+    (TWIN_PURGES, TWIN_PURGES_HELP, Some("told"), |figures| figures.purges_told),
+    (TWIN_PURGES, TWIN_PURGES_HELP, Some("heard"), |figures| figures.purges_heard),
     ("nines_cdn_disk_written_total", "Responses that were written to the disk.", None, |figures| {
         figures.disk.written
     }),
@@ -71,6 +76,8 @@ const EVICTIONS: &str = "nines_cdn_evicted_total";
 const EVICTIONS_HELP: &str = "Responses that left memory, by why.";
 const UNKEPT: &str = "nines_cdn_unkept_total";
 const UNKEPT_HELP: &str = "Responses that memory did not take, by why.";
+const TWIN_PURGES: &str = "nines_cdn_takeover_purges_total";
+const TWIN_PURGES_HELP: &str = "Purges that went from one process of a takeover to the other.";
 const FAULTS: &str = "nines_cdn_disk_faults_total";
 const FAULTS_HELP: &str = "Responses that the disk did not take, or give back, by why.";
 
@@ -79,7 +86,8 @@ pub fn register(registry: &Registry, engine: &Arc<Engine>) -> Hook {
     let gauges: Vec<(Gauge, Figure)> =
         GAUGES.into_iter().map(|(name, help, figure)| (registry.gauge(name, help, &[]), figure)).collect();
     let counter = |(name, help, reason, figure): (_, _, Option<&str>, _)| {
-        let labels: Vec<(&str, &str)> = reason.map(|reason| ("reason", reason)).into_iter().collect();
+        let label = if name == TWIN_PURGES { "way" } else { "reason" };
+        let labels: Vec<(&str, &str)> = reason.map(|reason| (label, reason)).into_iter().collect();
         (registry.counter(name, help, &labels), figure)
     };
     let counters: Vec<(Counter, Figure)> = COUNTERS.into_iter().map(counter).collect();

@@ -18,6 +18,7 @@ mod events;
 pub mod fill;
 mod frames;
 mod growing;
+mod handing;
 pub mod key;
 mod misses;
 pub mod nodes;
@@ -28,6 +29,7 @@ mod siphash;
 pub mod store;
 mod tending;
 mod trusted;
+pub mod twin;
 
 pub use check::{check, check_route};
 pub use config::{
@@ -51,4 +53,10 @@ pub fn read_any_of_disk(bytes: &[u8]) {
 #[doc(hidden)]
 pub fn read_any_of_nodes(bytes: &[u8]) {
     nodes::check_any(bytes);
+}
+
+/// Reads any bytes as what the other process of a takeover says. For the fuzz target.
+#[doc(hidden)]
+pub fn read_any_of_twin(bytes: &[u8]) {
+    twin::check_any(bytes);
 }

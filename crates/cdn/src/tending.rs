@@ -1,16 +1,21 @@
 //! What is kept, and how what is purged of it goes.
 
 use crate::Error;
+use crate::Key;
+use crate::handing::Touched;
 use crate::purge::{Purges, Verdict};
 use crate::store::{Disk, Memory};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 /// All that is kept. Whoever tends it may be the last who holds it.
 pub(crate) struct Kept {
     pub(crate) memory: Memory,
-    pub(crate) disk: Option<Disk>,
+    /// Set once: a process that takes over has none until the one before it lets go of it.
+    disk: OnceLock<Disk>,
+    /// What has changed in memory while the disk is awaited.
+    touched: Mutex<Option<Touched>>,
     pub(crate) purges: Arc<Purges>,
     /// Responses that a purge has removed from memory.
     pub(crate) purged: AtomicU64,
@@ -19,8 +24,57 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn new(memory: Memory, disk: Option<Disk>, purges: Arc<Purges>) -> Arc<Self> {
-        let is_tending = AtomicBool::new(false);
-        Arc::new(Self { memory, disk, purges, purged: AtomicU64::new(0), is_tending })
+        let (is_tending, purged) = (AtomicBool::new(false), AtomicU64::new(0));
+        let disk = disk.map_or_else(OnceLock::new, OnceLock::from);
+        Arc::new(Self { memory, disk, touched: Mutex::default(), purges, purged, is_tending })
+    }
+
+    /// The disk, if there is one by now.
+    #[inline]
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        self.disk.get()
+    }
+
+    /// The disk, for whoever is about to change what is kept of a key; where it is awaited, it is noted that this has changed.
+    pub(crate) fn disk_for(&self, key: &Key) -> Option<&Disk> {
+        self.disk.get().or_else(|| self.note(key))
+    }
+
+    #[cold]
+    fn note(&self, key: &Key) -> Option<&Disk> {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        match touched.as_mut() {
+            Some(touched) => touched.note(key),
+            // It has come in this moment, or none is to come.
+            None => return self.disk.get(),
+        }
+        None
+    }
+
+    /// A disk is to come: from now on it is noted what changes.
+    pub(crate) fn await_disk(&self) {
+        *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Some(Touched::default());
+    }
+
+    /// No disk is to come.
+    pub(crate) fn await_no_disk(&self) {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// What has changed in memory until now is not found on the disk that is about to come, since it is older there.
+    pub(crate) fn forget_touched(&self, disk: &Disk) {
+        let touched = {
+            let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+            touched.as_mut().map(Touched::take)
+        };
+        touched.iter().for_each(|touched| touched.remove_from(disk));
+    }
+
+    /// The disk that was awaited; without what has changed by now. Whoever changes something waits: most of it was forgotten before.
+    pub(crate) fn have_disk(&self, disk: Disk) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.take().iter().for_each(|touched| touched.remove_from(&disk));
+        assert!(self.disk.set(disk).is_ok(), "a cache has one disk");
     }
 
     /// Begins to tend beside whoever has purged, if purges have become too many, or their log too long.
@@ -48,7 +102,7 @@ impl Kept {
         let upto = self.purges.sequence();
         let removed = self.memory.sweep(|object| object.check(&self.purges) == Verdict::Hard);
         self.purged.fetch_add(removed as u64, Ordering::Relaxed);
-        if self.purges.is_crowded() && self.disk.as_ref().is_none_or(|disk| disk.hold(upto)) {
+        if self.purges.is_crowded() && self.disk().is_none_or(|disk| disk.hold(upto)) {
             self.purges.forget(upto)?;
         }
         Ok(removed)

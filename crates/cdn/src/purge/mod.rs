@@ -11,6 +11,7 @@
 //! - The lock that a core takes when it purges is never held while the disk is waited for.
 
 mod about;
+mod attaching;
 mod entry;
 mod log;
 mod rewriting;

@@ -75,7 +75,7 @@ impl Purges {
         self.written().is_ended = true;
     }
 
-    fn rewrite_now(&self) -> Result<(), Error> {
+    pub(super) fn rewrite_now(&self) -> Result<(), Error> {
         let mut written = self.written();
         // Not held any longer than that.
         let log = self.log().clone();
@@ -85,7 +85,7 @@ impl Purges {
         }
     }
 
-    fn rewrite(&self, log: &Log, written: &mut Written) -> Result<(), Error> {
+    pub(super) fn rewrite(&self, log: &Log, written: &mut Written) -> Result<(), Error> {
         if written.is_ended {
             return Err(Error::PurgeLog { source: std::io::Error::other("the log is another's by now") });
         }
@@ -99,7 +99,7 @@ impl Purges {
         Ok(())
     }
 
-    fn written(&self) -> MutexGuard<'_, Written> {
+    pub(super) fn written(&self) -> MutexGuard<'_, Written> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

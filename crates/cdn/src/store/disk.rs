@@ -16,6 +16,7 @@ mod files;
 mod finding;
 mod holding;
 mod index;
+mod lock;
 mod reading;
 mod segments;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use figures::Counts;
 pub use figures::DiskFigures;
 use files::Files;
 use index::{ENTRY_BYTES, Entry, Index, Variant};
+pub(crate) use lock::Lock;
 use segments::Segments;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -101,7 +103,7 @@ struct Senders {
 #[derive(Default)]
 struct Ending {
     threads: Vec<JoinHandle<()>>,
-    lock: Option<File>,
+    lock: Option<Lock>,
 }
 
 /// What all threads share.
@@ -150,9 +152,15 @@ enum Mark {
 }
 
 impl Disk {
-    /// Opens a folder, and finds what is there. Returned too is the highest number of a purge that a record was held against.
-    pub fn open(config: &DiskConfig, hasher: KeyHasher, purges: Arc<Purges>) -> Result<(Self, u64), Error> {
-        Self::open_with(config, hasher, purges, |path| {
+    /// Opens a folder that nobody else uses, and finds what is there. Returned too is the highest number of a purge that a record was
+    /// held against.
+    pub(crate) fn open(
+        config: &DiskConfig,
+        lock: Lock,
+        hasher: KeyHasher,
+        purges: Arc<Purges>,
+    ) -> Result<(Self, u64), Error> {
+        Self::open_with(config, lock, hasher, purges, |path| {
             File::options().read(true).write(true).create(true).truncate(true).open(path)
         })
     }
@@ -160,11 +168,11 @@ impl Disk {
     /// With another way to come by the file of a new segment.
     fn open_with(
         config: &DiskConfig,
+        lock: Lock,
         hasher: KeyHasher,
         purges: Arc<Purges>,
         create: fn(&Path) -> std::io::Result<File>,
     ) -> Result<(Self, u64), Error> {
-        let lock = lock(&config.folder)?;
         let shared = Arc::new(Shared::new(config, hasher, purges));
         let (segments, asked) =
             Segments::open(config, create, &shared).map_err(|source| failed(config, source))?;
@@ -227,7 +235,7 @@ impl Disk {
 
     /// Whether there may be a response for a key: if not, a read is not worth while.
     pub fn may_have(&self, key: &Key) -> bool {
-        self.shared.index.has(hash(key))
+        !self.shared.is_closed.load(Ordering::Relaxed) && self.shared.index.has(hash(key))
     }
 
     /// Reads the newest response of a key that is chosen, and checks all of it. Returned too is where it was.
@@ -262,7 +270,17 @@ impl Disk {
 
     /// Forgets all responses of a key.
     pub fn remove_key(&self, key: &Key) {
-        self.mark_gone(&self.shared.index.remove_key(hash(key)));
+        self.remove_hash(hash(key));
+    }
+
+    /// The same by what the index goes by.
+    pub(crate) fn remove_hash(&self, hash: u64) {
+        self.mark_gone(&self.shared.index.remove_key(hash));
+    }
+
+    /// Forgets all that is there.
+    pub(crate) fn remove_all(&self) {
+        self.mark_gone(&self.shared.index.remove_all());
     }
 
     /// Forgets one response.
@@ -304,9 +322,12 @@ impl Disk {
 
     /// Writes what waits, and lets go of the folder. From then on nothing is there. Not for a thread of the data plane.
     pub fn close(&self) {
-        if let Some(ending) = self.begin_to_close() {
-            ending.wait();
-        }
+        drop(self.close_for_another());
+    }
+
+    /// The same, but the folder is another's only once what is returned is dropped.
+    pub(crate) fn close_for_another(&self) -> Option<Lock> {
+        self.begin_to_close()?.wait()
     }
 
     fn begin_to_close(&self) -> Option<Ending> {
@@ -336,9 +357,8 @@ impl Disk {
         self.shared.counts.figures(self.shared.index.len())
     }
 
-    /// Removes all responses of a folder: nobody knows what of them was purged. "Would block" where the folder is in use.
-    pub fn clear(folder: &Path) -> Result<(), Error> {
-        let _lock = lock(folder)?;
+    /// Removes all responses of a folder that is this process's: nobody knows what of them was purged.
+    pub(crate) fn clear(folder: &Path, _lock: &Lock) -> Result<(), Error> {
         let named = |source| Error::Disk { folder: folder.into(), source };
         for (_, path) in segments::paths(folder).map_err(named)? {
             fs::remove_file(path).map_err(named)?;
@@ -351,7 +371,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let Some(ending) = self.begin_to_close() else { return };
         if tokio::runtime::Handle::try_current().is_err() {
-            return ending.wait();
+            return drop(ending.wait());
         }
         // A core may be the last to let go. Where no thread can be had, what waits is written by those that are there all the same.
         let _ = thread::Builder::new().name("cdn-close".into()).spawn(move || ending.wait());
@@ -372,12 +392,12 @@ impl Ending {
         Ok(())
     }
 
-    fn wait(self) {
+    fn wait(self) -> Option<Lock> {
         for thread in self.threads {
             // One that has panicked has nothing left to write.
             let _ = thread.join();
         }
-        drop(self.lock);
+        self.lock
     }
 }
 
@@ -414,16 +434,6 @@ impl Shared {
 /// What the index goes by.
 fn hash(key: &Key) -> u64 {
     key.hash as u64
-}
-
-/// Makes sure that nobody else uses the folder, as long as the file is open.
-fn lock(folder: &Path) -> Result<File, Error> {
-    let named = |source| Error::Disk { folder: folder.into(), source };
-    fs::create_dir_all(folder).map_err(named)?;
-    let path = folder.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(named)?;
-    file.try_lock().map_err(|error| named(error.into()))?;
-    Ok(file)
 }
 
 fn failed(config: &DiskConfig, source: std::io::Error) -> Error {

@@ -4,6 +4,7 @@
 
 mod body;
 mod disk;
+pub(crate) mod forgotten;
 mod joining;
 mod memory;
 mod object;
@@ -13,7 +14,9 @@ mod record;
 pub(crate) mod samples;
 
 pub use body::{Body, CHUNK_BYTES, Pieces};
+pub(crate) use disk::Lock;
 pub use disk::{Disk, DiskConfig, DiskFigures};
+pub use forgotten::forget_later;
 pub(crate) use joining::join;
 pub use memory::{Memory, MemoryFigures, VARIANTS_MAX};
 pub use object::Object;

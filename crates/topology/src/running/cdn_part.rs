@@ -7,17 +7,20 @@ use crate::status::CdnStatus;
 use cdn::key::QueryPolicy;
 use cdn::nodes::{Message, Moment, Nodes};
 use cdn::purge::{Mode, Target};
-use cdn::store::{Disk, DiskConfig};
+use cdn::store::{DiskConfig, forget_later};
 use cdn::{Engine, EngineConfig};
 use edge::{CacheCounts, SiteCacheStatus};
 use notation::Size;
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use telemetry::{Hook, Registry};
 use thiserror::Error;
+
+mod takeover;
 
 /// The cache, if the file names one. It outlives edges and files: what is kept stays over a reload.
 #[derive(Default)]
@@ -69,8 +72,14 @@ pub enum PurgeError {
 }
 
 impl CdnPart {
-    pub(super) fn start(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, StartError> {
-        let mut part = Self::open(topology, dir, registry)?;
+    /// `before` is where the process that this one takes over from tells of purges, and is told of them.
+    pub(super) fn start(
+        topology: &Topology,
+        dir: &Path,
+        registry: &Registry,
+        before: Option<UnixStream>,
+    ) -> Result<Self, StartError> {
+        let mut part = Self::open(topology, dir, registry, before)?;
         part.run();
         Ok(part)
     }
@@ -82,7 +91,12 @@ impl CdnPart {
         }
     }
 
-    fn open(topology: &Topology, dir: &Path, registry: &Registry) -> Result<Self, cdn::Error> {
+    fn open(
+        topology: &Topology,
+        dir: &Path,
+        registry: &Registry,
+        before: Option<UnixStream>,
+    ) -> Result<Self, cdn::Error> {
         let folder = dir.join(&topology.node.data).join("cdn");
         let Some(config) = &topology.cdn else {
             // What an earlier file had on the disk misses what is purged, or only changes, from now on.
@@ -94,7 +108,7 @@ impl CdnPart {
         wanted.disk = config
             .disk
             .map(|disk| DiskConfig::behind(memory_bytes, folder.clone(), disk.get() - beside(disk.get())));
-        let engine = Arc::new(open_engine(&wanted, &folder)?);
+        let engine = takeover::open_engine(&wanted, &folder, before)?;
         let metrics = cdn::register(registry, &engine);
         let nodes = NodesPart::open(None, &engine, topology, dir, registry)?;
         Ok(Self(Some(Open { engine, folder, disk: config.disk, nodes, _metrics: metrics })))
@@ -109,7 +123,7 @@ impl CdnPart {
     ) -> Result<PreparedCdn, ReloadError> {
         match (&self.0, &new.cdn) {
             (_, None) => Ok(PreparedCdn::Absent),
-            (None, Some(_)) => Ok(PreparedCdn::Added(Self::open(new, dir, registry)?)),
+            (None, Some(_)) => Ok(PreparedCdn::Added(Self::open(new, dir, registry, None)?)),
             (Some(open), Some(config)) if open.disk != config.disk => {
                 Err(ReloadError::NeedsRestart { what: "cdn.disk".into() })
             }
@@ -184,6 +198,24 @@ impl CdnPart {
             }
         }
         None
+    }
+
+    /// For a process that is about to take over: where it is told of purges, and tells of them.
+    pub(super) fn to_successor(&self) -> io::Result<Option<OwnedFd>> {
+        self.0.as_ref().map(|open| takeover::to_successor(&open.engine)).transpose()
+    }
+
+    /// The process that was about to take over does not.
+    pub(super) fn forsake_successor(&self) {
+        if let Some(open) = &self.0 {
+            open.engine.forsake_successor();
+        }
+    }
+
+    /// Another process serves: it is to have the disk. Returned is what does that, and waits for the disk.
+    pub(super) fn hand_over(&self) -> Option<impl FnOnce() + Send + 'static> {
+        let engine = Arc::clone(&self.0.as_ref()?.engine);
+        Some(move || takeover::hand_over(&engine))
     }
 
     /// Tells the other nodes that this one ends.
@@ -325,46 +357,6 @@ fn key_of(url: &str, queries: &QueryPolicy) -> Result<Vec<u8>, PurgeError> {
     Ok(bytes)
 }
 
-/// Opens the cache. A process that takes over meets the folder in use by the one before it, and goes on in memory: what is on the disk then
-/// misses its purges, and is forgotten at the next start.
-fn open_engine(wanted: &EngineConfig, folder: &Path) -> Result<Engine, cdn::Error> {
-    if wanted.disk.is_none() {
-        // What an earlier file had on the disk misses the purges from now on.
-        forget_later(folder)?;
-        return Engine::open(wanted);
-    }
-    match forget_now(folder).and_then(|()| Engine::open(wanted)) {
-        Err(cdn::Error::Disk { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
-            forget_later(folder)?;
-            tracing::warn!(target: "topology", "the cache's disk is still in use by the process or the file before: until the next start, responses are kept in memory alone");
-            Engine::open(&EngineConfig { disk: None, ..wanted.clone() })
-        }
-        opened => opened,
-    }
-}
-
-/// Removes what is there, if it was to be forgotten; nothing while somebody uses it.
-fn forget_now(folder: &Path) -> Result<(), cdn::Error> {
-    let forgotten = forgotten(folder);
-    if !forgotten.exists() {
-        return Ok(());
-    }
-    Disk::clear(folder)?;
-    fs::remove_file(&forgotten).map_err(|source| cdn::Error::Disk { folder: folder.to_owned(), source })
-}
-
-/// Has whoever uses the folder next begin with nothing. Nothing of it is removed now: another process may still use it.
-fn forget_later(folder: &Path) -> Result<(), cdn::Error> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    fs::write(forgotten(folder), b"").map_err(|source| cdn::Error::Disk { folder: folder.to_owned(), source })
-}
-
-fn forgotten(folder: &Path) -> PathBuf {
-    folder.with_extension("forgotten")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -388,14 +380,18 @@ mod tests {
         let folder = home.path().join("cdn");
         let disk = DiskConfig::behind(64 << 20, folder.clone(), 64 << 20);
         let wanted = EngineConfig { disk: Some(disk), ..EngineConfig::of_memory(1 << 20) };
-        let before = open_engine(&wanted, &folder).unwrap();
-        let after = open_engine(&wanted, &folder).unwrap();
+        let open = || takeover::open_engine(&wanted, &folder, None).unwrap();
+        let before = open();
+        before.put(response(&before));
+        let after = open();
         after.purge(Target::Everything, Mode::Hard).unwrap();
-        assert!(forgotten(&folder).exists());
         drop((before, after));
-        let next = open_engine(&wanted, &folder).unwrap();
+        // It is forgotten once.
+        let next = open();
         assert_eq!(next.figures().disk.objects, 0);
-        assert!(!forgotten(&folder).exists());
+        next.put(response(&next));
+        drop(next);
+        assert_eq!(open().figures().disk.objects, 1);
     }
 
     fn topology(text: &str) -> Topology {
@@ -429,7 +425,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let with = topology("[cdn]\nmemory = \"8MiB\"\ndisk = \"8MiB\"\n");
         let (without, registry) = (topology(""), Registry::new());
-        let open = |topology: &Topology| CdnPart::open(topology, home.path(), &registry).unwrap();
+        let open = |topology: &Topology| CdnPart::open(topology, home.path(), &registry, None).unwrap();
         let keep = |part: &CdnPart| {
             let engine = &part.0.as_ref().unwrap().engine;
             engine.put(response(engine));

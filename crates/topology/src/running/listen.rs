@@ -3,14 +3,17 @@
 use super::StartError;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
 
-/// Listening sockets that came from the process that ran before.
+/// Sockets that came from the process that ran before.
 #[derive(Default)]
 pub(super) struct Inherited {
     pub(super) admin: Vec<TcpListener>,
     pub(super) edge: Vec<TcpListener>,
     pub(super) layer4: Vec<cores::Socket>,
     pub(super) dns: Vec<cores::Socket>,
+    /// Over which purges go, between the two.
+    pub(super) purges: Option<UnixStream>,
 }
 
 impl Inherited {

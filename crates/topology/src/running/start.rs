@@ -192,7 +192,7 @@ impl Backends {
         // An edge that is dropped again, where this fails, ends by itself.
         let over_http = Arc::<dns_part::OverHttp>::default();
         let pools = pools::by_name(&self.pools);
-        let cdn = CdnPart::start(topology, dir, &self.registry)?;
+        let cdn = CdnPart::start(topology, dir, &self.registry, inherited.purges.take())?;
         let kept = Kept { pushes: Some(pushes.by_name()), cdn: cdn.of_edge(topology) };
         let edge = EdgePart::start(topology, dir, pools, kept, over_http.clone(), &self.registry, inherited)?;
         let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;

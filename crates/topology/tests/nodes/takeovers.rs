@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_takeover_of_nothing_is_a_start", || block_on(a_takeover_of_nothing())),
     ("a_new_nines_that_cannot_start_leaves_the_old_one_as_it_was", || block_on(a_failed_takeover())),
     ("a_new_nines_that_dies_on_the_way_leaves_the_old_one_as_it_was", || block_on(an_abandoned_takeover())),
+    ("purges_go_between_both_processes_of_a_takeover_that_know_how", || block_on(purges_go_both_ways())),
     ("a_nines_that_speaks_another_version_is_refused", || block_on(another_version())),
 ];
 
@@ -147,6 +148,37 @@ async fn an_abandoned_takeover() {
     let new = world.take_over().await.unwrap();
     old.stop(Duration::from_secs(30)).await;
     new.stop(Duration::from_secs(30)).await;
+}
+
+async fn purges_go_both_ways() {
+    let world = World::new(
+        "[node]\nadmin = '127.0.0.1:0'\n[edge]\nhttp = ['127.0.0.1:0']\ncores = 1\n[cdn]\nmemory = '8MiB'\ndisk = '8MiB'\n\
+         [site.default.route]\n'/' = { respond = { body = 'x' } }\n",
+    );
+    let old = world.up().await;
+    // One of an earlier version asks for listeners alone.
+    for (ask, with) in [(serde_json::json!({}), false), (serde_json::json!({ "purges": true }), true)] {
+        let stream = UnixStream::connect(world.path("data/nines.sock")).unwrap();
+        say(&stream, &serde_json::json!({ "say": "hello", "version": 1, "pid": 1 }));
+        hear(&stream).await;
+        let mut ask = ask;
+        ask["say"] = "listeners".into();
+        say(&stream, &ask);
+        let (answer, sockets) = hear(&stream).await;
+        assert_eq!((answer["purges"].as_bool(), sockets), (Some(with), 2 + usize::from(with)));
+    }
+    let new = world.take_over().await.unwrap();
+    tokio::time::timeout(PATIENCE, old.handed_over()).await.unwrap();
+    let purges = |running: &topology::Running| running.cdn(0).unwrap().purges;
+    for (number, node) in [(1, &old), (2, &new)] {
+        node.purge(topology::Purge::All, topology::PurgeMode::Hard).await.unwrap();
+        assert_eq!((purges(&old), purges(&new)), (number, number));
+    }
+    old.stop(Duration::from_secs(30)).await;
+    new.purge(topology::Purge::All, topology::PurgeMode::Hard).await.unwrap();
+    assert_eq!(purges(&new), 3);
+    new.stop(Duration::from_secs(30)).await;
+    assert!(!world.path("data/cdn.handed-over").exists() && !world.path("data/cdn.forgotten").exists());
 }
 
 async fn another_version() {

@@ -199,6 +199,18 @@ impl Index {
         self.take(&mut shard, hash, |_| true)
     }
 
+    /// Takes out all responses, what waits to be written too.
+    pub(super) fn remove_all(&self) -> Vec<Entry> {
+        let mut gone = Vec::new();
+        for shard in &self.shards {
+            let Shard { entries, .. } =
+                std::mem::take(&mut *shard.lock().unwrap_or_else(PoisonError::into_inner));
+            entries.values().for_each(|entries| gone.extend_from_slice(entries.as_slice()));
+        }
+        self.len.fetch_sub(gone.len() as u64, Ordering::Relaxed);
+        gone
+    }
+
     /// Whether one of a key's responses is there, or waits to be written.
     pub(super) fn knows(&self, hash: u64, variant: Variant) -> bool {
         let shard = self.shard(hash);

@@ -25,8 +25,12 @@ fn engine(folder: &Path, bytes_max: u64) -> Engine {
 }
 
 fn disk(folder: &Path, bytes_max: u64) -> Disk {
-    let config = config(folder, bytes_max);
-    Disk::open(&config, KeyHasher::new(HASHER_SECRET), Arc::new(Purges::in_memory())).unwrap().0
+    open(&config(folder, bytes_max))
+}
+
+fn open(config: &DiskConfig) -> Disk {
+    let (lock, purges) = (Lock::take(&config.folder).unwrap(), Arc::new(Purges::in_memory()));
+    Disk::open(config, lock, KeyHasher::new(HASHER_SECRET), purges).unwrap().0
 }
 
 /// A body of which each byte says to whom it belongs.
@@ -134,9 +138,7 @@ fn what_comes_back_from_the_disk_is_in_memory_again_unless_a_newer_one_is() {
 fn a_folder_is_used_by_one_cache_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let _first = engine(folder.path(), 1 << 20);
-    let config = config(folder.path(), 1 << 20);
-    let second = Disk::open(&config, KeyHasher::new(HASHER_SECRET), Arc::new(Purges::in_memory()));
-    assert!(matches!(second, Err(Error::Disk { .. })));
+    assert!(matches!(Lock::take(folder.path()), Err(Error::Disk { .. })));
 }
 
 #[test]
@@ -214,7 +216,8 @@ fn a_full_disk_is_counted_and_nothing_else_happens() {
         File::options().read(true).write(true).create(true).truncate(true).open(path)
     };
     let (hasher, purges) = (KeyHasher::new(HASHER_SECRET), Arc::new(Purges::in_memory()));
-    let (disk, _) = Disk::open_with(&config, hasher, purges, create).unwrap();
+    let (disk, _) =
+        Disk::open_with(&config, Lock::take(&config.folder).unwrap(), hasher, purges, create).unwrap();
     disk.write(&object("a", 1, 100_000));
     disk.write(&object("b", 1, 100));
     disk.flush();

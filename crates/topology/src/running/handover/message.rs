@@ -13,8 +13,11 @@ pub(super) const VERSION: u32 = 1;
 pub(super) enum Ask {
     /// First of all.
     Hello { version: u32, pid: u32 },
-    /// It is ready for the listening sockets.
-    Listeners,
+    /// It is ready for the listening sockets; and, if it says so, for the one over which purges go.
+    Listeners {
+        #[serde(default)]
+        purges: bool,
+    },
     /// Its edge serves on them.
     Serving,
 }
@@ -25,8 +28,12 @@ pub(super) enum Ask {
 pub(super) enum Answer {
     /// To hello: what its pools can do.
     Hello { version: u32, pid: u32, pools: BTreeMap<String, PoolPower> },
-    /// With the sockets attached, in this order.
-    Listeners { listeners: Vec<Listener> },
+    /// With the sockets attached, in this order; the one over which purges go is the last.
+    Listeners {
+        listeners: Vec<Listener>,
+        #[serde(default)]
+        purges: bool,
+    },
     /// To serving: the lock and the socket are free.
     Yours,
     /// To anything: it goes no further.

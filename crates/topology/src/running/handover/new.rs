@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
-use tokio::net::UnixStream;
+use tokio::net::UnixStream as Conversation;
 
 /// How long the running process may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -34,7 +35,7 @@ pub(in crate::running) struct Previous {
 impl Previous {
     /// Says hello to the running nines; `None` when none runs.
     pub(in crate::running) async fn find(socket: &Path) -> Result<Option<Self>, TakeoverError> {
-        let stream = match UnixStream::connect(socket).await {
+        let stream = match Conversation::connect(socket).await {
             Ok(stream) => stream,
             // Nobody's socket, or a dead process's.
             Err(error)
@@ -63,13 +64,15 @@ impl Previous {
 
     /// The listening sockets.
     pub(in crate::running) async fn listeners(&mut self) -> Result<Inherited, StartError> {
-        let (answer, fds) = ask(&mut self.peer, &Ask::Listeners).await?;
-        let Answer::Listeners { listeners } = answer else { return Err(unexpected(&answer).into()) };
-        if listeners.len() != fds.len() {
-            let error = format!("{} listeners were announced and {} arrived", listeners.len(), fds.len());
+        let (answer, mut fds) = ask(&mut self.peer, &Ask::Listeners { purges: true }).await?;
+        let Answer::Listeners { listeners, purges } = answer else { return Err(unexpected(&answer).into()) };
+        let announced = listeners.len() + usize::from(purges);
+        if announced != fds.len() {
+            let error = format!("{announced} sockets were announced and {} arrived", fds.len());
             return Err(TakeoverError::Io(io::Error::new(io::ErrorKind::InvalidData, error)).into());
         }
-        let mut inherited = Inherited::default();
+        let purges = if purges { fds.pop() } else { None };
+        let mut inherited = Inherited { purges: purges.map(UnixStream::from), ..Inherited::default() };
         for (listener, fd) in listeners.iter().zip(fds) {
             match listener.tier {
                 Tier::Admin => inherited.admin.push(TcpListener::from(fd)),

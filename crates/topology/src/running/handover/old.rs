@@ -60,6 +60,7 @@ async fn serve(mut listener: UnixListener, running: Weak<Running>) {
                 tracing::warn!(target: "topology", %error, "a takeover broke off, this process carries on");
             }
         }
+        running.live().cdn.forsake_successor();
         // The socket may have been removed for a successor that then died.
         if !running.home.socket().exists() {
             match listen(&running.home.socket()) {
@@ -91,7 +92,7 @@ async fn converse(mut peer: Peer, running: &Running) -> io::Result<bool> {
                 tracing::info!(target: "topology", by_pid = pid, "a new process prepares to take over");
                 peer.send(&hello(running), &[])?;
             }
-            Ask::Listeners => send_listeners(&mut peer, running)?,
+            Ask::Listeners { purges } => send_listeners(&mut peer, running, purges)?,
             Ask::Serving => return let_go(&mut peer, running),
         }
     }
@@ -107,11 +108,12 @@ fn hello(running: &Running) -> Answer {
     Answer::Hello { version: VERSION, pid: std::process::id(), pools: pools.collect() }
 }
 
-fn send_listeners(peer: &mut Peer, running: &Running) -> io::Result<()> {
+fn send_listeners(peer: &mut Peer, running: &Running, with_purges: bool) -> io::Result<()> {
     let admin = (Tier::Admin, Socket::Tcp(running.admin.try_clone()?));
-    let (edge, layer4, dns) = {
+    let (edge, layer4, dns, purges) = {
         let live = running.live();
-        (live.edge.listeners()?, live.layer4.sockets()?, live.dns.sockets()?)
+        let purges = if with_purges { live.cdn.to_successor()? } else { None };
+        (live.edge.listeners()?, live.layer4.sockets()?, live.dns.sockets()?, purges)
     };
     let edge = edge.into_iter().map(|listener| (Tier::Edge, Socket::Tcp(listener)));
     let layer4 = layer4.into_iter().map(|socket| match socket {
@@ -127,8 +129,9 @@ fn send_listeners(peer: &mut Peer, running: &Running) -> io::Result<()> {
         .iter()
         .map(|(tier, socket)| Ok(Listener { tier: *tier, address: socket.address()?.at }))
         .collect::<io::Result<Vec<_>>>()?;
-    let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
-    peer.send(&Answer::Listeners { listeners }, &fds)
+    let mut fds: Vec<BorrowedFd<'_>> = sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
+    fds.extend(purges.as_ref().map(AsFd::as_fd));
+    peer.send(&Answer::Listeners { listeners, purges: purges.is_some() }, &fds)
 }
 
 /// Gives up the lock and the socket. Whether the new process still lives is known only once it was told.
@@ -139,10 +142,15 @@ fn let_go(peer: &mut Peer, running: &Running) -> io::Result<bool> {
         running.home.lock().map_err(io::Error::other)?;
         return Err(error);
     }
-    let live = running.live();
+    let mut live = running.live();
     live.edge.hand_over();
     live.layer4.stop_accepting();
     live.dns.stop_accepting();
+    if let Some(hand_over) = live.cdn.hand_over() {
+        live.leaving.spawn(async move {
+            let _ = tokio::task::spawn_blocking(hand_over).await;
+        });
+    }
     drop(live);
     tracing::info!(target: "topology", "another process has taken over");
     Ok(true)

@@ -12,7 +12,7 @@ async fn nodes_of_a_reload_that_fails_are_not_told_and_of_one_that_does_not_miss
     let without = topology("[cdn]\nmemory = \"8MiB\"\n");
     let with = topology("[cdn]\nmemory = \"8MiB\"\nnodes = [\"127.0.0.1:1\"]\n");
     let registry = Registry::new();
-    let mut part = CdnPart::start(&without, home.path(), &registry).unwrap();
+    let mut part = CdnPart::start(&without, home.path(), &registry, None).unwrap();
     let engine = part.of_edge(&without).unwrap().engine;
     drop(part.prepare(&with, home.path(), &registry).unwrap());
     assert!(engine.nodes().is_none(), "another part of the file was refused");
@@ -35,7 +35,7 @@ async fn a_cache_of_a_reload_that_fails_speaks_with_no_node() {
     let home = tempfile::tempdir().unwrap();
     let with = topology("[cdn]\nmemory = \"8MiB\"\nnodes = [\"127.0.0.1:1\"]\n");
     let registry = Registry::new();
-    let mut part = CdnPart::start(&topology(""), home.path(), &registry).unwrap();
+    let mut part = CdnPart::start(&topology(""), home.path(), &registry, None).unwrap();
     let prepared = part.prepare(&with, home.path(), &registry).unwrap();
     let PreparedCdn::Added(added) = &prepared else { panic!("it is new") };
     assert!(added.nodes().unwrap().seen(Moment::now()).is_empty());

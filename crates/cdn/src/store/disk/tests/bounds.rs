@@ -49,8 +49,7 @@ fn whoever_purges_too_much_has_it_tended_beside() {
 fn no_more_responses_are_known_than_memory_is_set_aside_for() {
     let folder = tempfile::tempdir().unwrap();
     let config = DiskConfig { objects_max: 100, ..config(folder.path(), 8 << 20) };
-    let open =
-        || Disk::open(&config, KeyHasher::new(HASHER_SECRET), Arc::new(Purges::in_memory())).unwrap().0;
+    let open = || super::open(&config);
     let first = open();
     // Longer than a hundredth of a segment, so that there are many of these.
     for number in 0..300 {

@@ -67,7 +67,8 @@ fn what_was_replaced_by_what_could_not_be_written_does_not_come_back() {
     };
     let open = || {
         let (hasher, purges) = (KeyHasher::new(HASHER_SECRET), Arc::new(Purges::in_memory()));
-        Disk::open_with(&config(folder.path(), 1 << 20), hasher, purges, create).unwrap().0
+        let lock = Lock::take(folder.path()).unwrap();
+        Disk::open_with(&config(folder.path(), 1 << 20), lock, hasher, purges, create).unwrap().0
     };
     let first = open();
     for name in ["no room", "too large", "too many wait"] {
@@ -181,7 +182,8 @@ fn what_cannot_be_read_while_it_is_held_against_purges_does_not_pass_for_held_at
     let purges = Arc::new(Purges::in_memory());
     let open = || {
         let config = config(folder.path(), 8 << 20);
-        Disk::open(&config, KeyHasher::new(HASHER_SECRET), Arc::clone(&purges)).unwrap().0
+        let lock = Lock::take(folder.path()).unwrap();
+        Disk::open(&config, lock, KeyHasher::new(HASHER_SECRET), Arc::clone(&purges)).unwrap().0
     };
     let first = open();
     for name in ["unreadable", "behind"] {
