@@ -9,7 +9,7 @@ from cdn_bytes import Body, Wrong, checked
 from cdn_origin import Fault, Gate, Origin
 from cdn_world import World, in_threads
 from conftest import eventually
-from wire import Response
+from wire import Response, Wire
 
 KIB = 1024
 REVALIDATED = (("Cache-Control", "no-cache"),)
@@ -123,6 +123,33 @@ def test_a_head_fills_the_cache_like_a_get(world, framing):
     assert (got.status, got.version, got.response.body) == (200, 1, b"")
     eventually(lambda: world.get(thing, method="HEAD").response.get("content-length") == "300000")
     assert len(world.get(thing).response.body) == 300_000 and len(thing.asked) == 1
+
+
+def test_nothing_follows_the_head_of_an_answer_to_head(start):
+    origin = Origin()
+    config = cdn_world.file(origin.port).replace("[site.default.route]", "[site.default]\ncompress = true\n[site.default.route]")
+    world = World("nines", start(config), origin)
+    for control in ("max-age=60", "no-store"):
+        for framing in ("chunked", "length"):
+            for coding in ("gzip", "identity"):
+                thing = world.put(size=30_000, framing=framing, fields=(("Cache-Control", control), ("Content-Type", "text/plain")))
+                head = f"{{}} {thing.path} HTTP/1.1\r\nHost: cdn.test\r\nAccept-Encoding: {coding}\r\n\r\n"
+                with Wire(world.port) as wire:
+                    for method in ("HEAD", "HEAD", "GET", "HEAD", "GET"):
+                        wire.send(head.format(method))
+                        answer = wire.response(method)
+                        assert answer.status == 200 and bool(answer.body) == (method == "GET"), (control, framing, coding, method)
+    origin.stop()
+
+
+def test_a_head_with_authorization_goes_as_head(start):
+    origin = Origin()
+    world = World("nines", start(cdn_world.file(origin.port)), origin)
+    thing = world.put(size=3_000_000)
+    for _ in range(3):
+        assert world.get(thing, [("Authorization", "Basic eDp5")], method="HEAD").status == 200
+    assert [request.method for request in thing.asked] == ["HEAD"] * 3
+    origin.stop()
 
 
 def test_a_head_of_what_is_too_large_to_be_kept_does_not_fetch_it_all(world):
@@ -346,6 +373,21 @@ def test_what_is_no_longer_to_be_kept_is_not_served_any_more(start):
     assert world.get(thing).version == 1
     origin.publish(thing, fields=(("Cache-Control", "no-store"),))
     eventually(lambda: world.get(thing).version == 2)
+    origin.stop()
+
+
+@pytest.mark.parametrize("status, control", [(403, "no-store"), (200, "private"), (200, "no-store"), (404, "private")])
+def test_what_one_client_is_told_takes_nothing_fresh_away_from_the_others(start, status, control):
+    origin = Origin()
+    world = World("nines", start(cdn_world.file(origin.port)), origin)
+    thing = world.put()
+    world.warm(thing)
+    thing.instead = lambda exchange: exchange.respond(status, b"yours", headers=[("Cache-Control", control)])
+    with world.ask(thing, [("Cache-Control", "no-cache"), ("Cookie", "a=b")]) as wire:
+        assert wire.response().body == b"yours"
+    thing.instead = None
+    asked = len(thing.asked)
+    assert world.get(thing).version == 1 and len(thing.asked) == asked
     origin.stop()
 
 

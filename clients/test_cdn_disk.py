@@ -342,6 +342,8 @@ def test_what_stays_on_disk_is_the_same_by_http2_to_slow_readers_and_after_it_ha
     url = f"http://127.0.0.1:{cache.world.port}{thing.path}"
     got = subprocess.run(["curl", "-s", "--http2-prior-knowledge", "-H", "Host: cdn.test", url], check=True, capture_output=True)
     assert got.stdout == cache.world.get(thing).response.body and len(thing.asked) == 1
+    several = cache.world.get(things[42], [("Range", "bytes=5-9,800000-899999")])
+    assert several.whole and several.status in (200, 206) and len(things[42].asked) == 1
     with cache.world.ask(things[41], timeout=60) as slow:
         # What it reads from goes meanwhile: others take its room on the disk.
         cache.fill(80, [901_000])

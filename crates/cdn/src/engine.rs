@@ -278,12 +278,13 @@ impl Engine {
         let sequence = self.kept.purges.purge(target, mode);
         self.tidy_up(target, mode);
         let told = self.tell_twins(&[Arc::new(Entry::new(target, mode))], true);
-        if let Some((nodes, entry)) = nodes {
+        let settled = nodes.map_or(Ok(()), |(nodes, entry)| {
             nodes.queue(entry);
-            nodes.settle()?;
-        }
+            nodes.settle()
+        });
+        // Whatever has failed: a log that is broken is written anew by this.
         self.kept.tend_if_crowded();
-        told.and(sequence)
+        settled.and(told).and(sequence)
     }
 
     /// What an unsafe method invalidates (RFC 9111 §4.4): at once, without waiting for the disk. Other nodes are told soon.

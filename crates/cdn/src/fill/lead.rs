@@ -192,9 +192,14 @@ impl Lead {
     }
 
     fn add(&mut self, piece: Bytes) {
+        let is_kept = self.shared.state().is_for == For::All;
         self.open_bytes += piece.len();
         self.shared.push(piece.clone());
-        self.open.push(piece);
+        if is_kept {
+            self.open.push(piece);
+        } else {
+            self.open.clear();
+        }
         if self.open_bytes == CHUNK_BYTES {
             self.seal();
         }

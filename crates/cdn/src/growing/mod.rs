@@ -71,6 +71,10 @@ impl Growing {
         Ok(Self { file_system, path: path.into(), inner: Mutex::new(inner) })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Appends, without waiting for the disk. Where this fails, what takes the file's place may have it all the same.
     pub(crate) fn append(&self, records: &[u8]) -> io::Result<()> {
         let mut inner = self.inner();

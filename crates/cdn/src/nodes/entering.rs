@@ -96,23 +96,33 @@ impl Nodes {
         if !self.is_behind_itself.load(Ordering::Relaxed) {
             return Ok(());
         }
+        self.begin();
+        let renewed = self.renew_by(file);
+        self.queue.settle(1);
+        self.changed();
+        renewed
+    }
+
+    fn renew_by(&self, file: &LedgerFile) -> Result<(), Error> {
         let (own, entry) = (NodeId(rand::random()), Arc::new(Entry::new(Target::Everything, Mode::Hard)));
         let all = Item::Purge { origin: own, number: 1, entry };
+        // First, so that no process begins as the new node and has not purged; and once, however long the ledger cannot be written.
+        if !self.has_purged_all.load(Ordering::Relaxed) {
+            let engine = self.engine.upgrade();
+            engine.map_or(Ok(()), |engine| engine.apply(std::slice::from_ref(&all)))?;
+            self.has_purged_all.store(true, Ordering::Relaxed);
+        }
         let mut items: Vec<Item> = self.ledger().all().collect();
         items.push(all.clone());
-        // In one go, so that no process begins as the new node and has not purged.
         file.rewrite(own, &items).map_err(failed)?;
-        self.begin();
-        let applied = self.engine.upgrade().map_or(Ok(()), |engine| engine.apply(std::slice::from_ref(&all)));
         {
             let mut ledger = self.ledger();
             ledger.renew(own);
             ledger.enter(&all);
         }
+        self.has_purged_all.store(false, Ordering::Relaxed);
         self.is_behind_itself.store(false, Ordering::Relaxed);
-        self.queue.settle(1);
-        self.changed();
-        applied
+        Ok(())
     }
 
     /// On the disk by the time that this returns. A file that nobody can rely on is written anew, first or once this fails: without the items.

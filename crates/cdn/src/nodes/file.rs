@@ -26,8 +26,9 @@ pub(super) struct LedgerFile {
 pub(super) struct Opened {
     pub(super) ledger: Ledger,
     pub(super) file: LedgerFile,
-    /// Some of it could not be read: purges that began here may be lost, that no other node has heard of. So one of everything is entered.
-    pub(super) is_damaged: bool,
+    /// What could not be read: purges that began here may be lost, that no other node has heard of. So one of everything is entered, and
+    /// nothing is written before that has taken effect: see [`LedgerFile::mend`].
+    pub(super) damaged: Vec<PathBuf>,
 }
 
 impl LedgerFile {
@@ -67,21 +68,29 @@ impl LedgerFile {
             }
         }
         let mut ledger = ledger.unwrap_or_else(|| Ledger::new(fresh, limits));
-        let is_damaged = !damaged.is_empty();
-        if is_damaged {
+        if !damaged.is_empty() {
             let all = ledger.begin(Arc::new(Entry::new(Target::Everything, Mode::Hard)), 0);
             ledger.enter(&all);
         }
         let growing = slot.map(|slot| Growing::open(file_system, &folder.join(slot), 0)).transpose()?;
         let file = Self { growing, _lock: lock };
-        file.rewrite(ledger.own(), &ledger.all().collect::<Vec<Item>>())?;
-        for other in damaged.into_iter().filter(|other| slot.is_some_and(|slot| slot != *other)) {
-            // Each start would purge everything because of it.
-            if let Some(_lock) = try_lock(folder, other)? {
-                fs::remove_file(folder.join(other))?;
+        if damaged.is_empty() {
+            file.rewrite(ledger.own(), &ledger.all().collect::<Vec<Item>>())?;
+        }
+        let damaged = damaged.into_iter().map(|slot| folder.join(slot)).collect();
+        Ok(Opened { ledger, file, damaged })
+    }
+
+    /// Everything was purged because of files that could not be read: no start has to do so any more.
+    pub(super) fn mend(&self, own: NodeId, items: &[Item], damaged: &[PathBuf]) -> io::Result<()> {
+        self.rewrite(own, items)?;
+        let is_own = |path: &Path| self.growing.as_ref().is_some_and(|growing| growing.path() == path);
+        for other in damaged.iter().filter(|path| self.growing.is_some() && !is_own(path)) {
+            if let Some(_lock) = try_lock(other)? {
+                fs::remove_file(other)?;
             }
         }
-        Ok(Opened { ledger, file, is_damaged })
+        Ok(())
     }
 
     /// Writes what is about to be entered, on the disk by the time that this returns.
@@ -117,7 +126,7 @@ impl LedgerFile {
 /// The first file that no other process has.
 fn lock(folder: &Path) -> io::Result<(Option<&'static str>, Option<File>)> {
     for slot in SLOTS {
-        if let Some(lock) = try_lock(folder, slot)? {
+        if let Some(lock) = try_lock(&folder.join(slot))? {
             return Ok((Some(slot), Some(lock)));
         }
     }
@@ -125,8 +134,8 @@ fn lock(folder: &Path) -> io::Result<(Option<&'static str>, Option<File>)> {
 }
 
 /// `None`: another process has it.
-fn try_lock(folder: &Path, slot: &str) -> io::Result<Option<File>> {
-    let path: PathBuf = folder.join(slot).with_extension("lock");
+fn try_lock(slot: &Path) -> io::Result<Option<File>> {
+    let path = slot.with_extension("lock");
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

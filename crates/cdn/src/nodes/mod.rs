@@ -58,6 +58,8 @@ pub struct Nodes {
     queue: Queue,
     /// Others have heard of more from here than is remembered.
     is_behind_itself: AtomicBool,
+    /// Everything is purged because of that, which is not in the ledger yet.
+    has_purged_all: AtomicBool,
     contacts: Mutex<Contacts>,
     is_leaving: AtomicBool,
     changes: watch::Sender<u64>,
@@ -88,11 +90,11 @@ impl Nodes {
         fresh: NodeId,
         silent: Duration,
     ) -> Result<Arc<Self>, Error> {
-        let (ledger, file, is_damaged) = match folder {
-            None => (Ledger::new(fresh, limits), LedgerFile::none(), false),
+        let (ledger, file, damaged) = match folder {
+            None => (Ledger::new(fresh, limits), LedgerFile::none(), Vec::new()),
             Some(folder) => {
                 let opened = LedgerFile::open(file_system, folder, limits, fresh).map_err(failed)?;
-                (opened.ledger, opened.file, opened.is_damaged)
+                (opened.ledger, opened.file, opened.damaged)
             }
         };
         let nodes = Arc::new(Self {
@@ -101,15 +103,25 @@ impl Nodes {
             file: Mutex::new(file),
             queue: Queue::default(),
             is_behind_itself: AtomicBool::new(false),
+            has_purged_all: AtomicBool::new(false),
             contacts: Mutex::new(Contacts { all: Vec::new(), silent }),
             is_leaving: AtomicBool::new(false),
             changes: watch::Sender::new(0),
         });
         engine.join_nodes(Some(Arc::clone(&nodes)));
-        if is_damaged {
-            engine.apply(&[Item::All { origin: nodes.own(), upto: 1 }])?;
+        let purged = match damaged.is_empty() {
+            true => Ok(()),
+            // Before the ledger says so.
+            false => engine.apply(&[Item::All { origin: nodes.own(), upto: 1 }]).and_then(|()| {
+                let file = nodes.file.lock().unwrap_or_else(PoisonError::into_inner);
+                let items: Vec<Item> = nodes.ledger().all().collect();
+                file.mend(nodes.own(), &items, &damaged).map_err(failed)
+            }),
+        };
+        if purged.is_err() {
+            engine.join_nodes(None);
         }
-        Ok(nodes)
+        purged.map(|()| nodes)
     }
 
     /// Who this node is.

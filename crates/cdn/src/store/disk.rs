@@ -112,6 +112,7 @@ struct Shared {
     files: Files,
     hasher: KeyHasher,
     purges: Arc<Purges>,
+    bytes_max: u64,
     objects_max: AtomicU64,
     queued_bytes_max: AtomicU64,
     is_closed: AtomicBool,
@@ -354,7 +355,9 @@ impl Disk {
 
     /// How full it is, and what has happened.
     pub fn figures(&self) -> DiskFigures {
-        self.shared.counts.figures(self.shared.index.len())
+        let mut figures = self.shared.counts.figures(self.shared.index.len());
+        figures.bytes += self.shared.files.held_bytes();
+        figures
     }
 
     /// Removes all responses of a folder that is this process's: nobody knows what of them was purged.
@@ -409,6 +412,7 @@ impl Shared {
             hasher,
             purges,
             objects_max: AtomicU64::new(config.objects_max),
+            bytes_max: config.bytes_max,
             queued_bytes_max: AtomicU64::new(config.queued_bytes_max),
             is_closed: AtomicBool::new(false),
             counts: Counts::default(),

@@ -109,9 +109,9 @@ impl Fetch {
         let fits = move |stored: &Stored| fits_from_disk(stored, &Lines::of(&own));
         let object = self.caching.engine.find_on_disk(&wanted.key, fits).await?;
         let asked = Asked::of(Method::Get, Lines::of(lines));
-        let stale_since = object.stale_since();
-        let served = served(&self.caching, &object, &asked, stale_since, wanted.at);
-        let confirms = to_confirm(served, || stands_in_until(&object.stored, stale_since, wanted.at));
+        let (stale_since, now) = (object.stale_since(), SystemTime::now());
+        let served = served(&self.caching, &object, &asked, stale_since, now);
+        let confirms = to_confirm(served, || stands_in_until(&object.stored, stale_since, now));
         Some((object, confirms))
     }
 

@@ -138,7 +138,12 @@ impl Filler {
             Ok(stored) => lead.keep(stored, Instant::now()),
             Err(reason) => {
                 let is_lasting = is_lasting(reason, response.status);
-                if let Some(kept) = self.wanted.kept.as_ref().filter(|_| is_lasting) {
+                let is_public = is_lasting && !matches!(response.status, 401 | 403);
+                // What is fresh answers others still, whatever this one was told.
+                let is_over = |kept: &&Arc<Object>| {
+                    kept.is_purged_softly() || kept.stored.no_cache || kept.stored.ttl(received) <= 0
+                };
+                if let Some(kept) = self.wanted.kept.as_ref().filter(is_over).filter(|_| is_public) {
                     // It is not as it was, and what it is now is nothing to keep.
                     self.caching.engine.remove(kept);
                 }

@@ -123,8 +123,9 @@ enum Found {
 impl Cached<'_> {
     /// Asks the origin, with all who want the same.
     async fn come_by(&mut self, mut wanted: Wanted) -> Ended {
-        if wanted.is_head && wanted.kept.is_some() {
-            // What the origin says of it tells of what is kept (RFC 9111 §4.3.5), which costs no body.
+        if wanted.is_head && (wanted.kept.is_some() || look_up::asked(self.work).is_authorized) {
+            // What the origin says of it tells of what is kept (RFC 9111 §4.3.5), which costs no body; and what is one client's own is
+            // seldom kept.
             self.report.cache = Some(CacheUse::Pass);
             return match self.alone(wanted.why).await {
                 Ended::Refused(refusal) if refusal.status() >= 500 => self.stand_in(&wanted, refusal).await,
@@ -269,7 +270,8 @@ impl Cached<'_> {
         let is_fresh = || {
             let (caching, stale_since) = (self.caching, object.stale_since());
             let asked = look_up::asked(self.work);
-            matches!(look_up::served(caching, object, &asked, stale_since, wanted.at), Serve::Fresh)
+            let now = SystemTime::now();
+            matches!(look_up::served(caching, object, &asked, stale_since, now), Serve::Fresh)
         };
         if wanted.kept.is_none() && is_fresh() {
             self.report.cache = Some(CacheUse::Hit);

@@ -90,8 +90,9 @@ impl Cached<'_> {
             _ => Coding::Identity,
         };
         // An HTTP/1.0 client knows the end of what has no length by the end of the connection.
-        let after = if has_no_length && version == Version::Http10 { After::Close } else { after };
         let is_head = self.work.request.method == Method::Head;
+        let is_ended_by_close = has_no_length && !is_head && version == Version::Http10;
+        let after = if is_ended_by_close { After::Close } else { after };
         let Work { response_out, ids, extra, is_for_node, .. } = &mut *self.work;
         let head = Head {
             site: self.site,
@@ -126,10 +127,12 @@ impl Cached<'_> {
         };
         let peer = Rc::clone(&self.client.peer);
         let (_, sink) = self.client.wire.split();
+        // What has no body has no last chunk, whatever its head says of one (RFC 9112 §6.3).
+        let has_none = matches!(source, Source::Nothing);
         let sending = Sending {
             sink,
             work: &mut *self.work,
-            coding,
+            coding: if has_none { Coding::Identity } else { coding },
             idle: self.snapshot.config.timeout.body_idle.get(),
             pacing: Pacing::new(&peer, self.route.gate.bytes_per_second),
             report: &mut *self.report,

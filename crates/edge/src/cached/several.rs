@@ -19,9 +19,9 @@ pub(super) struct Several {
 
 impl Several {
     /// Of what is still arriving, bytes that come late would hold up those that are asked for after them; and whether a coding is of
-    /// the parts or of what is around them, nobody says. Then all of it is sent.
+    /// the parts or of what is around them, nobody says; and a core does not wait for parts from a disk. Then all of it is sent.
     pub(super) fn is_possible(stored: &Stored, content: &Content) -> bool {
-        let is_whole = stored.range.is_none() && matches!(content, Content::Kept(_));
+        let is_whole = stored.range.is_none() && matches!(content, Content::Kept(body) if !body.is_in_file());
         is_whole && value_of(&stored.lines, b"content-encoding").is_none()
     }
 

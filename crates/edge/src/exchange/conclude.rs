@@ -8,6 +8,7 @@ use crate::request::{After, Client, Report};
 use crate::retry;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Towards, Upstream};
+use crate::wire::Wire;
 use balance::{Outcome, Picked, RetryOn};
 use std::time::{Duration, Instant};
 
@@ -128,7 +129,10 @@ impl Exchange<'_> {
 
     /// Notes that the client ended the exchange, which says nothing about the endpoint.
     pub(super) fn client_left(&mut self, cause: &'static str) -> After {
-        self.core.events.client_gone.inc();
+        // Of those who read what the cache fetches, each says so itself.
+        if !matches!(self.client.wire, Wire::Cache(_)) {
+            self.core.events.client_gone.inc();
+        }
         if self.report.status == 0 {
             self.report.status = CLIENT_GONE;
         }

@@ -300,11 +300,12 @@ impl Purger {
     fn purge_url(&self, url: &str, mode: Mode) -> Result<u64, PurgeError> {
         let keys: Result<BTreeSet<Vec<u8>>, PurgeError> =
             self.queries.iter().map(|query| key_of(url, query)).collect();
-        let mut sequence = 0;
+        // All of them, also where one cannot be written.
+        let mut purged = Ok(0);
         for key in keys? {
-            sequence = self.engine.purge(Target::Key(&key), mode)?;
+            purged = purged.and(self.engine.purge(Target::Key(&key), mode));
         }
-        Ok(sequence)
+        Ok(purged?)
     }
 
     /// Frees the memory of what is purged; one at a time. Looks at all that is kept.

@@ -7,7 +7,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+/// This part of the segments, the oldest, goes soon.
+const SOON_PART: usize = 4;
+/// This part of the room may be held by who is sent bodies from what has gone.
+const HELD_PART: u64 = 8;
 
 pub(super) struct SegmentFile {
     pub(super) number: u32,
@@ -33,23 +38,47 @@ impl SegmentFile {
 
 /// All that are there, by their numbers. A record may still be read from one that was taken out by whoever has it.
 #[derive(Default)]
-pub(super) struct Files(RwLock<BTreeMap<u32, Arc<SegmentFile>>>);
+pub(super) struct Files {
+    there: RwLock<BTreeMap<u32, Arc<SegmentFile>>>,
+    /// Those that were taken out and take room still, as long as a body is sent from them; with their bytes.
+    held: Mutex<Vec<(Weak<File>, u64)>>,
+}
 
 impl Files {
     pub(super) fn get(&self, number: u32) -> Option<Arc<SegmentFile>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+        self.there.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<SegmentFile>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.there.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Bytes of those that were taken out, and are held by who is sent a body.
+    pub(super) fn held_bytes(&self) -> u64 {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|(file, _)| file.strong_count() > 0);
+        held.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Whether a body may be sent from a file for a while: not from one that is soon to go, nor if many hold what has gone.
+    pub(super) fn may_be_held(&self, number: u32, bytes_max: u64) -> bool {
+        let place = {
+            let there = self.there.read().unwrap_or_else(PoisonError::into_inner);
+            (there.range(..number).count(), there.len())
+        };
+        place.0 >= place.1 / SOON_PART && self.held_bytes() <= bytes_max / HELD_PART
     }
 
     pub(super) fn add(&self, file: Arc<SegmentFile>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(file.number, file);
+        self.there.write().unwrap_or_else(PoisonError::into_inner).insert(file.number, file);
     }
 
     pub(super) fn remove(&self, number: u32) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        let removed = self.there.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        if let Some(segment) = removed {
+            let held = (Arc::downgrade(&segment.file), segment.len());
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+        }
     }
 
     /// Writes what has become of a record where it stands. Where that fails, its whole segment leaves the folder: the next start

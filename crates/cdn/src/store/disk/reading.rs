@@ -66,7 +66,12 @@ impl Shared {
             if begun.key != key.bytes || !choose(&begun.stored) {
                 continue;
             }
-            let is_taken = begun.head.body_len < IN_FILE_BYTES_MIN || takes(begun.head.body_len);
+            let may_stay = || {
+                let segment = begun.head.body_of(entry.at()).segment;
+                self.files.may_be_held(segment, self.bytes_max)
+            };
+            let body_len = begun.head.body_len;
+            let is_taken = body_len < IN_FILE_BYTES_MIN || !may_stay() || takes(body_len);
             let body = match is_taken {
                 true => self.read_body(&entry, &begun.head),
                 false => self.check_body(&entry, &begun.head),

@@ -59,7 +59,7 @@ impl Segments {
 
     /// Whether there is room for so much without another having to go.
     pub(super) fn has_room(&self, record_len: u64, shared: &Shared) -> bool {
-        self.bytes + record_len <= self.bytes_max
+        self.bytes + shared.files.held_bytes() + record_len <= self.bytes_max
             && self.all.len() < SEGMENTS_MAX
             && shared.index.len() < shared.objects_max.load(Ordering::Relaxed)
     }

@@ -133,7 +133,7 @@ impl<'a> Judging<'a> {
     fn missing(&self, wanted: &Wanted, at: Instant) -> Found {
         let mut found = Found::new(CacheOutcome::Miss, self.why_missing(wanted));
         found.chosen = wanted.kept.as_ref().map(|kept| kept.stored.clone());
-        if wanted.is_head && wanted.kept.is_some() {
+        if wanted.is_head && (wanted.kept.is_some() || asked(&self.work).is_authorized) {
             found.outcome = CacheOutcome::Pass;
             found.why.push(words::HEAD.into());
             return found;

@@ -9,7 +9,7 @@ pub(super) const REFRESHED: &str =
 pub(super) const UNAVAILABLE: &str =
     "504: the request takes nothing but what is kept (`only-if-cached`, RFC 9111 §5.2.1.7)";
 pub(super) const INVALIDATES: &str = "where it succeeds, what is kept of this URL is invalid (RFC 9111 §4.4)";
-pub(super) const HEAD: &str = "a HEAD goes to the origin as HEAD: what it says tells of what is kept";
+pub(super) const HEAD: &str = "a HEAD that confirms, or has `Authorization`, goes to the origin as HEAD";
 pub(super) const JOINS: &str = "a fetch is under way: the request reads from it as it comes";
 
 /// Whether and why a stored response answers.

@@ -105,3 +105,48 @@ fn what_is_confirmed_in_its_file_has_its_new_head_and_its_body_is_not_written_ag
     let confirmed = look(&cache, "30").unwrap();
     assert_eq!((confirmed.stored.lifetime, version("30", &confirmed.body)), (500, 1));
 }
+
+#[test]
+fn bodies_that_are_being_sent_count_for_the_room_that_their_segments_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = disk(folder.path(), 4 << 20);
+    let (mut sent, mut in_memory) = (Vec::new(), 0);
+    for number in 0..60 {
+        disk.write(&object(&number.to_string(), 1, LONG));
+        disk.flush();
+        for back in [0, 3, 9] {
+            let Some(name) = (number as u32).checked_sub(back).map(|number| number.to_string()) else {
+                continue;
+            };
+            let Some((found, _)) = wait(disk.read(&key(&name), |_| true, |_| false)) else { continue };
+            match found.body.is_in_file() {
+                true => sent.push((name, found)),
+                false => in_memory += 1,
+            }
+        }
+        // One that is slow, and those that are not.
+        sent.drain(..sent.len().saturating_sub(2) / 2 * 2);
+        assert!(disk.figures().bytes <= 4 << 20, "{}", disk.figures().bytes);
+        assert!(disk.figures().bytes >= bytes_of_segments(folder.path()));
+    }
+    assert!(in_memory > 0 && !sent.is_empty());
+    for (name, object) in &sent {
+        assert_eq!(version(name, &object.body), 1);
+    }
+    let held = disk.shared.files.held_bytes();
+    drop(sent);
+    assert!(held == 0 || disk.shared.files.held_bytes() < held);
+    assert_eq!(disk.shared.files.held_bytes(), 0);
+}
+
+#[test]
+fn what_is_soon_to_go_is_read_to_memory_so_that_nobody_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = disk(folder.path(), 3 << 20);
+    for number in 0..10 {
+        disk.write(&object(&number.to_string(), 1, LONG));
+        disk.flush();
+    }
+    let stays = |name: &str| wait(disk.read(&key(name), |_| true, |_| false)).unwrap().0.body.is_in_file();
+    assert_eq!(["0", "1", "8", "9"].map(stays), [false, false, true, true]);
+}
