@@ -400,7 +400,7 @@ impl Engine {
             purge_sequence: self.kept.purges.sequence(),
             purged: self.kept.purged.load(Ordering::Relaxed),
             refreshes: self.refreshes.load(Ordering::Relaxed),
-            is_disk_awaited: self.is_disk_awaited(),
+            is_disk_awaited: self.kept.is_disk_awaited(),
             purges_told,
             purges_heard,
         }

@@ -176,9 +176,13 @@ impl Engine {
         *self.handing.place() = Place::LetGo;
         // Its folder comes free with its lock: by then all purges are in the log, and this process writes there no longer.
         let closed = self.kept.disk().and_then(Disk::close_for_another);
-        self.kept.purges.detach()?;
+        let detached = self.kept.purges.detach();
+        if detached.is_err() {
+            // Purges that hold here are not in the log.
+            forgotten::forget_later(&config.folder)?;
+        }
         drop(closed);
-        Ok(true)
+        detached.map(|()| true)
     }
 
     /// The process before this one has let go of the disk, or is gone.
@@ -342,11 +346,6 @@ impl Engine {
         written.map(|_| ())
     }
 
-    /// Whether the disk is in use by the process before this one, which has not let go of it yet.
-    pub fn is_disk_awaited(&self) -> bool {
-        *self.handing.place() == Place::Awaited
-    }
-
     /// Writes what waits, and lets go of the disk; memory goes on. Whoever tells of purges or is told of them is let go, too. Not for a
     /// thread of the data plane.
     pub fn close(&self) {
@@ -357,8 +356,14 @@ impl Engine {
                 *place = Place::LetGo;
                 self.kept.await_no_disk();
             }
+            let is_here = *place == Place::Here;
             drop(place);
-            self.kept.purges.end_rewrites();
+            // What held in memory alone, since the disk had failed, is written now or makes that all is forgotten.
+            let purges = &self.kept.purges;
+            if is_here && purges.sync(purges.sequence()).is_err() {
+                let _ = self.forget_disk_later();
+            }
+            purges.end_rewrites();
             if let Some(disk) = self.kept.disk() {
                 disk.close();
             }

@@ -56,6 +56,11 @@ impl Kept {
         *self.touched.lock().unwrap_or_else(PoisonError::into_inner) = Some(Touched::default());
     }
 
+    /// Whether a disk is to come.
+    pub(crate) fn is_disk_awaited(&self) -> bool {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// No disk is to come.
     pub(crate) fn await_no_disk(&self) {
         self.touched.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -102,7 +107,11 @@ impl Kept {
         let upto = self.purges.sequence();
         let removed = self.memory.sweep(|object| object.check(&self.purges) == Verdict::Hard);
         self.purged.fetch_add(removed as u64, Ordering::Relaxed);
-        if self.purges.is_crowded() && self.disk().is_none_or(|disk| disk.hold(upto)) {
+        // What is on a disk that is to come was not held against any.
+        if self.purges.is_crowded()
+            && !self.is_disk_awaited()
+            && self.disk().is_none_or(|disk| disk.hold(upto))
+        {
             self.purges.forget(upto)?;
         }
         Ok(removed)

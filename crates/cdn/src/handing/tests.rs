@@ -112,10 +112,10 @@ fn a_process_that_takes_over_is_warm_from_the_disk() {
     let old = world.start();
     fill(&old);
     let (new, events) = world.take_over(&old);
-    assert!(new.is_disk_awaited() && !new.may_be_on_disk(&new.key(b"a")));
+    assert!(new.figures().is_disk_awaited && !new.may_be_on_disk(&new.key(b"a")));
     old.hand_over().unwrap();
     assert_eq!(until_taken(&events), 4);
-    assert!(!new.is_disk_awaited());
+    assert!(!new.figures().is_disk_awaited);
     // The old one goes on with memory.
     assert_eq!(find(&old, "a").unwrap(), "old");
     assert!(!old.may_be_on_disk(&old.key(b"a")));

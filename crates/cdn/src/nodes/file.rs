@@ -1,6 +1,6 @@
 //! A ledger on the disk.
 //!
-//! There are two files, of which a process has one to itself, so that the one that takes over and the one before it do not write to the
+//! There are several files, of which a process has one to itself, so that the one that takes over and those before it do not write to the
 //! same. Each begins purges as a node of its own, and reads what both know.
 
 use super::ledger::{Item, Ledger, LedgerLimits, NodeId};
@@ -13,7 +13,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const SLOTS: [&str; 2] = ["a", "b"];
+/// More than there are processes at once: one that takes over while others drain.
+const SLOTS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
 /// Where a ledger is written, if it is.
 pub(super) struct LedgerFile {
@@ -51,6 +52,10 @@ impl LedgerFile {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 bytes => bytes?,
             };
+            // It was made, and never had anything: what it has first comes by a rename.
+            if bytes.is_empty() {
+                return Ok(None);
+            }
             match read_written(&bytes).filter(|written| written.is_whole) {
                 None => {
                     damaged.push(slot);

@@ -25,7 +25,7 @@ pub(super) struct Written {
 
 impl Purges {
     /// Waits until all purges up to a number are on the disk, and returns that.
-    pub(super) fn sync(&self, sequence: u64) -> Result<u64, Error> {
+    pub(crate) fn sync(&self, sequence: u64) -> Result<u64, Error> {
         let mut written = self.written();
         if written.upto >= sequence {
             return Ok(sequence);

@@ -84,6 +84,15 @@ impl CdnPart {
         Ok(part)
     }
 
+    /// This node serves by this file. What an earlier one had on the disk misses what is purged, or only changes, from now on: where this one
+    /// has none, that is forgotten.
+    pub(super) fn forget_unused(topology: &Topology, dir: &Path) {
+        let has_disk = topology.cdn.as_ref().is_some_and(|cdn| cdn.disk.is_some());
+        if !has_disk && let Err(error) = forget_later(&folder(topology, dir)) {
+            tell_unforgotten(&error);
+        }
+    }
+
     /// Speaks with other nodes from now on.
     fn run(&mut self) {
         if let Some(nodes) = self.0.as_mut().and_then(|open| open.nodes.as_mut()) {
@@ -97,12 +106,8 @@ impl CdnPart {
         registry: &Registry,
         before: Option<UnixStream>,
     ) -> Result<Self, cdn::Error> {
-        let folder = dir.join(&topology.node.data).join("cdn");
-        let Some(config) = &topology.cdn else {
-            // What an earlier file had on the disk misses what is purged, or only changes, from now on.
-            forget_later(&folder)?;
-            return Ok(Self(None));
-        };
+        let folder = folder(topology, dir);
+        let Some(config) = &topology.cdn else { return Ok(Self(None)) };
         let memory_bytes = config.memory.get();
         let mut wanted = EngineConfig::of_memory(memory_bytes);
         wanted.disk = config
@@ -178,7 +183,7 @@ impl CdnPart {
         match prepared {
             PreparedCdn::Absent => {
                 if let Some(Err(error)) = self.0.as_ref().map(|open| forget_later(&open.folder)) {
-                    tracing::error!(target: "topology", %error, "a cache that is gone may come back with what it had: remove its folder");
+                    tell_unforgotten(&error);
                 }
                 return Some(std::mem::take(self));
             }
@@ -316,6 +321,14 @@ impl Purger {
     }
 }
 
+fn folder(topology: &Topology, dir: &Path) -> PathBuf {
+    dir.join(&topology.node.data).join("cdn")
+}
+
+fn tell_unforgotten(error: &cdn::Error) {
+    tracing::error!(target: "topology", %error, "a cache that is gone may come back with what it had: remove its folder");
+}
+
 /// What of the disk is not for responses: the log of purges, and what file systems round up.
 fn beside(disk_bytes: u64) -> u64 {
     (disk_bytes / 64).clamp(64 << 10, 8 << 20).min(disk_bytes)
@@ -442,6 +455,7 @@ mod tests {
         assert_eq!(objects(&second), 1);
         second.close();
         open(&without).close();
+        CdnPart::forget_unused(&without, home.path());
         let mut third = open(&with);
         assert_eq!(objects(&third), 0);
         keep(&third);

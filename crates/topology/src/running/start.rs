@@ -64,7 +64,7 @@ async fn start_alone(
     let backends = Backends::start(&checked, &options, &dir, &home)?;
     backends.until_checked(&checked.topology, CHECKED_WAIT).await;
     let fronts = match open_pushes(&checked.topology, &dir, &backends.registry).await {
-        Ok(pushes) => backends.start_fronts(&checked, &dir, pushes, &mut inherited),
+        Ok(pushes) => backends.start_fronts(&checked, &dir, pushes, &mut inherited).await,
         Err(error) => Err(error.into()),
     };
     finish(checked, dir, home, admin, backends, fronts).await
@@ -84,7 +84,7 @@ async fn take_over(
         let mut inherited = previous.listeners().await?;
         let admin = inherited.admin(checked.topology.node.admin)?;
         let pushes = open_pushes(&checked.topology, &dir, &backends.registry).await?;
-        let fronts = backends.start_fronts(&checked, &dir, pushes, &mut inherited)?;
+        let fronts = backends.start_fronts(&checked, &dir, pushes, &mut inherited).await?;
         // From here on both serve, until the old one hears that this one does.
         match previous.serving(&home).await {
             Ok(()) => Ok((admin, fronts)),
@@ -125,10 +125,17 @@ impl Fronts {
         self.edge.stop_accepting();
         self.layer4.stop_accepting();
         self.dns.stop_accepting();
+        // Before the process that goes on hears that this one does not: it keeps its disk.
+        close(self.cdn).await;
         self.edge.drain(Duration::ZERO).await;
         self.layer4.drain(Duration::ZERO).await;
         self.dns.drain(Duration::ZERO).await;
     }
+}
+
+/// It waits for the disk.
+async fn close(cdn: CdnPart) {
+    let _ = tokio::task::spawn_blocking(move || cdn.close()).await;
 }
 
 /// What runs behind the edge and layer 4.
@@ -179,7 +186,7 @@ impl Backends {
         Ok(Self { services, pools, instances: instances.collect(), registry, secret, token })
     }
 
-    fn start_fronts(
+    async fn start_fronts(
         &self,
         checked: &Checked,
         dir: &Path,
@@ -193,20 +200,32 @@ impl Backends {
         let over_http = Arc::<dns_part::OverHttp>::default();
         let pools = pools::by_name(&self.pools);
         let cdn = CdnPart::start(topology, dir, &self.registry, inherited.purges.take())?;
-        let kept = Kept { pushes: Some(pushes.by_name()), cdn: cdn.of_edge(topology) };
-        let edge = EdgePart::start(topology, dir, pools, kept, over_http.clone(), &self.registry, inherited)?;
-        let layer4 = Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
-        dns_part::bind(&checked.zones, &pools::by_name(&self.pools));
-        let dns = DnsPart::start(
-            topology,
-            dir,
-            &checked.zones,
-            &self.secret,
-            &self.registry,
-            dns_sockets,
-            over_http,
-        )?;
-        Ok(Fronts { pushes, cdn, edge, layer4, dns })
+        let started = (|| -> Result<_, StartError> {
+            let kept = Kept { pushes: Some(pushes.by_name()), cdn: cdn.of_edge(topology) };
+            let edge =
+                EdgePart::start(topology, dir, pools, kept, over_http.clone(), &self.registry, inherited)?;
+            let layer4 =
+                Layer4Part::start(topology, dir, pools::by_name(&self.pools), &self.registry, sockets)?;
+            dns_part::bind(&checked.zones, &pools::by_name(&self.pools));
+            let dns = DnsPart::start(
+                topology,
+                dir,
+                &checked.zones,
+                &self.secret,
+                &self.registry,
+                dns_sockets,
+                over_http,
+            )?;
+            Ok((edge, layer4, dns))
+        })();
+        match started {
+            Ok((edge, layer4, dns)) => Ok(Fronts { pushes, cdn, edge, layer4, dns }),
+            Err(error) => {
+                // As in [`Fronts::stop`].
+                close(cdn).await;
+                Err(error)
+            }
+        }
     }
 
     /// Waits until the pools that DNS answers with have been checked once, whatever was found.
@@ -264,6 +283,7 @@ async fn finish(
             return Err(error);
         }
     };
+    CdnPart::forget_unused(&checked.topology, &dir);
     let topology = Arc::new(checked.topology);
     let service_names = ServiceNames::follow(&topology, &dns, &backends.services, &backends.pools);
     pushes.run();

@@ -139,3 +139,26 @@ fn a_file_of_an_earlier_process_that_is_damaged_makes_everything_be_purged_once(
     level(&one, &other, address(1), Moment::now());
     assert_eq!(other.engine.purges().sequence(), sequence);
 }
+
+#[test]
+fn a_file_that_a_start_has_made_and_never_written_is_no_damage() {
+    let (one, other) = two();
+    let sequence = other.engine.purges().sequence();
+    std::fs::write(one.home.path().join("nodes/b"), b"").unwrap();
+    let one = one.restart(LedgerLimits::default(), &[address(1)]);
+    level(&one, &other, address(1), Moment::now());
+    assert_eq!(other.engine.purges().sequence(), sequence);
+}
+
+#[test]
+fn a_process_that_takes_over_while_two_others_drain_remembers_purges_too() {
+    let home = tempfile::tempdir().unwrap();
+    let open =
+        |id| LedgerFile::open(Arc::new(Host), home.path(), LedgerLimits::default(), NodeId(id)).unwrap();
+    let (first, second, third) = (open(1), open(2), open(3));
+    let purge = third.ledger.begin(Arc::new(Entry::new(Target::Tag("red"), Mode::Hard)), 0);
+    third.file.append(std::slice::from_ref(&purge)).unwrap();
+    drop((first, second, third));
+    let next = open(4);
+    assert!(next.damaged.is_empty() && next.ledger.all().any(|item| item == purge));
+}

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 /// This part of the segments, the oldest, goes soon.
 const SOON_PART: usize = 4;
 /// This part of the room may be held by who is sent bodies from what has gone.
-const HELD_PART: u64 = 8;
+pub(super) const HELD_PART: u64 = 8;
 
 pub(super) struct SegmentFile {
     pub(super) number: u32,
@@ -29,6 +29,11 @@ impl SegmentFile {
 
     pub(super) fn len(&self) -> u64 {
         self.len.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody is sent a body from it, or reads one.
+    pub(super) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.file) > 1
     }
 
     pub(super) fn set_len(&self, len: u64) {

@@ -1,6 +1,6 @@
 //! The segments that records stand in, the oldest first, as the thread has them that writes.
 
-use super::files::SegmentFile;
+use super::files::{HELD_PART, SegmentFile};
 use super::{DiskConfig, Shared};
 use crate::store::record::At;
 use std::collections::VecDeque;
@@ -62,6 +62,12 @@ impl Segments {
         self.bytes + shared.files.held_bytes() + record_len <= self.bytes_max
             && self.all.len() < SEGMENTS_MAX
             && shared.index.len() < shared.objects_max.load(Ordering::Relaxed)
+    }
+
+    /// Whether the oldest segment would take room still once it has gone, and too much does so already.
+    pub(super) fn is_oldest_held(&self, shared: &Shared) -> bool {
+        let Some(oldest) = self.all.front().filter(|oldest| oldest.file.is_held()) else { return false };
+        shared.files.held_bytes() + oldest.bytes > self.bytes_max / HELD_PART
     }
 
     /// The segment that a record of this length is to be written to.

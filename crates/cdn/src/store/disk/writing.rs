@@ -57,16 +57,17 @@ impl Segments {
         let mut record = Record { hash, head, meta, stored, body };
         if let Some(body_at) = base.and_then(|base| shared.same_body(&base, &head)) {
             record.refer_to(body_at);
-            self.make_room(record.head.record_len(), shared);
+            if !self.make_room(record.head.record_len(), shared) {
+                return unwritten(shared);
+            }
             if shared.files.get(body_at.segment).is_none() {
                 record.have_body(object);
             }
         }
         let record_len = record.head.record_len();
-        if !self.takes(record_len) {
+        if !self.takes(record_len) || !self.make_room(record_len, shared) {
             return unwritten(shared);
         }
-        self.make_room(record_len, shared);
         let show = |entry| shared.index.finish(hash, *ticket, entry);
         if self.append(&record, show, shared) {
             shared.counts.written.fetch_add(1, Ordering::Relaxed);
@@ -75,16 +76,21 @@ impl Segments {
 
     fn write_held(&mut self, at: At, upto: u64, shared: &Shared) {
         let head = Head::held_before(at, upto);
-        self.make_room(HEAD_BYTES as u64, shared);
+        // It is too short to matter where there is no room.
+        let _ = self.make_room(HEAD_BYTES as u64, shared);
         if let Some(written) = self.append_bytes(&head, &[], &Body::default(), shared) {
             shared.ends_at(written, HEAD_BYTES as u64);
         }
     }
 
-    /// Lets the oldest segments go, until there is room for a record of this length.
-    fn make_room(&mut self, record_len: u64, shared: &Shared) {
+    /// Lets the oldest segments go, until there is room for a record of this length. False where those who are sent bodies from them hold too
+    /// much of what would go: nothing would come of it but a disk without responses.
+    fn make_room(&mut self, record_len: u64, shared: &Shared) -> bool {
         while !self.has_room(record_len, shared) {
-            let Some(oldest) = self.pop_oldest(shared) else { return };
+            if self.is_oldest_held(shared) {
+                return false;
+            }
+            let Some(oldest) = self.pop_oldest(shared) else { return true };
             for (from, used) in self.used(&oldest, shared) {
                 let show = |entry| match shared.index.moved(used.hash, from, entry) {
                     true => Vec::new(),
@@ -97,6 +103,7 @@ impl Segments {
             }
             Self::forget(&oldest, shared);
         }
+        true
     }
 
     /// Records that go with a segment, are in use and not purged: no more than half of it, so that room is made.

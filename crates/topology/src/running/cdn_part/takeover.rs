@@ -16,10 +16,6 @@ pub(super) fn open_engine(
     folder: &Path,
     before: Option<UnixStream>,
 ) -> Result<Arc<Engine>, Error> {
-    if wanted.disk.is_none() {
-        // What an earlier file had on the disk misses the purges from now on.
-        forget_later(folder)?;
-    }
     let engine = match Engine::open(wanted) {
         Err(Error::Disk { source, .. }) if source.kind() == io::ErrorKind::WouldBlock => {
             let engine = Arc::new(Engine::open_awaiting(wanted)?);

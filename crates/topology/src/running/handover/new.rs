@@ -87,7 +87,7 @@ impl Previous {
     }
 
     /// Tells the running one that this one serves, and takes the lock that it lets go of.
-    pub(in crate::running) async fn serving(mut self, home: &Home) -> Result<(), StartError> {
+    pub(in crate::running) async fn serving(&mut self, home: &Home) -> Result<(), StartError> {
         match ask(&mut self.peer, &Ask::Serving).await {
             Ok((Answer::Yours, _)) => {}
             Ok((answer, _)) => return Err(unexpected(&answer).into()),

@@ -150,3 +150,26 @@ fn what_is_soon_to_go_is_read_to_memory_so_that_nobody_holds_it() {
     let stays = |name: &str| wait(disk.read(&key(name), |_| true, |_| false)).unwrap().0.body.is_in_file();
     assert_eq!(["0", "1", "8", "9"].map(stays), [false, false, true, true]);
 }
+
+#[test]
+fn who_is_sent_bodies_slowly_does_not_make_the_disk_let_go_of_all_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = disk(folder.path(), 4 << 20);
+    for number in 0..12 {
+        disk.write(&object(&number.to_string(), 1, LONG));
+        disk.flush();
+    }
+    // As if each had begun while its segment was young.
+    let files = disk.shared.files.all();
+    let held: Vec<Arc<File>> = files.iter().map(|segment| Arc::clone(&segment.file)).collect();
+    for number in 12..40 {
+        disk.write(&object(&number.to_string(), 1, LONG));
+        disk.flush();
+        assert!(disk.figures().bytes <= 4 << 20);
+    }
+    assert!(disk.figures().objects > 8 && disk.figures().unwritten > 0, "{:?}", disk.figures());
+    drop((files, held));
+    disk.write(&object("later", 1, LONG));
+    disk.flush();
+    assert_eq!(read(&disk, "later"), Some(1));
+}
