@@ -224,8 +224,9 @@ impl Engine {
         choose: impl FnMut(&Stored) -> bool + Send + 'static,
     ) -> Option<Arc<Object>> {
         let disk = self.kept.disk()?;
-        let (kept, asked) = (Arc::clone(&self.kept), key.clone());
-        let takes = move |body_bytes| kept.memory.takes_back(&asked, body_bytes);
+        // Not all that is kept: a thread that reads must not be the last to let go of its own disk.
+        let (memory, asked) = (Arc::clone(&self.kept.memory), key.clone());
+        let takes = move |body_bytes| memory.takes_back(&asked, body_bytes);
         let (object, at) = disk.read(key, choose, takes).await?;
         let object = Arc::new(object);
         if self.is_purged(&object) {

@@ -11,7 +11,7 @@ use std::thread;
 
 /// All that is kept. Whoever tends it may be the last who holds it.
 pub(crate) struct Kept {
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
     /// Set once: a process that takes over has none until the one before it lets go of it.
     disk: OnceLock<Disk>,
     /// What has changed in memory while the disk is awaited.
@@ -26,6 +26,7 @@ impl Kept {
     pub(crate) fn new(memory: Memory, disk: Option<Disk>, purges: Arc<Purges>) -> Arc<Self> {
         let (is_tending, purged) = (AtomicBool::new(false), AtomicU64::new(0));
         let disk = disk.map_or_else(OnceLock::new, OnceLock::from);
+        let memory = Arc::new(memory);
         Arc::new(Self { memory, disk, touched: Mutex::default(), purges, purged, is_tending })
     }
 
