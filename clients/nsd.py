@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from conftest import eventually, free_port
 def running_nsd(folder, files):
     """NSD on zone files by the names of their zones, in the foreground, on a port and in a folder of its own. The port."""
     program, port = shutil.which("nsd") or shutil.which("nsd", path="/usr/sbin"), free_port()
-    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    user = pwd.getpwuid(os.geteuid()).pw_name
     tables = "".join(f'zone:\n  name: "{name}"\n  zonefile: "{path}"\n' for name, path in files.items())
     (folder / "nsd.conf").write_text(f"""
 server:

@@ -1,6 +1,7 @@
 """DNS zones that change while they are served: transfers, notifications and updates, with dig, kdig, nsupdate, knsupdate, dnspython and NSD."""
 
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -157,7 +158,7 @@ class Nsd:
     def __init__(self, folder, zones, more=""):
         self.folder, self.port, self.control = folder, free_port(), folder / "control"
         program = shutil.which("nsd") or "/usr/sbin/nsd"
-        user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+        user = pwd.getpwuid(os.geteuid()).pw_name
         (folder / "nsd.conf").write_text(f"""
 server:
   ip-address: 127.0.0.1@{self.port}
