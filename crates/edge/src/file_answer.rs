@@ -20,9 +20,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Bytes that are read and written at once.
-const READ_BYTES: usize = 64 << 10;
+pub(crate) const READ_BYTES: usize = 64 << 10;
 /// What goes from the page cache to the socket in one call, and is looked for in the cache before.
-const SENDFILE_BYTES: usize = 256 << 10;
+pub(crate) const SENDFILE_BYTES: usize = 256 << 10;
 
 /// Where files are.
 #[derive(Clone, Copy)]

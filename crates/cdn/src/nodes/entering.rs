@@ -156,7 +156,7 @@ impl Nodes {
         file.rewrite(own, &items)
     }
 
-    fn file(&self) -> MutexGuard<'_, LedgerFile> {
+    pub(super) fn file(&self) -> MutexGuard<'_, LedgerFile> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -113,7 +113,7 @@ impl Nodes {
             true => Ok(()),
             // Before the ledger says so.
             false => engine.apply(&[Item::All { origin: nodes.own(), upto: 1 }]).and_then(|()| {
-                let file = nodes.file.lock().unwrap_or_else(PoisonError::into_inner);
+                let file = nodes.file();
                 let items: Vec<Item> = nodes.ledger().all().collect();
                 file.mend(nodes.own(), &items, &damaged).map_err(failed)
             }),

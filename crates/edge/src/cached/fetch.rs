@@ -66,8 +66,7 @@ impl Fetch {
     ) {
         let _fetching = self.core.begin_fetch();
         if wanted.kept.is_none() && self.caching.engine.may_be_on_disk(&wanted.key) {
-            let lines = &head[start..];
-            match self.find_on_disk(&wanted, lines).await {
+            match self.find_on_disk(&wanted, &head[start..]).await {
                 Some((object, None)) => {
                     self.core.give_back(work);
                     return lead.confirm(object);

@@ -1,17 +1,12 @@
 //! A body that stays in its file on the cache's disk.
 
 use super::{Sending, has_sent};
-use crate::file_answer::{read_elsewhere, sendfile_some};
+use crate::file_answer::{READ_BYTES, SENDFILE_BYTES, read_elsewhere, sendfile_some};
 use crate::wire::Coding;
 use cdn::store::Pieces;
 use files::{OpenFile, ReadNow};
 use std::io;
 use std::sync::Arc;
-
-/// What is read at once where bytes do not go as they are.
-const READ_BYTES: usize = 64 << 10;
-/// What is sent by the kernel alone at once.
-const SENDFILE_BYTES: usize = 256 << 10;
 
 impl Sending<'_> {
     /// Sends all of it: by the kernel alone where bytes go to the connection as they are.
